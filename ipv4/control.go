@@ -1,0 +1,89 @@
+package ipv4
+
+import (
+	"net/netip"
+	"syscall"
+
+	"github.com/seed-012105e5/gonet/packet"
+)
+
+// ICMP types and codes that IP and the transports speak of (RFC 792, 1122
+// section 3.2.2.1, 1812 section 5.2.7.1). Package icmp has the messages.
+const (
+	TypeUnreachable      = 3
+	TypeSourceQuench     = 4
+	TypeTimeExceeded     = 11
+	TypeParameterProblem = 12
+
+	CodeNetUnreachable      = 0
+	CodeHostUnreachable     = 1
+	CodeProtocolUnreachable = 2
+	CodePortUnreachable     = 3
+	CodeFragmentationNeeded = 4
+	CodeSourceRouteFailed   = 5
+	CodeAdminProhibited     = 13
+
+	CodeTTLExceeded        = 0
+	CodeReassemblyExceeded = 1
+)
+
+// A Problem is a datagram that could not be served, and the ICMP error that
+// its sender should get. Whoever finds it gives Packet away with it; the
+// network header of Packet is marked. Package icmp decides whether the error
+// may be sent (RFC 1122 section 3.2.2), or, when this host is the sender,
+// brings a Report to its own transport.
+type Problem struct {
+	Type, Code uint8
+	Value      uint32 // the second word of the message: next-hop MTU in its low half, or pointer in its high byte
+	Packet     *packet.Buffer
+}
+
+// A Report is an ICMP error about a datagram that this host has sent, on its
+// way to the transport which sent it.
+type Report struct {
+	Type, Code uint8
+	MTU        int        // of the next hop, with CodeFragmentationNeeded; 0 when the router did not say
+	From       netip.Addr // who reports; the host itself for errors found here
+	Src, Dst   netip.Addr // of the datagram
+	Protocol   uint8
+	Transport  [8]byte // how the datagram's payload began: ports, and TCP's sequence number
+}
+
+// Err is the error that the socket gets, as in Linux.
+func (r Report) Err() error {
+	switch r.Type {
+	case TypeParameterProblem:
+		return syscall.EPROTO
+	case TypeUnreachable:
+		switch r.Code {
+		case CodeNetUnreachable, 6, 11: // and destination network unknown; for this type of service
+			return syscall.ENETUNREACH
+		case CodeProtocolUnreachable:
+			return syscall.ENOPROTOOPT
+		case CodePortUnreachable:
+			return syscall.ECONNREFUSED
+		case CodeFragmentationNeeded:
+			return syscall.EMSGSIZE
+		case CodeSourceRouteFailed:
+			return syscall.EOPNOTSUPP
+		}
+	}
+	return syscall.EHOSTUNREACH
+}
+
+// Hard says whether the error ends a connection attempt or a datagram
+// exchange: destination unreachable with codes 2 to 4 (RFC 1122 section
+// 4.2.3.9), the last of which is path MTU discovery's.
+func (r Report) Hard() bool {
+	return r.Type == TypeUnreachable && (r.Code == CodeProtocolUnreachable || r.Code == CodePortUnreachable)
+}
+
+// Advice is what ICMP tells the routing of Tx.
+type Advice struct {
+	// Dst is the destination that should be reached by another first hop
+	// (Redirect, RFC 1122 section 3.2.2.2); invalid when the advice is that
+	// Gateway does not answer (RFC 1122 section 3.3.1.4).
+	Dst     netip.Addr
+	Gateway netip.Addr
+	From    netip.Addr // the gateway which sent the Redirect
+}

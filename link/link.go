@@ -1,0 +1,46 @@
+// Package link describes a network card as two channels, and has the cards
+// and the middleware that live in memory: Pipe, Loopback, Impair, Tee.
+package link
+
+import "github.com/seed-012105e5/gonet/packet"
+
+// A Link is a network card: two channels of Ethernet frames, and what the
+// layers above must know of the card.
+//
+// The card is used by one owner, who keeps two rules and may rely on three.
+//
+// The owner receives from Rx, and sends frames on Tx from one goroutine.
+// Closing Tx closes the card.
+//
+// The card always drains Tx: where it cannot keep up it drops, as hardware
+// does, and counts. It takes any frame: trains (packet.Buffer.SegmentSize)
+// and partial checksums too, and what its device cannot do it does in
+// software (see [Cut]). It closes Rx when nothing more will come, be it that
+// Tx was closed or that the device has gone; in the second case it goes on
+// draining Tx until that is closed.
+type Link struct {
+	// Name is for people: "tap0", "pipe".
+	Name string
+
+	// Rx carries the frames that arrive, each with its time of arrival.
+	Rx <-chan *packet.Buffer
+
+	// Tx takes the frames to be sent.
+	Tx chan<- *packet.Buffer
+
+	// MTU is the longest IP datagram that fits in a frame, in bytes.
+	MTU int
+
+	// MAC is the address of the card; it has the type ethernet.Addr.
+	MAC [6]byte
+
+	// Stats counts what the card does; never nil.
+	Stats *Stats
+}
+
+// A Middleware changes what a link does to its frames.
+type Middleware func(Link) Link
+
+// QueueLen is how many frames the channels of a link hold. More bought
+// nothing in measurement, and only adds delay.
+const QueueLen = 64

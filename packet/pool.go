@@ -1,0 +1,49 @@
+package packet
+
+import "sync"
+
+// The pools hold plain memory and nothing that belongs to one stack, so all
+// stacks of a process share them. The sizes are those that the Go allocator
+// serves without waste: an acknowledgement, an Ethernet frame, a jumbo frame,
+// a train of 64 KB.
+var (
+	sizes = [...]int{512, 2048, 10240, 73728}
+	pools [len(sizes)]sync.Pool
+)
+
+// Get returns an empty Buffer with [Headroom] in front and room for at least
+// n bytes, n being at most [MaxSize].
+func Get(n int) *Buffer {
+	class := classOf(n + Headroom)
+	b, _ := pools[class].Get().(*Buffer)
+	if b == nil {
+		b = &Buffer{mem: make([]byte, sizes[class])}
+	}
+	mem := b.mem
+	*b = Buffer{mem: mem, network: Headroom, front: Headroom, end: Headroom}
+	b.check.get()
+	return b
+}
+
+// From returns a Buffer that holds a copy of p.
+func From(p []byte) *Buffer {
+	b := Get(len(p))
+	b.Append(p)
+	return b
+}
+
+// Release ends the life of the packet. The holder must not touch it again.
+func (b *Buffer) Release() {
+	b.check.release(b.mem)
+	pools[classOf(len(b.mem))].Put(b)
+}
+
+// classOf is the smallest class with n bytes of memory.
+func classOf(n int) int {
+	for class, size := range sizes {
+		if n <= size {
+			return class
+		}
+	}
+	panic("packet: larger than MaxSize")
+}
