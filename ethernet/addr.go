@@ -3,6 +3,7 @@ package ethernet
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 )
 
@@ -11,6 +12,16 @@ type Addr [6]byte
 
 // Broadcast is the address of all stations.
 var Broadcast = Addr{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
+
+// ParseAddr reads an address in one of the forms 02:00:5e:10:00:01,
+// 02-00-5e-10-00-01 and 0200.5e10.0001.
+func ParseAddr(s string) (Addr, error) {
+	mac, err := net.ParseMAC(s)
+	if err != nil || len(mac) != len(Addr{}) {
+		return Addr{}, fmt.Errorf("ethernet: %q is not a MAC address of 6 bytes", s)
+	}
+	return Addr(mac), nil
+}
 
 // IsGroup says whether a names a group of stations: broadcast or multicast.
 func (a Addr) IsGroup() bool { return a[0]&1 != 0 }

@@ -3,15 +3,22 @@ package link
 import "sync/atomic"
 
 // Stats counts what a link does. A field named Drop… is a reason for which
-// frames have been dropped.
+// frames have been dropped. Middleware counts in the Stats of the link that it
+// wraps.
 type Stats struct {
-	RxFrames, RxBytes atomic.Uint64
-	TxFrames, TxBytes atomic.Uint64
+	RxFrames, RxBytes atomic.Uint64 // put on Rx by the card
+	TxFrames, TxBytes atomic.Uint64 // taken from Tx, and given to the device
 
-	DropRxFull   atomic.Uint64 // received, and nobody took it in time
-	DropTxFull   atomic.Uint64 // the device was full
-	DropTxError  atomic.Uint64 // the device refused it
-	DropTooLong  atomic.Uint64 // longer than the MTU and not a train
-	DropImpaired atomic.Uint64 // lost on purpose; see Impair
-	DropClosed   atomic.Uint64 // sent after the end of the device
+	Duplicated atomic.Uint64 // copies that Impair has made
+	Reordered  atomic.Uint64 // frames that Impair has held back
+	Corrupted  atomic.Uint64 // frames in which Impair has flipped a bit
+
+	DropRxFull    atomic.Uint64 // received, and nobody took it in time
+	DropTxFull    atomic.Uint64 // the device was full
+	DropTxError   atomic.Uint64 // the device refused it
+	DropTooLong   atomic.Uint64 // longer than the MTU and not a train
+	DropMalformed atomic.Uint64 // offload marks that do not fit the frame; see Cut
+	DropImpaired  atomic.Uint64 // lost on purpose; see Impair
+	DropQueueFull atomic.Uint64 // the queue of Impair was full
+	DropClosed    atomic.Uint64 // sent after the end of the device
 }

@@ -1,0 +1,45 @@
+package ring
+
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+)
+
+func TestAgainstSlice(t *testing.T) {
+	var q Queue[int]
+	var want []int
+	rnd := rand.New(rand.NewPCG(1, 2))
+	for x := range 100000 {
+		switch op := rnd.IntN(10); {
+		case op < 4:
+			q.Push(x)
+			want = append(want, x)
+		case op < 5:
+			i := rnd.IntN(len(want) + 1)
+			q.Insert(i, x)
+			want = slices.Insert(want, i, x)
+		case len(want) > 0:
+			if got := q.Pop(); got != want[0] {
+				t.Fatalf("Pop = %d, want %d", got, want[0])
+			}
+			want = want[1:]
+		}
+		if q.Len() != len(want) {
+			t.Fatalf("Len = %d, want %d", q.Len(), len(want))
+		}
+		for i, w := range want {
+			if *q.At(i) != w {
+				t.Fatalf("At(%d) = %d, want %d", i, *q.At(i), w)
+			}
+		}
+	}
+}
+
+func TestSteadyStateDoesNotAllocate(t *testing.T) {
+	var q Queue[int]
+	q.Push(0)
+	if n := testing.AllocsPerRun(1000, func() { q.Push(1); q.Pop() }); n != 0 {
+		t.Errorf("%v allocations per Push and Pop", n)
+	}
+}
