@@ -1,0 +1,139 @@
+package gonet
+
+import (
+	crand "crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/netip"
+
+	"github.com/seed-012105e5/gonet/ethernet"
+	"github.com/seed-012105e5/gonet/ipv4"
+	"github.com/seed-012105e5/gonet/link"
+	"github.com/seed-012105e5/gonet/tcp"
+)
+
+// Config says what a stack is made of. Link and Addr are enough for a host
+// with one card; a host with more, or a router, has Interfaces.
+type Config struct {
+	// Link is the network card, which the stack then owns: it closes it.
+	Link link.Link
+
+	// Addr is the address of the host on Link, with the length of its network's
+	// prefix: 10.0.0.2/24.
+	Addr netip.Prefix
+
+	// Gateway is where datagrams go that are not for the network of Addr. The
+	// zero Addr means that there is none.
+	Gateway netip.Addr
+
+	// Interfaces are further network cards, or all of them when Link and Addr
+	// are zero. Routes name them by their index, Link being 0 where it is set.
+	Interfaces []Interface
+
+	// Routes are routes beyond the connected networks and Gateway.
+	Routes []Route
+
+	// Forward makes the host a router between its links (RFC 1812). It is off
+	// unless asked for (RFC 1122 section 3.1).
+	Forward bool
+
+	// Rand is where the stack takes its randomness from, when it starts: 32
+	// bytes for each process that needs some. Nil means crypto/rand. Two
+	// stacks with the same bytes choose the same ports and sequence numbers at
+	// the same instants.
+	Rand io.Reader
+
+	// TCP has the parameters of TCP. Its Table and Random are set by New.
+	TCP tcp.Config
+}
+
+// An Interface is a network card and the addresses of the host on it.
+type Interface struct {
+	Link  link.Link
+	Addrs []netip.Prefix
+
+	// Static are neighbours that ARP need not ask for.
+	Static map[netip.Addr]ethernet.Addr
+
+	// Probe makes sure that nobody else uses an address before it is used,
+	// which takes some seconds (RFC 5227 section 2.1).
+	Probe bool
+}
+
+// A Route says how to reach the addresses of Prefix: through Gateway, which is
+// on the network of Interface, or, with the zero Gateway, directly on it.
+type Route struct {
+	Prefix    netip.Prefix
+	Gateway   netip.Addr
+	Interface int
+}
+
+// interfaces is all network cards of the config.
+func (c *Config) interfaces() ([]Interface, error) {
+	all := c.Interfaces
+	if c.Link.Tx != nil || c.Addr.IsValid() {
+		all = append([]Interface{{Link: c.Link, Addrs: []netip.Prefix{c.Addr}}}, all...)
+	}
+	if len(all) == 0 {
+		return nil, errors.New("gonet: Config has no Link and no Interfaces")
+	}
+	for i, f := range all {
+		if f.Link.Tx == nil || f.Link.Rx == nil {
+			return nil, fmt.Errorf("gonet: interface %d has no Link", i)
+		}
+	}
+	return all, nil
+}
+
+// table is the routes of the config.
+func (c *Config) table(all []Interface) (*ipv4.Table, error) {
+	var interfaces []ipv4.Interface
+	for _, f := range all {
+		interfaces = append(interfaces, ipv4.Interface{Addrs: f.Addrs, MTU: f.Link.MTU})
+	}
+	var routes []ipv4.Route
+	if c.Gateway.IsValid() {
+		link, err := c.linkOf(c.Gateway, all)
+		if err != nil {
+			return nil, err
+		}
+		routes = append(routes, ipv4.Route{Prefix: netip.PrefixFrom(netip.IPv4Unspecified(), 0), Gateway: c.Gateway, Link: link})
+	}
+	for _, r := range c.Routes {
+		routes = append(routes, ipv4.Route{Prefix: r.Prefix, Gateway: r.Gateway, Link: r.Interface})
+	}
+	return ipv4.NewTable(interfaces, routes)
+}
+
+// linkOf is the interface whose network the gateway is on.
+func (c *Config) linkOf(gateway netip.Addr, all []Interface) (int, error) {
+	for i, f := range all {
+		for _, p := range f.Addrs {
+			if p.Contains(gateway) {
+				return i, nil
+			}
+		}
+	}
+	return 0, fmt.Errorf("gonet: gateway %v is on no network of the host", gateway)
+}
+
+// randomness gives each process a source of its own.
+type randomness struct {
+	from io.Reader
+	err  error
+}
+
+// source returns a generator that is seeded from the config.
+func (r *randomness) source() func() uint64 {
+	var seed [32]byte
+	from := r.from
+	if from == nil {
+		from = crand.Reader
+	}
+	if _, err := io.ReadFull(from, seed[:]); err != nil && r.err == nil {
+		r.err = fmt.Errorf("gonet: Config.Rand: %w", err)
+	}
+	return rand.NewChaCha8(seed).Uint64
+}

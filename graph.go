@@ -1,0 +1,163 @@
+package gonet
+
+import (
+	"net/netip"
+	"sync"
+
+	"github.com/seed-012105e5/gonet/arp"
+	"github.com/seed-012105e5/gonet/ethernet"
+	"github.com/seed-012105e5/gonet/icmp"
+	"github.com/seed-012105e5/gonet/ipv4"
+	"github.com/seed-012105e5/gonet/packet"
+	"github.com/seed-012105e5/gonet/tcp"
+	"github.com/seed-012105e5/gonet/udp"
+)
+
+// This file is the map of the house. Every channel between layers, and every
+// go statement of the fixed processes, stands here.
+//
+//	                 ┌───────────────── ipv4.Tx ◀──────── ipTx ◀──────────┐
+//	                 │ hop (a link)        │ ▲                            │
+//	                 ▼                     │ └─ advice ─┐                 │
+//	link.Tx ◀── arp.Resolver ─ dead ───────┼──────────▶ │                 │
+//	                 ▲                     │          icmp.Run ──────────▶┤
+//	                 │ arp              ip │     icmpRx ▲  │ reports      │
+//	                 │      ip             ▼            │  ▼              │
+//	link.Rx ──▶ ethernet.Rx ─────────▶ ipv4.Rx ── udpRx ▶ udp.Demux       │
+//	                 ▲                  │ ▲  └──── tcpRx ▶ tcp.Demux ────▶┤
+//	                 └──── groups ──────┘ │                  │ segments   │
+//	                                    joins                ▼            │
+//	                                      └─ udp sockets   connections ──▶┘
+//
+// There is one ethernet.Rx and one arp.Resolver for each link, one process a
+// connection, and one of each of the others. Not drawn: problems, on which
+// ipv4 and udp tell icmp.Run of datagrams that deserve an ICMP error, and the
+// calls of users to the demultiplexers and to icmp.Run.
+//
+// Rules, which keep it free of deadlock:
+//
+//  1. Transmit edges (ipTx, hop, link.Tx) block. They form a DAG that ends at
+//     a link, and a link always drains.
+//  2. Every consumer of a receive edge is always ready, in the end: it blocks
+//     on receive edges further on only. Whoever turns receiving into
+//     transmitting (echo replies, resets, ARP and IGMP, forwarding, problems,
+//     advice) drops and counts its own packet when the edge is full.
+//  3. A connection's process selects on both directions.
+//  4. Loopback is the edge from ipv4.Tx to ip. It may block, because by rule 2
+//     ipv4.Rx never waits for ipv4.Tx.
+//
+// How it ends: Close has the sockets end, then closes quit. ipv4.Tx returns
+// and closes the hops; each arp.Resolver closes its link.Tx, and the link
+// closes its Rx. From there each process returns when its input closes, and
+// closes the edges that it alone writes. Edges with several writers are closed
+// here, once these have returned.
+
+// queue is how many packets wait on an edge between layers. More bought
+// nothing in measurement.
+const queue = 64
+
+type packets = chan *packet.Buffer
+
+// start makes the channels and the processes of s.
+func (s *Stack) start(cfg Config, all []Interface, table *ipv4.Table, random *randomness) {
+	var (
+		ip       = make(packets, queue)
+		ipTx     = make(packets, queue)
+		icmpRx   = make(packets, queue)
+		udpRx    = make(packets, queue)
+		tcpRx    = make(packets, queue)
+		dead     = make(packets, queue)
+		problems = make(chan ipv4.Problem, queue)
+		advice   = make(chan ipv4.Advice, queue)
+		udpErrs  = make(chan ipv4.Report, queue)
+		tcpErrs  = make(chan ipv4.Report, queue)
+		joins    = make(chan ipv4.Membership)
+		pings    = make(chan icmp.Ping)
+		udpCalls = make(chan udp.Call)
+		tcpCalls = make(chan tcp.Call)
+		hops     []chan<- *packet.Buffer
+		groups   []chan<- []ethernet.Addr
+	)
+
+	var intoIP sync.WaitGroup // those who write to ip
+	for i, f := range all {
+		hop, arpRx, joined := make(packets, queue), make(packets, queue), make(chan []ethernet.Addr)
+		hops, groups = append(hops, hop), append(groups, joined)
+		resolver := arp.Config{
+			MAC: f.Link.MAC, Addrs: addresses(f.Addrs), Static: f.Static, Probe: f.Probe, Random: random.source(),
+		}
+		s.run(nil, func() { arp.Resolver(arpRx, hop, f.Link.Tx, dead, resolver, &s.stats.arp[i]) })
+		s.run(&intoIP, func() { ethernet.Rx(f.Link.Rx, f.Link.MAC, i, joined, arpRx, ip, &s.stats.ethernet[i]) })
+	}
+
+	rx := ipv4.RxConfig{Table: table, Forward: cfg.Forward, Random: random.source()}
+	up := ipv4.Up{ICMP: icmpRx, UDP: udpRx, TCP: tcpRx}
+	s.run(nil, func() { ipv4.Rx(ip, joins, up, groups, ipTx, problems, rx, &s.stats.ipv4) })
+	tx := ipv4.TxConfig{Table: table, Random: random.source()}
+	s.run(&intoIP, func() { ipv4.Tx(ipTx, advice, s.quit, hops, ip, problems, tx, &s.stats.ipv4) })
+
+	control := icmp.Config{Table: table, Random: random.source()}
+	s.run(nil, func() {
+		icmp.Run(icmpRx, dead, problems, pings, ipTx, udpErrs, tcpErrs, advice, control, &s.stats.icmp)
+	})
+	datagrams := udp.Config{Table: table, Random: random.source()}
+	udpEnded := s.run(nil, func() { udp.Demux(udpRx, udpErrs, udpCalls, problems, datagrams, &s.stats.udp) })
+	streams := cfg.TCP
+	streams.Table, streams.Random = table, random.source()
+	tcpEnded := s.run(nil, func() { tcp.Demux(tcpRx, tcpErrs, tcpCalls, ipTx, streams, &s.stats.tcp) })
+
+	s.udp = udp.NewSockets(udpCalls, ipTx, joins, udpEnded, datagrams, &s.stats.udp)
+	s.tcp = tcp.NewSockets(tcpCalls, tcpEnded)
+	s.icmp = icmp.NewPinger(pings, udpEnded)
+
+	go func() {
+		intoIP.Wait()
+		close(ip)
+		s.all.Wait()
+		s.drain(ipTx, dead, problems)
+		close(s.ended)
+	}()
+}
+
+// run starts a process, one of group if that is not nil, and returns a channel
+// that is closed when it has returned.
+func (s *Stack) run(group *sync.WaitGroup, process func()) <-chan struct{} {
+	ended := make(chan struct{})
+	s.all.Add(1)
+	if group != nil {
+		group.Add(1)
+	}
+	go func() {
+		process()
+		close(ended)
+		if group != nil {
+			group.Done()
+		}
+		s.all.Done()
+	}()
+	return ended
+}
+
+// drain gives back what was still under way on edges that have no end of
+// their own.
+func (s *Stack) drain(ipTx, dead packets, problems chan ipv4.Problem) {
+	for {
+		select {
+		case b := <-ipTx:
+			b.Release()
+		case b := <-dead:
+			b.Release()
+		case p := <-problems:
+			p.Packet.Release()
+		default:
+			return
+		}
+	}
+}
+
+func addresses(prefixes []netip.Prefix) (addrs []netip.Addr) {
+	for _, p := range prefixes {
+		addrs = append(addrs, p.Addr())
+	}
+	return addrs
+}

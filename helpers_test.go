@@ -1,0 +1,140 @@
+package gonet
+
+import (
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"testing"
+	"testing/synctest"
+
+	"github.com/seed-012105e5/gonet/link"
+	"github.com/seed-012105e5/gonet/packet"
+	"github.com/seed-012105e5/gonet/tcp"
+	"github.com/seed-012105e5/gonet/udp"
+)
+
+// A pair is two stacks, a at 10.0.0.1 and b at 10.0.0.2, joined by a link.
+type pair struct{ a, b *Stack }
+
+// newPair joins two stacks by a pipe that middleware changes at a's end.
+func newPair(t testing.TB, middleware ...link.Middleware) pair {
+	t.Helper()
+	la, lb := link.Pipe(link.PipeConfig{})
+	for _, m := range middleware {
+		la = m(la)
+	}
+	return pair{newHost(t, la, "10.0.0.1/24", 1), newHost(t, lb, "10.0.0.2/24", 2)}
+}
+
+func newHost(t testing.TB, l link.Link, addr string, seed byte) *Stack {
+	t.Helper()
+	s, err := New(Config{Link: l, Addr: netip.MustParsePrefix(addr), Rand: repeat(seed)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// repeat is a reader of one byte again and again.
+type repeat byte
+
+func (r repeat) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = byte(r)
+	}
+	return len(p), nil
+}
+
+func (p pair) close() {
+	p.a.Close()
+	p.b.Close()
+}
+
+// inBubble runs f with virtual time, and checks that no packet is left.
+func inBubble(t *testing.T, f func(t *testing.T)) {
+	t.Helper()
+	before := packet.Live()
+	synctest.Test(t, f)
+	if after := packet.Live(); after != before {
+		t.Errorf("%d packets are left", after-before)
+	}
+}
+
+// payload is n bytes that repeat late.
+func payload(n int) []byte {
+	p := make([]byte, n)
+	rnd := rand.NewChaCha8([32]byte{7})
+	rnd.Read(p)
+	return p
+}
+
+// echo serves an echo on l until it is closed.
+func echo(l net.Listener) {
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		go func() {
+			defer c.Close()
+			io.Copy(c, c)
+		}()
+	}
+}
+
+
+// connect opens a TCP connection from a to b, and returns both ends.
+func (p pair) connect(t testing.TB) (ca, cb *tcp.Conn) {
+	t.Helper()
+	return connect(t, p.a, p.b, "10.0.0.2:0")
+}
+
+// connect opens a TCP connection from one stack to an address of another.
+func connect(t testing.TB, from, to *Stack, address string) (dialled, accepted *tcp.Conn) {
+	t.Helper()
+	l := listen(t, to, address)
+	defer l.Close()
+	dialled = dial(t, from, l.Addr().String())
+	c, err := l.AcceptTCP()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dialled, c
+}
+
+func listen(t testing.TB, s *Stack, address string) *tcp.Listener {
+	t.Helper()
+	l, err := s.Listen("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l.(*tcp.Listener)
+}
+
+func dial(t testing.TB, s *Stack, address string) *tcp.Conn {
+	t.Helper()
+	c, err := s.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c.(*tcp.Conn)
+}
+
+func listenUDP(t testing.TB, s *Stack, address string) *udp.Conn {
+	t.Helper()
+	c, err := s.ListenPacket("udp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c.(*udp.Conn)
+}
+
+func dialUDP(t testing.TB, s *Stack, address string) *udp.Conn {
+	t.Helper()
+	c, err := s.Dial("udp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c.(*udp.Conn)
+}

@@ -1,0 +1,89 @@
+package icmp
+
+import (
+	"time"
+
+	"github.com/seed-012105e5/gonet/ipv4"
+	"github.com/seed-012105e5/gonet/packet"
+)
+
+// maxErrorLen is how long a datagram with an error in it gets: it quotes as
+// much as fits (RFC 1812 section 4.3.2.3).
+const maxErrorLen = 576
+
+// mayReport says whether an error about the datagram h may be sent to its
+// source (RFC 1122 section 3.2.2). Group is whether h came in a frame for a
+// link-layer group.
+func mayReport(h ipv4.Header, group bool, table *ipv4.Table) bool {
+	dst := h.Dst()
+	switch {
+	case group, dst.IsMulticast(), table.IsBroadcast(dst):
+		return false
+	case h.FragmentOffset() != 0:
+		return false
+	case !isHost(h.Src(), table), h.Src().IsLoopback():
+		return false
+	case h.Protocol() == ipv4.ProtocolICMP:
+		return len(h.Payload()) > 0 && isQuery(h.Payload()[0])
+	}
+	return true
+}
+
+// isQuery says whether an ICMP type is one of the queries and answers of RFC
+// 1122 section 3.2.2. What is not may be an error, now or in future.
+func isQuery(typ uint8) bool {
+	switch typ {
+	case TypeEcho, TypeEchoReply,
+		9, 10, // router advertisement and solicitation
+		13, 14, // timestamp
+		15, 16, // information
+		17, 18: // address mask
+		return true
+	}
+	return false
+}
+
+// newError returns the error that p deserves, as a datagram for Tx; false when
+// there is no route back. It is sent with normal type of service (RFC 1122
+// section 3.2.2), from the address that the datagram was for when that is
+// ours, or else from the one that the way back starts at (RFC 1812 section
+// 4.3.2.4).
+func newError(p ipv4.Problem, table *ipv4.Table) (*packet.Buffer, bool) {
+	if p.Packet.SegmentSize == 0 {
+		p.Packet.CompleteChecksum() // quote what would have been on the wire
+	}
+	h := ipv4.Header(p.Packet.Network())
+	src := h.Dst()
+	if !table.IsLocal(src) {
+		var ok bool
+		if src, ok = table.Source(h.Src()); !ok {
+			return nil, false
+		}
+	}
+	quote := h[:min(len(h), maxErrorLen-ipv4.MinHeaderLen-HeaderLen)]
+	b := packet.From(quote)
+	Push(b, p.Type, p.Code, p.Value)
+	ipv4.Push(b, ipv4.Fields{Protocol: ipv4.ProtocolICMP, Src: src, Dst: h.Src()})
+	return b, true
+}
+
+// A bucket of tokens limits the rate of errors (RFC 1812 section 4.3.2.8). It
+// is kept as the instant at which it will be full again.
+type bucket struct {
+	interval time.Duration // at which tokens drop in; 0 means no limit
+	size     int           // how many there is room for
+	full     time.Time
+}
+
+// take takes a token, if there is one.
+func (b *bucket) take(now time.Time) bool {
+	if b.full.Before(now) {
+		b.full = now
+	}
+	missing := b.full.Sub(now)
+	if missing > time.Duration(b.size-1)*b.interval {
+		return false
+	}
+	b.full = b.full.Add(b.interval)
+	return true
+}

@@ -1,0 +1,259 @@
+package icmp
+
+import (
+	"cmp"
+	"math/rand/v2"
+	"syscall"
+	"time"
+
+	"github.com/seed-012105e5/gonet/ipv4"
+	"github.com/seed-012105e5/gonet/packet"
+)
+
+// Config is what Run must know. The zero value of each field but Table
+// means the default.
+type Config struct {
+	Table  *ipv4.Table
+	Random func() uint64 // the source of random numbers, called by Run alone; nil means math/rand/v2
+
+	ErrorRate  int // most errors sent a second; 0 means 1000, less than 0 no limit
+	ErrorBurst int // most errors sent at once; 0 means 50
+	MaxPings   int // most echo requests that wait for a reply; 0 means 1024, at most 65536
+}
+
+// Run is ICMP. It returns when in is closed, having closed udp and tcp.
+//
+// In carries messages for this host, undeliverable the datagrams whose next
+// hop does not answer (the front at the IP header, NextHop set), problems the
+// datagrams that IP or UDP could not serve, and pings the requests of Pingers.
+//
+//	Owns:      the table of pings, the bucket that limits errors
+//	Reads:     in, undeliverable, problems, pings
+//	Writes:    tx and advice, which when full lose the reply or the advice; udp, tcp; the answer to each ping
+//	Blocks on: its inputs; udp and tcp, whose readers are always ready
+func Run(in, undeliverable <-chan *packet.Buffer, problems <-chan ipv4.Problem, pings <-chan Ping,
+	tx chan<- *packet.Buffer, udp, tcp chan<- ipv4.Report, advice chan<- ipv4.Advice, cfg Config, stats *Stats) {
+	p := newProcess(tx, udp, tcp, advice, cfg, stats)
+	defer p.close(undeliverable, problems)
+	for {
+		select {
+		case b, ok := <-in:
+			if !ok {
+				return
+			}
+			p.message(b)
+		case b := <-undeliverable:
+			p.undeliverable(b)
+		case problem := <-problems:
+			p.problem(problem)
+		case ping := <-pings:
+			p.ping(ping)
+		}
+	}
+}
+
+// process is the state of Run, and the channels that its events lead to.
+type process struct {
+	table    *ipv4.Table
+	stats    *Stats
+	tx       chan<- *packet.Buffer
+	udp, tcp chan<- ipv4.Report
+	advice   chan<- ipv4.Advice
+
+	pings  *pingTable
+	errors bucket
+}
+
+func newProcess(tx chan<- *packet.Buffer, udp, tcp chan<- ipv4.Report, advice chan<- ipv4.Advice, cfg Config, stats *Stats) *process {
+	p := &process{table: cfg.Table, stats: stats, tx: tx, udp: udp, tcp: tcp, advice: advice}
+	if cfg.Random == nil {
+		cfg.Random = rand.Uint64
+	}
+	p.pings = newPingTable(uint16(cfg.Random()), min(cmp.Or(cfg.MaxPings, 1024), 1<<16))
+	p.errors.size = cmp.Or(cfg.ErrorBurst, 50)
+	if rate := cmp.Or(cfg.ErrorRate, 1000); rate > 0 {
+		p.errors.interval = time.Second / time.Duration(rate)
+	}
+	return p
+}
+
+// close releases what nobody will serve any more. Pingers see the end of Run
+// by themselves.
+func (p *process) close(undeliverable <-chan *packet.Buffer, problems <-chan ipv4.Problem) {
+	close(p.udp)
+	close(p.tcp)
+	for {
+		select {
+		case b := <-undeliverable:
+			b.Release()
+		case problem := <-problems:
+			problem.Packet.Release()
+		default:
+			return
+		}
+	}
+}
+
+// message deals with one message to this host.
+func (p *process) message(b *packet.Buffer) {
+	p.stats.RxMessages.Add(1)
+	m, err := Parse(b)
+	switch {
+	case err == ErrLength:
+		p.stats.DropLength.Add(1)
+	case err == ErrChecksum:
+		p.stats.DropChecksum.Add(1)
+	case m.Type() == TypeEcho:
+		p.echo(b, m)
+		return
+	default:
+		p.consume(b, m)
+	}
+	b.Release()
+}
+
+// consume deals with a message that nothing is sent back for. It stays with
+// the caller.
+func (p *process) consume(b *packet.Buffer, m Message) {
+	switch m.Type() {
+	case TypeEchoReply:
+		if !p.pings.replied(b, m, p.table) {
+			p.stats.DropStrayReply.Add(1)
+			return
+		}
+		p.stats.RxReplies.Add(1)
+	case ipv4.TypeUnreachable, ipv4.TypeTimeExceeded, ipv4.TypeParameterProblem:
+		r, ok := received(b, m, p.table)
+		if !ok {
+			p.stats.DropBadError.Add(1)
+			return
+		}
+		p.stats.RxErrors.Add(1)
+		p.report(r)
+	case TypeRedirect:
+		a, ok := redirect(b, m, p.table)
+		if !ok {
+			p.stats.DropBadRedirect.Add(1)
+			return
+		}
+		p.stats.RxRedirects.Add(1)
+		p.advise(a)
+	case ipv4.TypeSourceQuench:
+		p.stats.DropSourceQuench.Add(1) // RFC 6633 section 3
+	default:
+		p.stats.DropUnknownType.Add(1)
+	}
+}
+
+// echo answers an echo request.
+func (p *process) echo(b *packet.Buffer, m Message) {
+	p.stats.RxEchoes.Add(1)
+	if !mayEcho(ipv4.Header(b.Network()), b.Group, p.table) {
+		p.stats.DropGroupEcho.Add(1)
+		b.Release()
+		return
+	}
+	turnEcho(b, m)
+	if p.send(b) {
+		p.stats.TxReplies.Add(1)
+	}
+}
+
+// undeliverable deals with a datagram whose next hop did not answer.
+func (p *process) undeliverable(b *packet.Buffer) {
+	b.MarkNetwork()
+	if b.NextHop != ipv4.Header(b.Network()).Dst() {
+		p.advise(ipv4.Advice{Gateway: b.NextHop})
+	}
+	p.problem(ipv4.Problem{Type: ipv4.TypeUnreachable, Code: ipv4.CodeHostUnreachable, Packet: b})
+}
+
+// problem tells the sender of a datagram that it could not be served: by a
+// Report when that is this host, and by a message otherwise.
+func (p *process) problem(problem ipv4.Problem) {
+	b := problem.Packet
+	defer b.Release()
+	h := ipv4.Header(b.Network())
+	switch {
+	case p.table.IsLocal(h.Src()):
+		p.stats.LocalErrors.Add(1)
+		if r, ok := reportOf(problem.Type, problem.Code, problem.Value, h.Src(), h); ok {
+			p.report(r)
+		}
+	case !mayReport(h, b.Group, p.table):
+		p.stats.ErrorsNotAllowed.Add(1)
+	case !p.errors.take(time.Now()):
+		p.stats.ErrorsRateLimited.Add(1)
+	default:
+		e, ok := newError(problem, p.table)
+		if !ok {
+			p.stats.ErrorsNoRoute.Add(1)
+		} else if p.send(e) {
+			p.stats.TxErrors.Add(1)
+		}
+	}
+}
+
+// report brings r to the transport whose datagram it is about (RFC 1122
+// section 3.2.2). Other protocols have nobody here who would listen.
+func (p *process) report(r ipv4.Report) {
+	switch r.Protocol {
+	case ipv4.ProtocolUDP:
+		p.udp <- r
+	case ipv4.ProtocolTCP:
+		p.tcp <- r
+	case ipv4.ProtocolICMP:
+		p.pings.failed(r, p.table)
+	}
+}
+
+func (p *process) advise(a ipv4.Advice) {
+	select {
+	case p.advice <- a:
+	default:
+		p.stats.AdviceFull.Add(1)
+	}
+}
+
+// ping sends an echo request, or forgets one.
+func (p *process) ping(ping Ping) {
+	e := ping.echo
+	if ping.cancel {
+		p.pings.remove(e)
+		return
+	}
+	src, ok := p.table.Source(e.dst)
+	switch {
+	case !ok:
+		p.refuse(e, syscall.ENETUNREACH)
+		return
+	case !p.pings.add(e):
+		p.refuse(e, syscall.ENOBUFS)
+		return
+	}
+	b := newEcho(e, src)
+	e.sent = time.Now()
+	if !p.send(b) {
+		p.pings.remove(e)
+		p.refuse(e, syscall.ENOBUFS)
+		return
+	}
+	p.stats.TxEchoes.Add(1)
+}
+
+func (p *process) refuse(e *echo, err error) {
+	p.stats.PingsRefused.Add(1)
+	e.answered <- pong{err: err}
+}
+
+// send gives b to tx if there is room; Run must not wait for transmit.
+func (p *process) send(b *packet.Buffer) bool {
+	select {
+	case p.tx <- b:
+		return true
+	default:
+		p.stats.DropTxFull.Add(1)
+		b.Release()
+		return false
+	}
+}

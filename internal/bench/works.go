@@ -1,0 +1,289 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os/exec"
+	"regexp"
+	"runtime"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// A work is something to be measured on a path.
+type work struct {
+	name, unit string
+	run        func(path) (float64, error)
+}
+
+var works = []work{
+	{"bulk to the server, 1 stream", "Gbit/s", bulk(1, true)},
+	{"bulk to the server, 8 streams", "Gbit/s", bulk(8, true)},
+	{"bulk from the server, 1 stream", "Gbit/s", bulk(1, false)},
+	{"bulk from the server, 8 streams", "Gbit/s", bulk(8, false)},
+	{"1 byte there and back, p50", "us", echo(0.5)},
+	{"1 byte there and back, p99", "us", echo(0.99)},
+	{"connect, request, close", "per second", connects},
+	{"HTTP 1 KB by wrk, 32 connections", "requests/s", wrk(32)},
+	{"idle connections", "bytes each", idleMemory},
+}
+
+// chunk is the size of reads and writes of bulk transfers.
+const chunk = 256 << 10
+
+// serve listens, and gives each connection to handle.
+func serve(p path, port string, handle func(net.Conn)) (net.Listener, error) {
+	l, err := p.listen(net.JoinHostPort(p.addr, port))
+	if err != nil {
+		return nil, err
+	}
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				handle(c)
+			}()
+		}
+	}()
+	return l, nil
+}
+
+func dial(p path, port string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	return p.client.Dial(ctx, "tcp", net.JoinHostPort(p.addr, port))
+}
+
+// bulk measures the bytes that the receiving side has read.
+func bulk(streams int, toServer bool) func(path) (float64, error) {
+	return func(p path) (float64, error) {
+		var received atomic.Int64
+		sink := func(c net.Conn) {
+			buf := make([]byte, chunk)
+			for {
+				n, err := c.Read(buf)
+				received.Add(int64(n))
+				if err != nil {
+					return
+				}
+			}
+		}
+		source := func(c net.Conn) {
+			buf := make([]byte, chunk)
+			for {
+				if _, err := c.Write(buf); err != nil {
+					return
+				}
+			}
+		}
+		atServer, atClient := sink, source
+		if !toServer {
+			atServer, atClient = source, sink
+		}
+		l, err := serve(p, "9", atServer)
+		if err != nil {
+			return 0, err
+		}
+		defer l.Close()
+		var conns []net.Conn
+		var clients sync.WaitGroup
+		for range streams {
+			c, err := dial(p, "9")
+			if err != nil {
+				return 0, err
+			}
+			conns = append(conns, c)
+			clients.Go(func() { atClient(c) })
+		}
+		d := time.Duration(*seconds * float64(time.Second))
+		time.Sleep(d / 5) // let the windows open
+		before, start := received.Load(), time.Now()
+		time.Sleep(d)
+		n, took := received.Load()-before, time.Since(start)
+		for _, c := range conns {
+			c.Close()
+		}
+		clients.Wait()
+		return float64(n) * 8 / took.Seconds() / 1e9, nil
+	}
+}
+
+// echo measures a quantile of the time that one byte takes there and back.
+func echo(quantile float64) func(path) (float64, error) {
+	return func(p path) (float64, error) {
+		l, err := serve(p, "7", func(c net.Conn) {
+			var buf [1]byte
+			for {
+				if _, err := c.Read(buf[:]); err != nil {
+					return
+				}
+				if _, err := c.Write(buf[:]); err != nil {
+					return
+				}
+			}
+		})
+		if err != nil {
+			return 0, err
+		}
+		defer l.Close()
+		c, err := dial(p, "7")
+		if err != nil {
+			return 0, err
+		}
+		defer c.Close()
+		var times []time.Duration
+		var buf [1]byte
+		for end := time.Now().Add(time.Duration(*seconds * float64(time.Second))); time.Now().Before(end); {
+			start := time.Now()
+			if _, err := c.Write(buf[:]); err != nil {
+				return 0, err
+			}
+			if _, err := io.ReadFull(c, buf[:]); err != nil {
+				return 0, err
+			}
+			times = append(times, time.Since(start))
+		}
+		slices.Sort(times)
+		return float64(times[int(quantile*float64(len(times)-1))].Nanoseconds()) / 1e3, nil
+	}
+}
+
+// connects measures connections that are made, used for a byte each way, and
+// closed.
+func connects(p path) (float64, error) {
+	l, err := serve(p, "7", func(c net.Conn) { io.Copy(c, c) })
+	if err != nil {
+		return 0, err
+	}
+	defer l.Close()
+	var n int
+	start := time.Now()
+	for time.Since(start).Seconds() < *seconds {
+		c, err := dial(p, "7")
+		if err != nil {
+			return 0, err
+		}
+		var buf [1]byte
+		_, err = c.Write(buf[:])
+		if err == nil {
+			_, err = io.ReadFull(c, buf[:])
+		}
+		c.Close()
+		if err != nil {
+			return 0, err
+		}
+		n++
+	}
+	return float64(n) / time.Since(start).Seconds(), nil
+}
+
+var wrkRate = regexp.MustCompile(`Requests/sec:\s+([0-9.]+)`)
+
+// wrk measures an HTTP server of net/http with wrk, a client that nobody here
+// has written.
+func wrk(connections int) func(path) (float64, error) {
+	return func(p path) (float64, error) {
+		l, err := p.listen(net.JoinHostPort(p.addr, "80"))
+		if err != nil {
+			return 0, err
+		}
+		body := make([]byte, 1024)
+		server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write(body) })}
+		go server.Serve(l)
+		defer server.Close()
+		cmd := exec.Command("wrk", "-t1", fmt.Sprintf("-c%d", connections),
+			fmt.Sprintf("-d%.0f", max(1, *seconds)), "http://"+p.addr+"/")
+		out, err := p.client.Output(cmd)
+		if err != nil {
+			return 0, fmt.Errorf("wrk: %w\n%s", err, out)
+		}
+		m := wrkRate.FindSubmatch(out)
+		if m == nil {
+			return 0, fmt.Errorf("wrk says:\n%s", out)
+		}
+		return strconv.ParseFloat(string(m[1]), 64)
+	}
+}
+
+// idleMemory measures the memory of a server's connection that waits in Read:
+// all goroutines and channels of it. The clients are bare sockets of the
+// kernel, which take no memory of this program.
+func idleMemory(p path) (float64, error) {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return 0, err
+	}
+	limit.Cur = limit.Max
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return 0, err
+	}
+	var open atomic.Int64
+	before := memory()
+	l, err := serve(p, "9", func(c net.Conn) {
+		open.Add(1)
+		var buf [1]byte
+		c.Read(buf[:])
+	})
+	if err != nil {
+		return 0, err
+	}
+	defer l.Close()
+	clients, err := rawClients(p, 9, *idle)
+	defer func() {
+		for _, fd := range clients {
+			syscall.Close(fd)
+		}
+	}()
+	if err != nil {
+		return 0, err
+	}
+	for range 500 {
+		if open.Load() == int64(*idle) {
+			return (memory() - before) / float64(*idle), nil
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return 0, fmt.Errorf("%d of %d connections were accepted", open.Load(), *idle)
+}
+
+// memory is what the Go runtime holds for heap and stacks, in bytes.
+func memory() float64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return float64(m.HeapAlloc + m.StackInuse)
+}
+
+func rawClients(p path, port, n int) (fds []int, err error) {
+	to := &syscall.SockaddrInet4{Port: port, Addr: [4]byte{10, 0, 0, 2}}
+	err = p.client.Do(func() error {
+		for range n {
+			fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+			if err != nil {
+				return err
+			}
+			fds = append(fds, fd)
+			for err = syscall.EINTR; errors.Is(err, syscall.EINTR); {
+				err = syscall.Connect(fd, to)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return fds, err
+}

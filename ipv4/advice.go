@@ -1,0 +1,133 @@
+package ipv4
+
+import (
+	"net/netip"
+	"time"
+)
+
+// What Tx remembers of ICMP's advice, and for how long.
+const (
+	maxRedirects    = 256
+	redirectTimeout = 10 * time.Minute
+	deadTimeout     = time.Minute // then the preferred gateway is tried again
+)
+
+// A router is a Table together with what has been learned since: redirects,
+// and gateways that do not answer (RFC 1122 sections 3.2.2.2, 3.3.1.3 and
+// 3.3.1.4). It is a pure machine, and never probes: a gateway is found dead
+// only by traffic for it.
+type router struct {
+	table     *Table
+	redirects map[netip.Addr]redirect  // by destination
+	dead      map[netip.Addr]time.Time // gateways, with when to try them again
+}
+
+type redirect struct {
+	hop   Hop
+	until time.Time
+}
+
+func newRouter(t *Table) *router {
+	return &router{table: t, redirects: map[netip.Addr]redirect{}, dead: map[netip.Addr]time.Time{}}
+}
+
+// plain says that nothing has been learned, so the Table alone decides.
+func (r *router) plain() bool { return len(r.redirects)+len(r.dead) == 0 }
+
+// route finds the next hop to dst, with what has been learned.
+func (r *router) route(now time.Time, dst netip.Addr) (Hop, bool) {
+	hop, ok := r.table.Lookup(dst)
+	if !ok || hop.NextHop == dst {
+		return hop, ok
+	}
+	if d, ok := r.redirects[dst]; ok {
+		if now.Before(d.until) {
+			return d.hop, true
+		}
+		delete(r.redirects, dst)
+	}
+	return r.alive(now, dst, hop), true
+}
+
+// alive is the first of the routes that are as good as that of hop whose
+// gateway is not dead. When all are, hop is as good as any.
+func (r *router) alive(now time.Time, dst netip.Addr, hop Hop) Hop {
+	t := r.table
+	first := t.find(toUint32(dst))
+	for i := first; i < len(t.entries); i++ {
+		if t.entries[i].addr != t.entries[first].addr || t.entries[i].mask != t.entries[first].mask {
+			break
+		}
+		if other := t.hopTo(i, dst); !r.isDead(now, other.NextHop) {
+			return other
+		}
+	}
+	return hop
+}
+
+func (r *router) isDead(now time.Time, gateway netip.Addr) bool {
+	until, dead := r.dead[gateway]
+	if dead && !now.Before(until) {
+		delete(r.dead, gateway)
+		return false
+	}
+	return dead
+}
+
+// learn takes advice, and says whether it was worth it.
+func (r *router) learn(now time.Time, a Advice) bool {
+	if a.Dst.IsValid() {
+		return r.redirect(now, a)
+	}
+	return r.gatewayDead(now, a.Gateway)
+}
+
+// redirect believes a Redirect only from the present first hop to its
+// destination, and only to another gateway on the same network (RFC 1122
+// section 3.2.2.2).
+func (r *router) redirect(now time.Time, a Advice) bool {
+	hop, ok := r.route(now, a.Dst)
+	switch {
+	case !ok || hop.NextHop == a.Dst || hop.NextHop != a.From: // what is on the link needs no gateway
+		return false
+	case !a.Gateway.Is4() || !isHost(a.Gateway) || a.Gateway == a.From:
+		return false
+	case r.table.IsLocal(a.Gateway) || r.table.IsBroadcast(a.Gateway) || !r.table.onLink(a.Gateway, hop.Link):
+		return false
+	}
+	if len(r.redirects) >= maxRedirects {
+		r.forgetOne()
+	}
+	hop.NextHop = a.Gateway
+	r.redirects[a.Dst] = redirect{hop, now.Add(redirectTimeout)}
+	return true
+}
+
+// forgetOne makes room by dropping the oldest redirect.
+func (r *router) forgetOne() {
+	var oldest netip.Addr
+	for dst, d := range r.redirects {
+		if !oldest.IsValid() || d.until.Before(r.redirects[oldest].until) {
+			oldest = dst
+		}
+	}
+	delete(r.redirects, oldest)
+}
+
+// gatewayDead forgets the redirects to a gateway which does not answer, and
+// gives up for some time the routes that lead to it.
+func (r *router) gatewayDead(now time.Time, gateway netip.Addr) (found bool) {
+	for dst, d := range r.redirects {
+		if d.hop.NextHop == gateway {
+			delete(r.redirects, dst)
+			found = true
+		}
+	}
+	for i := range r.table.entries {
+		if gateway.IsValid() && r.table.entries[i].hop.NextHop == gateway && !r.table.entries[i].hop.Local {
+			r.dead[gateway] = now.Add(deadTimeout)
+			return true
+		}
+	}
+	return found
+}

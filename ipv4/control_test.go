@@ -1,0 +1,30 @@
+package ipv4
+
+import (
+	"syscall"
+	"testing"
+)
+
+// I11, I13: what a socket is told of an ICMP error, and which errors are hard.
+func TestReport(t *testing.T) {
+	for _, c := range []struct {
+		kind, code uint8
+		want       error
+		hard       bool
+	}{
+		{TypeUnreachable, CodeNetUnreachable, syscall.ENETUNREACH, false},
+		{TypeUnreachable, CodeHostUnreachable, syscall.EHOSTUNREACH, false},
+		{TypeUnreachable, CodeProtocolUnreachable, syscall.ENOPROTOOPT, true},
+		{TypeUnreachable, CodePortUnreachable, syscall.ECONNREFUSED, true},
+		{TypeUnreachable, CodeFragmentationNeeded, syscall.EMSGSIZE, false},
+		{TypeUnreachable, CodeSourceRouteFailed, syscall.EOPNOTSUPP, false},
+		{TypeUnreachable, CodeAdminProhibited, syscall.EHOSTUNREACH, false},
+		{TypeTimeExceeded, CodeTTLExceeded, syscall.EHOSTUNREACH, false},
+		{TypeParameterProblem, 0, syscall.EPROTO, false},
+	} {
+		r := Report{Type: c.kind, Code: c.code}
+		if r.Err() != c.want || r.Hard() != c.hard {
+			t.Errorf("type %d code %d: %v, hard %v; want %v, %v", c.kind, c.code, r.Err(), r.Hard(), c.want, c.hard)
+		}
+	}
+}

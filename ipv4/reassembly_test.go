@@ -1,0 +1,280 @@
+package ipv4
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/seed-012105e5/gonet/packet"
+)
+
+func testReassembler() *reassembler {
+	return newReassembler(30*time.Second, 1<<20, 16, &Stats{})
+}
+
+// A piece is one fragment of a test.
+type piece struct {
+	offset, end int
+	more        bool
+}
+
+// add gives pieces of pattern(4000) to r, and returns what came last.
+func (r *reassembler) addAll(id uint16, pieces []piece) (whole *packet.Buffer) {
+	data := pattern(4000)
+	for _, p := range pieces {
+		whole = r.add(epoch, fragmentOf(id, p.offset, p.more, data[p.offset:p.end]))
+	}
+	return whole
+}
+
+// I5, RFC1122-3.3.2: fragments in any order make the datagram.
+func TestReassembly(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		pieces []piece
+		length int // of the whole; 0 when nothing comes of it
+		held   int // what is still held
+		count  func(*Stats) uint64
+		counts uint64
+	}{
+		{"in order", []piece{{0, 80, true}, {80, 160, true}, {160, 171, false}}, 171, 0, nil, 0},
+		{"backwards", []piece{{160, 171, false}, {80, 160, true}, {0, 80, true}}, 171, 0, nil, 0},
+		{"tiny", []piece{{0, 8, true}, {16, 17, false}, {8, 16, true}}, 17, 0, nil, 0},
+		{"hole", []piece{{0, 80, true}, {160, 171, false}}, 0, 2, nil, 0},
+		{"no end", []piece{{0, 80, true}, {80, 160, true}}, 0, 2, nil, 0},
+		{"no start", []piece{{80, 160, true}, {160, 171, false}}, 0, 2, nil, 0},
+		{"duplicate", []piece{{0, 80, true}, {0, 80, true}, {80, 160, false}}, 160, 0, func(s *Stats) uint64 { return s.DropDuplicate.Load() }, 1},
+		{"overlap before", []piece{{0, 80, true}, {72, 160, true}, {160, 168, false}, {80, 160, true}}, 0, 0, dropOverlap, 4},
+		{"overlap behind", []piece{{80, 160, true}, {0, 88, true}, {0, 80, true}}, 0, 0, dropOverlap, 3},
+		{"overlap inside", []piece{{0, 160, true}, {80, 88, true}, {160, 168, false}}, 0, 0, dropOverlap, 3},
+		{"overlap around", []piece{{80, 88, true}, {0, 160, true}, {160, 168, false}}, 0, 0, dropOverlap, 3},
+		{"overlap of the same start", []piece{{0, 80, true}, {0, 88, true}}, 0, 0, dropOverlap, 2},
+		{"two ends", []piece{{160, 168, false}, {240, 248, false}}, 0, 0, dropOverlap, 2},
+		{"end that is not", []piece{{160, 168, false}, {168, 176, true}}, 0, 0, dropOverlap, 2},
+		{"end before others", []piece{{240, 248, true}, {160, 168, false}}, 0, 0, dropOverlap, 2},
+		{"no data", []piece{{80, 80, true}}, 0, 0, dropFragment, 1},
+		{"not of 8 bytes", []piece{{80, 87, true}}, 0, 0, dropFragment, 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			noLeaks(t)
+			r := testReassembler()
+			whole := r.addAll(1, c.pieces)
+			if (whole != nil) != (c.length > 0) {
+				t.Fatalf("whole: %v", whole)
+			}
+			if whole != nil {
+				h, err := Parse(whole.Network())
+				if err != nil || h.MF() || h.FragmentOffset() != 0 || len(h) != whole.Len() || !bytes.Equal(h.Payload(), pattern(c.length)) {
+					t.Errorf("%v, %v", h, err)
+				}
+				whole.Release()
+			}
+			held := 0
+			for _, a := range r.oldest {
+				held += len(a.parts)
+			}
+			if held != c.held || (r.bytes > 0) != (held > 0) {
+				t.Errorf("%d fragments of %d bytes are held, want %d", held, r.bytes, c.held)
+			}
+			if c.count != nil && c.count(r.stats) != c.counts {
+				t.Errorf("%d are counted, want %d", c.count(r.stats), c.counts)
+			}
+			r.close()
+			if r.bytes != 0 {
+				t.Errorf("%d bytes are held after close", r.bytes)
+			}
+		})
+	}
+}
+
+func dropOverlap(s *Stats) uint64  { return s.DropOverlap.Load() }
+func dropFragment(s *Stats) uint64 { return s.DropFragment.Load() }
+
+// A duplicate whose content differs is an overlap.
+func TestReassemblyForgedDuplicate(t *testing.T) {
+	noLeaks(t)
+	r := testReassembler()
+	r.add(epoch, fragmentOf(1, 0, true, pattern(80)))
+	r.add(epoch, fragmentOf(1, 0, true, make([]byte, 80)))
+	if n := dropOverlap(r.stats); n != 2 {
+		t.Errorf("%d are dropped, want 2", n)
+	}
+}
+
+// Datagrams of other addresses, protocols and identifications are others.
+func TestReassemblyKeepsDatagramsApart(t *testing.T) {
+	noLeaks(t)
+	r := testReassembler()
+	r.add(epoch, fragmentOf(1, 0, true, pattern(80)))
+	for _, change := range []func(h Header){
+		func(h Header) { h[5]++ }, func(h Header) { h[9]++ }, func(h Header) { h[15]++ }, func(h Header) { h[19]++ },
+	} {
+		b := fragmentOf(1, 80, false, pattern(8))
+		change(Header(b.Bytes()))
+		if whole := r.add(epoch, b); whole != nil {
+			t.Error("made whole with a fragment of another datagram")
+			whole.Release()
+		}
+	}
+	r.close()
+}
+
+// A datagram of more than 65535 bytes cannot be (the "ping of death").
+func TestReassemblyTooLong(t *testing.T) {
+	noLeaks(t)
+	r := testReassembler()
+	r.add(epoch, fragmentOf(1, 65528, false, pattern(8)))
+	if n := dropFragment(r.stats); n != 1 {
+		t.Errorf("%d are dropped, want 1", n)
+	}
+
+	// The options of the first may be what makes it too long.
+	first := built(Fields{Protocol: ProtocolUDP, Src: ip("10.0.0.9"), Dst: ip("10.0.0.2"), Options: []byte{1, 1, 1, 1}}, pattern(65504))
+	Header(first.Bytes())[6] = 0x20
+	r.add(epoch, first)
+	last := fragmentOf(0, 65504, false, pattern(11))
+	if whole := r.add(epoch, last); whole != nil {
+		t.Error("a datagram of 65539 bytes is made")
+		whole.Release()
+	}
+	if n := dropFragment(r.stats); n != 3 || r.bytes != 0 {
+		t.Errorf("%d are dropped, want 3; %d bytes are held", n, r.bytes)
+	}
+}
+
+// I5: the time is over after 30 s from the first to come, and the sender is
+// told if fragment zero is there.
+func TestReassemblyTimeout(t *testing.T) {
+	noLeaks(t)
+	r := testReassembler()
+	if !r.deadline().IsZero() {
+		t.Error("a deadline for nothing")
+	}
+	r.addAll(1, []piece{{80, 160, true}, {0, 80, true}})
+	r.add(epoch.Add(time.Second), fragmentOf(2, 80, true, pattern(80)))
+	r.add(epoch.Add(20*time.Second), fragmentOf(1, 160, true, pattern(80)))
+	if got := r.deadline(); !got.Equal(epoch.Add(30 * time.Second)) {
+		t.Errorf("deadline %v", got)
+	}
+	if _, ok := r.expire(epoch.Add(30*time.Second - 1)); ok {
+		t.Error("expires too early")
+	}
+	first, ok := r.expire(epoch.Add(30 * time.Second))
+	if !ok || first == nil || Header(first.Bytes()).FragmentOffset() != 0 || Header(first.Bytes()).ID() != 1 {
+		t.Fatalf("after 30 s: %v, %v", first, ok)
+	}
+	first.Release()
+	if first, ok := r.expire(epoch.Add(31 * time.Second)); !ok || first != nil {
+		t.Errorf("without fragment zero: %v, %v", first, ok)
+	}
+	if _, ok := r.expire(epoch.Add(time.Hour)); ok || r.bytes != 0 || r.stats.DropReassemblyTimeout.Load() != 4 {
+		t.Errorf("%d bytes are held, %d are counted", r.bytes, r.stats.DropReassemblyTimeout.Load())
+	}
+}
+
+// Memory has two bounds, and counts buffers whole. The oldest make room.
+func TestReassemblyBounds(t *testing.T) {
+	noLeaks(t)
+	stats := &Stats{}
+	r := newReassembler(30*time.Second, 1<<20, 4, stats)
+	for id := range uint16(10) {
+		r.add(epoch, fragmentOf(id, 0, true, pattern(80)))
+	}
+	if len(r.datagrams) != 4 || r.oldest[0].id.id != 6 || stats.DropReassemblyFull.Load() != 6 {
+		t.Errorf("%d datagrams from %d on, %d dropped", len(r.datagrams), r.oldest[0].id.id, stats.DropReassemblyFull.Load())
+	}
+	r.close()
+
+	one := fragmentOf(0, 0, true, pattern(8))
+	size := one.Size()
+	r = newReassembler(30*time.Second, 5*size, 100, stats)
+	r.add(epoch, one)
+	for i := range 20 {
+		r.add(epoch, fragmentOf(1, 16*i, true, pattern(8)))
+		if r.bytes > r.maxBytes || r.bytes%size != 0 {
+			t.Fatalf("%d bytes are held, of %d", r.bytes, r.maxBytes)
+		}
+	}
+	r.close()
+}
+
+// Random fragments in random order: the datagram comes out as it was, or
+// nothing does; memory keeps to its bounds, and nothing leaks.
+func FuzzReassembly(f *testing.F) {
+	f.Add(uint64(1), uint16(1480), uint16(4000), []byte{})
+	f.Add(uint64(2), uint16(8), uint16(100), []byte{1, 2, 3, 4})
+	f.Add(uint64(3), uint16(48), uint16(3000), []byte{200, 7, 9, 0, 0, 31})
+	f.Fuzz(func(t *testing.T, seed uint64, step, length uint16, noise []byte) {
+		before := packet.Live()
+		random := rand.New(rand.NewPCG(seed, 1))
+		mtu := MinMTU + int(step)%1500
+		data := pattern(1 + int(length)%8000)
+		all := cut(fragmentOf(1, 0, false, data), mtu)
+		if random.IntN(2) == 0 {
+			all = append(all, all[random.IntN(len(all))].Clone())
+		}
+		for i := 0; i+2 < len(noise) && i < 300; i += 3 { // fragments of anything
+			size := int(noise[i+1])
+			all = append(all, fragmentOf(uint16(noise[i])%4, int(noise[i+2])*8, noise[i]&4 != 0, pattern(size)))
+		}
+		random.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+
+		r := newReassembler(30*time.Second, 64<<10, 3, &Stats{})
+		now := epoch
+		for _, p := range all {
+			now = now.Add(time.Duration(random.IntN(3)) * time.Second)
+			id := Header(p.Bytes()).ID()
+			if whole := r.add(now, p); whole != nil {
+				h, err := Parse(whole.Bytes())
+				if err != nil || len(h) != whole.Len() || h.MF() || h.FragmentOffset() != 0 {
+					t.Fatalf("%v, %v", h, err)
+				}
+				if id == 1 && len(noise) < 3 && !bytes.Equal(h.Payload(), data) {
+					t.Fatal("the datagram is another")
+				}
+				whole.Release()
+			}
+			for {
+				first, ok := r.expire(now)
+				if !ok {
+					break
+				}
+				if first != nil {
+					first.Release()
+				}
+			}
+			pinned := 0
+			for _, a := range r.oldest {
+				have := 0
+				for _, p := range a.parts {
+					pinned += p.Size()
+					have += len(Header(p.Bytes()).Payload())
+				}
+				if !a.dead && have != a.have {
+					t.Fatalf("%d payload bytes are held, %d counted", have, a.have)
+				}
+			}
+			if pinned != r.bytes || r.bytes > r.maxBytes || len(r.oldest) > r.maxDatagrams || len(r.oldest) != len(r.datagrams) {
+				t.Fatalf("%d bytes are held and %d counted, of %d datagrams", pinned, r.bytes, len(r.oldest))
+			}
+		}
+		r.close()
+		if n := packet.Live() - before; n != 0 {
+			t.Fatalf("%d packets leak", n)
+		}
+	})
+}
+
+func BenchmarkReassembly(b *testing.B) {
+	r := testReassembler()
+	b.SetBytes(8000)
+	b.ReportAllocs()
+	for b.Loop() {
+		for _, p := range cut(fragmentOf(1, 0, false, make([]byte, 8000)), 1500) {
+			if whole := r.add(epoch, p); whole != nil {
+				whole.Release()
+			}
+		}
+	}
+}

@@ -1,0 +1,318 @@
+package ipv4
+
+import (
+	"encoding/binary"
+	"math/rand/v2"
+	"net/netip"
+	"time"
+
+	"github.com/seed-012105e5/gonet/ethernet"
+	"github.com/seed-012105e5/gonet/packet"
+)
+
+// DefaultGroups is how many multicast groups a link may be in.
+const DefaultGroups = 256
+
+// batch is how many packets Rx and Tx take in a row, if they are there,
+// before they look at their rarer events. Receiving from one channel costs a
+// third of a select over several.
+const batch = 64
+
+// Up is the protocols above IP. What they get has its front at the transport
+// header and the network header marked, and ends where the datagram ends;
+// [packet.Buffer.Network] is the datagram with its options, as a [Header].
+// Datagrams for a nil channel are answered by Protocol Unreachable.
+type Up struct{ ICMP, UDP, TCP chan<- *packet.Buffer }
+
+// RxConfig configures Rx.
+type RxConfig struct {
+	Table *Table
+
+	// Forward makes the host a router for datagrams that are not for it. It
+	// is off unless asked for, however many links there are (RFC 1122
+	// section 3.1).
+	Forward bool
+
+	// AcceptSourceRoute takes datagrams whose source route ends here, and
+	// forwards loose ones. Otherwise all source routes are refused, as RFC
+	// 7126 section 4.3 advises. The host is never a hop of a source route.
+	AcceptSourceRoute bool
+
+	// Random is the source of random numbers; nil means math/rand/v2.
+	Random func() uint64
+
+	// Bounds; 0 means the Default… of the same name.
+	ReassemblyTimeout   time.Duration
+	ReassemblyBytes     int // memory of all fragments that wait
+	ReassemblyDatagrams int // of which fragments wait
+	Groups              int // multicast groups a link
+}
+
+// Rx takes in what the links have received and what Tx has looped back, and
+// gives it to the protocols above, or on to Tx. It returns when in is closed,
+// having closed the channels of up and groups.
+//
+// Owns: the fragments, and the multicast groups of every link.
+// Reads: in; joins.
+// Writes: up; the set of link-layer groups to groups, one channel a link; forwarded datagrams and IGMP messages to tx; problems.
+// Blocks on: up only. What tx and problems cannot take is dropped, and groups are offered until they are taken.
+func Rx(in <-chan *packet.Buffer, joins <-chan Membership, up Up, groups []chan<- []ethernet.Addr, tx chan<- *packet.Buffer, problems chan<- Problem, cfg RxConfig, stats *Stats) {
+	r := newReceiver(up, groups, tx, problems, cfg, stats)
+	defer r.close()
+	for r.burst(in) {
+		out, set := r.offer()
+		select {
+		case b, ok := <-in:
+			if !ok {
+				return
+			}
+			r.receive(b)
+		case m := <-joins:
+			r.member(m)
+		case <-r.timer.C:
+			r.expire()
+		case out <- set:
+			r.taken()
+		}
+	}
+}
+
+// A receiver is the state of Rx.
+type receiver struct {
+	cfg      RxConfig
+	table    *Table
+	stats    *Stats
+	up       Up
+	groups   []chan<- []ethernet.Addr
+	tx       chan<- *packet.Buffer
+	problems chan<- Problem
+
+	fragments *reassembler
+	igmp      *igmp
+	sets      [][]ethernet.Addr // by link: what groups has still to be told; nil for nothing
+	timer     *time.Timer
+	set       time.Time // what timer is set to; zero when it is stopped
+}
+
+func newReceiver(up Up, groups []chan<- []ethernet.Addr, tx chan<- *packet.Buffer, problems chan<- Problem, cfg RxConfig, stats *Stats) *receiver {
+	orElse := func(v *int, def int) {
+		if *v == 0 {
+			*v = def
+		}
+	}
+	orElse(&cfg.ReassemblyBytes, DefaultReassemblyBytes)
+	orElse(&cfg.ReassemblyDatagrams, DefaultReassemblyDatagrams)
+	orElse(&cfg.Groups, DefaultGroups)
+	if cfg.ReassemblyTimeout == 0 {
+		cfg.ReassemblyTimeout = DefaultReassemblyTimeout
+	}
+	if cfg.Random == nil {
+		cfg.Random = rand.Uint64
+	}
+	r := &receiver{
+		cfg: cfg, table: cfg.Table, stats: stats,
+		up: up, groups: groups, tx: tx, problems: problems,
+		fragments: newReassembler(cfg.ReassemblyTimeout, cfg.ReassemblyBytes, cfg.ReassemblyDatagrams, stats),
+		igmp:      newIGMP(len(groups), cfg.Groups, cfg.Random),
+		sets:      make([][]ethernet.Addr, len(groups)),
+		timer:     time.NewTimer(time.Hour),
+	}
+	r.timer.Stop()
+	r.afterIGMP()
+	return r
+}
+
+// burst receives what waits in in, up to a batch, and says whether in is open.
+func (r *receiver) burst(in <-chan *packet.Buffer) bool {
+	for range batch {
+		select {
+		case b, ok := <-in:
+			if !ok {
+				return false
+			}
+			r.receive(b)
+		default:
+			return true
+		}
+	}
+	return true
+}
+
+// receive checks one packet, and finds out for whom it is.
+func (r *receiver) receive(b *packet.Buffer) {
+	r.stats.RxPackets.Add(1)
+	h, err := Parse(b.Bytes())
+	if err != nil {
+		drop(b, r.malformed(err))
+		return
+	}
+	b.Trim(len(h))
+	b.MarkNetwork()
+	b.NextHop = netip.Addr{} // of the sender, when that is in this process
+
+	dst := binary.BigEndian.Uint32(h[16:])
+	local, group := r.table.kind(dst)
+	if b.Link >= 0 && r.isMartian(binary.BigEndian.Uint32(h[12:]), dst, local, group) {
+		drop(b, &r.stats.DropMartian)
+		return
+	}
+	multicast := dst>>28 == 0xe
+	switch {
+	case !group && b.Group:
+		// RFC 1122 section 3.3.6: what was sent to all on the link is for
+		// no single host.
+		drop(b, &r.stats.DropLinkBroadcast)
+	case local, group && !multicast, multicast && r.igmp.joined(b.Link, h.Dst()):
+		r.deliver(b, h)
+	case r.cfg.Forward && b.Link >= 0 && !multicast:
+		r.forward(b, h)
+	default:
+		drop(b, &r.stats.DropNotForUs)
+	}
+}
+
+// malformed is the counter for what Parse has said.
+func (r *receiver) malformed(err error) counter {
+	switch err {
+	case ErrVersion:
+		return &r.stats.DropVersion
+	case ErrChecksum:
+		return &r.stats.DropChecksum
+	}
+	return &r.stats.DropLength
+}
+
+// isMartian says whether a datagram from a link has addresses that cannot be:
+// as source a group, loopback or this host itself; as destination loopback
+// (RFC 1122 section 3.2.1.3). The source 0.0.0.0 is of a host that does not
+// know its address, and speaks to all.
+func (r *receiver) isMartian(src, dst uint32, local, group bool) bool {
+	if src>>24 == 0 {
+		return src != 0 || !group
+	}
+	srcLocal, srcGroup := r.table.kind(src)
+	return srcLocal || srcGroup || local && dst>>24 == 127
+}
+
+// deliver serves a datagram that is for this host.
+func (r *receiver) deliver(b *packet.Buffer, h Header) {
+	if h.Len() > MinHeaderLen && !r.arrivedOptions(b, h) {
+		return
+	}
+	if h.MF() || h.FragmentOffset() > 0 {
+		b = r.fragments.add(time.Now(), b)
+		r.arm()
+		if b == nil {
+			return
+		}
+		h = Header(b.Bytes())
+	}
+	var up chan<- *packet.Buffer
+	switch h.Protocol() {
+	case ProtocolTCP:
+		up = r.up.TCP
+	case ProtocolUDP:
+		up = r.up.UDP
+	case ProtocolICMP:
+		up = r.up.ICMP
+	case ProtocolIGMP:
+		r.receiveIGMP(b, h)
+		return
+	}
+	if up == nil {
+		r.problem(b, &r.stats.DropProtocol, TypeUnreachable, CodeProtocolUnreachable, 0)
+		return
+	}
+	b.Pull(h.Len())
+	r.stats.RxDelivered.Add(1)
+	up <- b
+}
+
+// arrivedOptions checks the options of a datagram for this host, and says
+// whether it may go on. Those who want them find them in the header: a
+// recorded route gets its last entry when ICMP reflects it (RFC 1122 section
+// 3.2.2.6).
+func (r *receiver) arrivedOptions(b *packet.Buffer, h Header) bool {
+	o, ok := r.options(b, h)
+	if ok && o.SourceRoute != nil && !(r.cfg.AcceptSourceRoute && o.Completed()) {
+		r.refuseRoute(b)
+		return false
+	}
+	return ok
+}
+
+// options parses the options, and tells the sender of malformed ones (RFC
+// 1122 section 3.2.2.5).
+func (r *receiver) options(b *packet.Buffer, h Header) (Options, bool) {
+	o, bad, ok := ParseOptions(h.Options())
+	if !ok {
+		r.problem(b, &r.stats.DropOptions, TypeParameterProblem, 0, uint32(bad)<<24)
+	}
+	return o, ok
+}
+
+func (r *receiver) refuseRoute(b *packet.Buffer) {
+	r.problem(b, &r.stats.DropSourceRoute, TypeUnreachable, CodeSourceRouteFailed, 0)
+}
+
+// problem drops b for a reason, and has its sender told.
+func (r *receiver) problem(b *packet.Buffer, reason counter, kind, code uint8, value uint32) {
+	reason.Add(1)
+	raise(r.problems, Problem{kind, code, value, b}, r.stats)
+}
+
+// raise gives a problem to ICMP, if that can take it.
+func raise(problems chan<- Problem, p Problem, stats *Stats) {
+	p.Packet.PullBack()
+	select {
+	case problems <- p:
+	default:
+		stats.ProblemsLost.Add(1)
+		p.Packet.Release()
+	}
+}
+
+// arm sets the timer to the earliest deadline.
+func (r *receiver) arm() {
+	next := sooner(r.fragments.deadline(), r.igmp.deadline())
+	if next.Equal(r.set) {
+		return
+	}
+	r.set = next
+	if next.IsZero() {
+		r.timer.Stop()
+	} else {
+		r.timer.Reset(time.Until(next))
+	}
+}
+
+// expire is the timer.
+func (r *receiver) expire() {
+	r.set = time.Time{}
+	now := time.Now()
+	for {
+		first, ok := r.fragments.expire(now)
+		if !ok {
+			break
+		}
+		if first != nil {
+			raise(r.problems, Problem{TypeTimeExceeded, CodeReassemblyExceeded, 0, first}, r.stats)
+		}
+	}
+	r.igmp.expire(now)
+	r.afterIGMP()
+}
+
+// close releases and closes what is Rx's own.
+func (r *receiver) close() {
+	r.timer.Stop()
+	r.fragments.close()
+	for _, c := range []chan<- *packet.Buffer{r.up.ICMP, r.up.UDP, r.up.TCP} {
+		if c != nil {
+			close(c)
+		}
+	}
+	for _, c := range r.groups {
+		close(c)
+	}
+}

@@ -1,0 +1,245 @@
+package ipv4
+
+import (
+	"encoding/binary"
+	"math/rand/v2"
+	"time"
+
+	"github.com/seed-012105e5/gonet/packet"
+)
+
+// TxConfig configures Tx.
+type TxConfig struct {
+	Table  *Table
+	Random func() uint64 // the source of random numbers; nil means math/rand/v2
+}
+
+// Tx finishes the datagrams that the protocols above have made with [Push],
+// and brings each to its link, to loopback, or to an end. Own addresses are
+// looped back whole, and so is a copy of what goes to a group, because this
+// host is in it as well, or Rx will find that it is not (RFC 1112 section
+// 6.1).
+//
+// Where a host has several links, what goes to a group takes the one that has
+// its source address, so a sender chooses the link by its address.
+//
+// Tx returns when quit is closed, having sent what was waiting and closed hops.
+//
+// Owns: identifications; what ICMP has taught about gateways.
+// Reads: in; advice.
+// Writes: hops, one channel a link; loop; problems.
+// Blocks on: hops and loop. What problems cannot take is dropped.
+func Tx(in <-chan *packet.Buffer, advice <-chan Advice, quit <-chan struct{}, hops []chan<- *packet.Buffer, loop chan<- *packet.Buffer, problems chan<- Problem, cfg TxConfig, stats *Stats) {
+	t := newTransmitter(hops, loop, problems, cfg, stats)
+	defer t.close()
+	for {
+		t.burst(in)
+		select {
+		case b := <-in:
+			t.send(b)
+		case a := <-advice:
+			t.learn(a)
+		case <-quit:
+			t.burst(in)
+			return
+		}
+	}
+}
+
+// A transmitter is the state of Tx.
+type transmitter struct {
+	table    *Table
+	router   *router
+	ids      *ids
+	stats    *Stats
+	hops     []chan<- *packet.Buffer
+	loop     chan<- *packet.Buffer
+	problems chan<- Problem
+}
+
+func newTransmitter(hops []chan<- *packet.Buffer, loop chan<- *packet.Buffer, problems chan<- Problem, cfg TxConfig, stats *Stats) *transmitter {
+	if cfg.Random == nil {
+		cfg.Random = rand.Uint64
+	}
+	return &transmitter{
+		table: cfg.Table, router: newRouter(cfg.Table), ids: newIDs(cfg.Random), stats: stats,
+		hops: hops, loop: loop, problems: problems,
+	}
+}
+
+// burst sends what waits in in, up to a batch.
+func (t *transmitter) burst(in <-chan *packet.Buffer) {
+	for range batch {
+		select {
+		case b := <-in:
+			t.send(b)
+		default:
+			return
+		}
+	}
+}
+
+func (t *transmitter) learn(a Advice) {
+	ok := t.router.learn(time.Now(), a)
+	switch {
+	case !a.Dst.IsValid():
+		if ok {
+			t.stats.GatewaysDead.Add(1)
+		}
+	case ok:
+		t.stats.Redirects.Add(1)
+	default:
+		t.stats.RedirectsBad.Add(1)
+	}
+}
+
+// send routes one datagram. One that Rx forwards has NextHop set, and its
+// header stays as it is.
+func (t *transmitter) send(b *packet.Buffer) {
+	h := Header(b.Bytes())
+	hop, ok := t.route(h)
+	if h.TTL() == 0 { // RFC 1122 section 3.2.1.7
+		drop(b, &t.stats.DropTTL)
+		return
+	}
+	if !b.NextHop.IsValid() {
+		if !t.ownSource(h, hop) {
+			drop(b, &t.stats.DropSource)
+			return
+		}
+		t.finish(b, h)
+	}
+	if !ok {
+		t.problem(b, &t.stats.DropNoRoute, CodeNetUnreachable, 0)
+		return
+	}
+	if hop.Local {
+		t.loopback(b)
+		return
+	}
+	t.output(b, h, t.bySource(h, hop))
+}
+
+// route finds the next hop. The clock is read only if what was learned can
+// run out.
+func (t *transmitter) route(h Header) (Hop, bool) {
+	if !t.router.plain() {
+		return t.router.route(time.Now(), h.Dst())
+	}
+	return t.table.Lookup(h.Dst())
+}
+
+// bySource moves what goes to a group to the link that has its source.
+func (t *transmitter) bySource(h Header, hop Hop) Hop {
+	if hop.Broadcast && len(t.hops) > 1 {
+		if link, ok := t.table.linkOf(h.Src()); ok {
+			hop.Link, hop.MTU = link, t.table.links[link].mtu
+		}
+	}
+	return hop
+}
+
+// ownSource says whether this host may send with the source of h: its own
+// addresses, loopback only to itself, and none at all only to a group (RFC
+// 1122 section 3.2.1.3).
+func (t *transmitter) ownSource(h Header, hop Hop) bool {
+	src := binary.BigEndian.Uint32(h[12:])
+	if src == 0 {
+		return hop.Broadcast
+	}
+	if src>>24 == 127 {
+		return hop.Local
+	}
+	local, _ := t.table.kind(src)
+	return local
+}
+
+// finish puts in what the transport has left to IP.
+func (t *transmitter) finish(b *packet.Buffer, h Header) {
+	if !h.DF() {
+		binary.BigEndian.PutUint16(h[4:], t.ids.next(h, segments(b, h)))
+	}
+	h.updateChecksum()
+}
+
+// loopback gives b to Rx as it is: it crosses no wire, so a train stays a
+// train and a partial checksum stays partial.
+func (t *transmitter) loopback(b *packet.Buffer) {
+	b.Link = -1
+	b.Group = false
+	b.Arrived = time.Now()
+	t.stats.TxLooped.Add(1)
+	t.loop <- b
+}
+
+// output gives b to its link, in fragments if it must and may be. Trains are
+// never fragmented: who builds them can cut smaller ones.
+func (t *transmitter) output(b *packet.Buffer, h Header, hop Hop) {
+	fits := longest(b, h) <= hop.MTU
+	if !fits && (h.DF() || b.SegmentSize > 0) {
+		t.problem(b, &t.stats.DropTooBig, CodeFragmentationNeeded, uint32(hop.MTU))
+		return
+	}
+	if hop.Broadcast && h.Protocol() != ProtocolIGMP { // which is for the others on the link
+		t.loopback(b.Clone())
+	}
+	if fits {
+		t.give(b, hop)
+		return
+	}
+	t.stats.TxFragmented.Add(1)
+	b.CompleteChecksum()
+	f := newFragmenter(h, hop.MTU)
+	for p := f.next(); p != nil; p = f.next() {
+		t.stats.TxFragments.Add(1)
+		t.give(p, hop)
+	}
+	b.Release()
+}
+
+func (t *transmitter) give(b *packet.Buffer, hop Hop) {
+	b.NextHop = hop.NextHop
+	b.Group = hop.Broadcast
+	t.stats.TxPackets.Add(1)
+	t.hops[hop.Link] <- b
+}
+
+// problem drops b for a reason, and has its sender told, be it this host or
+// another.
+func (t *transmitter) problem(b *packet.Buffer, reason counter, code uint8, value uint32) {
+	reason.Add(1)
+	raise(t.problems, Problem{TypeUnreachable, code, value, b}, t.stats)
+}
+
+func (t *transmitter) close() {
+	for _, c := range t.hops {
+		close(c)
+	}
+}
+
+// headersLen is the length of the headers in front of a train: of IP, and of
+// TCP or UDP.
+func headersLen(h Header) int {
+	const tcpDataOffset = 12 // RFC 9293 section 3.1
+	p := h.Payload()
+	if h.Protocol() == ProtocolTCP && len(p) > tcpDataOffset {
+		return h.Len() + int(p[tcpDataOffset]>>4)*4
+	}
+	return h.Len() + 8 // RFC 768
+}
+
+// longest is the length of the longest datagram that b is on the wire.
+func longest(b *packet.Buffer, h Header) int {
+	if b.SegmentSize == 0 {
+		return b.Len()
+	}
+	return min(b.Len(), headersLen(h)+b.SegmentSize)
+}
+
+// segments is how many datagrams b is on the wire.
+func segments(b *packet.Buffer, h Header) int {
+	if b.SegmentSize == 0 {
+		return 1
+	}
+	return max(1, (b.Len()-headersLen(h)+b.SegmentSize-1)/b.SegmentSize)
+}

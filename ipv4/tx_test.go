@@ -1,0 +1,397 @@
+package ipv4
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/gopacket/layers"
+
+	"github.com/seed-012105e5/gonet/internal/checksum"
+	counters "github.com/seed-012105e5/gonet/internal/counter"
+	"github.com/seed-012105e5/gonet/packet"
+)
+
+// A txBench is a transmitter between channels that a test holds.
+type txBench struct {
+	*transmitter
+	hop      []chan *packet.Buffer
+	loop     chan *packet.Buffer
+	problems chan Problem
+}
+
+func newTxBench(t *Table) *txBench {
+	x := &txBench{loop: make(chan *packet.Buffer, 64), problems: make(chan Problem, 64)}
+	x.transmitter = newTransmitter(x.toLinks(len(t.links)), x.loop, x.problems, TxConfig{Table: t, Random: seeded()}, &Stats{})
+	return x
+}
+
+func (x *txBench) toLinks(n int) (out []chan<- *packet.Buffer) {
+	for range n {
+		c := make(chan *packet.Buffer, 256)
+		x.hop = append(x.hop, c)
+		out = append(out, c)
+	}
+	return out
+}
+
+// outcome is like that of rxBench: "1 10.0.0.9 group" is what link 1 got.
+func (x *txBench) outcome(look func(*packet.Buffer)) string {
+	var all []string
+	take := func(name string, b *packet.Buffer) {
+		all = append(all, name)
+		if look != nil {
+			look(b)
+		}
+		b.Release()
+	}
+	for link, c := range x.hop {
+		for len(c) > 0 {
+			b := <-c
+			name := fmt.Sprintf("%d %v", link, b.NextHop)
+			if b.Group {
+				name += " group"
+			}
+			take(name, b)
+		}
+	}
+	for len(x.loop) > 0 {
+		take("loop", <-x.loop)
+	}
+	for len(x.problems) > 0 {
+		p := <-x.problems
+		take(fmt.Sprintf("problem %d.%d %d", p.Type, p.Code, p.Value), p.Packet)
+	}
+	counters.Read("", x.stats, func(name string, value uint64) {
+		if value > 0 && strings.HasPrefix(name, ".Drop") {
+			all = append(all, fmt.Sprintf("%s %d", name[1:], value))
+		}
+	})
+	*x.stats = Stats{}
+	return strings.Join(all, ", ")
+}
+
+// made is a datagram as a transport makes it: without identification and
+// checksum.
+func made(f Fields, payload []byte) *packet.Buffer {
+	b := packet.From(payload)
+	Push(b, f)
+	return b
+}
+
+// madeTrain is a train of TCP segments with a header of 32 bytes.
+func madeTrain(f Fields, payload, segment int) *packet.Buffer {
+	p := pattern(32 + payload)
+	p[12] = 8 << 4
+	f.Protocol = ProtocolTCP
+	b := made(f, p)
+	b.SegmentSize = segment
+	return b
+}
+
+// I4, I6, I17, I19, I21, RFC1122-3.3.1: what becomes of one datagram. See
+// twoLinks.
+func TestTx(t *testing.T) {
+	noLeaks(t)
+	x := newTxBench(twoLinks(t))
+	datagram := func(src, dst string) Fields {
+		return Fields{Protocol: ProtocolUDP, Src: ip(src), Dst: ip(dst)}
+	}
+	plain := func(src, dst string) *packet.Buffer { return made(datagram(src, dst), pattern(64)) }
+	sized := func(total int, df bool, dst string) *packet.Buffer {
+		f := datagram("10.0.0.2", dst)
+		f.DF = df
+		return made(f, pattern(total-MinHeaderLen))
+	}
+	train := func(payload, segment int, dst string) *packet.Buffer {
+		return madeTrain(Fields{DF: true, Src: ip("10.0.0.2"), Dst: ip(dst)}, payload, segment)
+	}
+	forwarded := func(src, dst string) *packet.Buffer {
+		b := built(datagram(src, dst), pattern(64))
+		b.NextHop = ip(dst)
+		return b
+	}
+	noTTL := plain("10.0.0.2", "8.8.8.8")
+	noTTL.Bytes()[8] = 0
+
+	for _, c := range []struct {
+		name string
+		b    *packet.Buffer
+		want string
+	}{
+		{"I17 neighbour", plain("10.0.0.2", "10.0.0.9"), "0 10.0.0.9"},
+		{"I17 default gateway", plain("10.0.0.2", "8.8.8.8"), "0 10.0.1.1"},
+		{"I17 other link", plain("10.0.0.2", "192.168.7.2"), "1 192.168.7.2"},
+		{"own address", plain("10.0.0.2", "10.0.0.3"), "loop"},
+		{"loopback", plain("127.0.0.1", "127.0.0.1"), "loop"},
+		{"loopback from own address", plain("10.0.0.2", "127.0.0.1"), "loop"},
+		{"I6 time to live 0", noTTL, "DropTTL 1"},
+
+		{"I4 not our source", plain("10.0.0.7", "10.0.0.9"), "DropSource 1"},
+		{"I4 broadcast as source", plain("10.0.0.255", "10.0.0.9"), "DropSource 1"},
+		{"I4 group as source", plain("224.0.0.1", "10.0.0.9"), "DropSource 1"},
+		{"I4 loopback stays inside", plain("127.0.0.1", "10.0.0.9"), "DropSource 1"},
+		{"I4 no source to one", plain("0.0.0.0", "10.0.0.9"), "DropSource 1"},
+		{"I4 no source to all", plain("0.0.0.0", "255.255.255.255"), "0 255.255.255.255 group, loop"},
+		{"I2 forwarded from another", forwarded("10.0.0.7", "192.168.7.2"), "1 192.168.7.2"},
+
+		{"I21 limited broadcast", plain("10.0.0.2", "255.255.255.255"), "0 255.255.255.255 group, loop"},
+		{"I21 by the link of the source", plain("192.168.7.1", "255.255.255.255"), "1 255.255.255.255 group, loop"},
+		{"I21 directed broadcast", plain("10.0.0.2", "10.0.0.255"), "0 10.0.0.255 group, loop"},
+		{"RFC1112-6.1 multicast", plain("10.0.0.2", "224.0.0.251"), "0 224.0.0.251 group, loop"},
+		{"multicast by the link of the source", plain("192.168.7.1", "224.0.0.251"), "1 224.0.0.251 group, loop"},
+		{"IGMP is not looped back", made(Fields{Protocol: ProtocolIGMP, Src: ip("10.0.0.2"), Dst: allHosts}, nil), "0 224.0.0.1 group"},
+
+		{"I19 as long as the MTU", sized(1500, true, "10.0.0.9"), "0 10.0.0.9"},
+		{"I19 longer, DF", sized(1501, true, "10.0.0.9"), "problem 3.4 1500, DropTooBig 1"},
+		{"longer, in fragments", sized(1501, false, "10.0.0.9"), "0 10.0.0.9, 0 10.0.0.9"},
+		{"fits the other link", sized(1501, true, "192.168.7.2"), "1 192.168.7.2"},
+		{"loopback has no MTU", sized(65535, true, "10.0.0.2"), "loop"},
+		{"multicast in fragments, and whole to us", sized(1501, false, "224.0.0.251"), "0 224.0.0.251 group, 0 224.0.0.251 group, loop"},
+		{"train", train(40000, 1448, "10.0.0.9"), "0 10.0.0.9"},
+		{"train of segments that are too long", train(40000, 1449, "10.0.0.9"), "problem 3.4 1500, DropTooBig 1"},
+		{"train that is a single segment", train(1448, 4000, "10.0.0.9"), "0 10.0.0.9"},
+		{"train looped back", train(40000, 9000, "10.0.0.2"), "loop"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			x.send(c.b)
+			if got := x.outcome(nil); got != c.want {
+				t.Errorf("%q, want %q", got, c.want)
+			}
+		})
+	}
+
+	lonely := newTxBench(mustTable(t, []Interface{{Addrs: prefixes("10.0.0.2/24")}}, nil))
+	lonely.send(plain("10.0.0.2", "8.8.8.8"))
+	if got := lonely.outcome(nil); got != "problem 3.0 0, DropNoRoute 1" {
+		t.Errorf("RFC1122-3.3.1.1 without a route: %q", got)
+	}
+}
+
+// RFC6864-4: what is on the wire has a right checksum, and an identification
+// if it may be fragmented; a forwarded datagram keeps its own.
+func TestTxHeader(t *testing.T) {
+	noLeaks(t)
+	x := newTxBench(twoLinks(t))
+	f := Fields{TOS: 0x28, TTL: 9, Protocol: ProtocolUDP, Src: ip("10.0.0.2"), Dst: ip("10.0.0.9")}
+	ids := map[uint16]bool{}
+	check := func(b *packet.Buffer) {
+		got := decode(t, b.Bytes())
+		if h, err := Parse(b.Network()); err != nil || got.TOS != 0x28 || got.TTL != 9 || len(got.Payload) != 100 {
+			t.Errorf("%v, %v", h, err)
+		}
+		ids[got.Id] = true
+	}
+	for range 3 {
+		x.send(made(f, pattern(100)))
+	}
+	x.outcome(check)
+	if len(ids) != 3 {
+		t.Errorf("three datagrams have the identifications %v", ids)
+	}
+
+	clear(ids)
+	f.DF = true
+	for range 3 {
+		x.send(made(f, pattern(100)))
+	}
+	b := withBytes(f, pattern(100), 4, 0xab, 0xcd)
+	b.NextHop = f.Dst
+	x.send(b)
+	x.outcome(check)
+	if len(ids) != 2 || !ids[0] || !ids[0xabcd] {
+		t.Errorf("atomic and forwarded datagrams have the identifications %v", ids)
+	}
+}
+
+// What is looped back crosses no wire: a partial checksum and a train stay as
+// they are, and Rx sees that it came from here.
+func TestTxLoopback(t *testing.T) {
+	noLeaks(t)
+	x := newTxBench(twoLinks(t))
+	b := madeTrain(Fields{Src: ip("10.0.0.2"), Dst: ip("10.0.0.2")}, 5000, 1448)
+	b.SetPartial(MinHeaderLen, 16)
+	x.send(b)
+	x.outcome(func(b *packet.Buffer) {
+		if _, err := Parse(b.Bytes()); err != nil || b.Link != -1 || b.Arrived.IsZero() || b.Group || b.SegmentSize != 1448 || b.Checksum != packet.ChecksumPartial {
+			t.Errorf("%v, link %d, train of %d", err, b.Link, b.SegmentSize)
+		}
+	})
+}
+
+// I19, RFC1122-3.3.5: the checksum of the transport is completed before the
+// datagram is cut, and the whole comes out at the other end.
+func TestTxFragments(t *testing.T) {
+	noLeaks(t)
+	x := newTxBench(twoLinks(t))
+	segment := pattern(4000)
+	binary.BigEndian.PutUint16(segment[6:], checksum.Fold(checksum.PseudoHeader(ip("10.0.0.2"), ip("10.0.0.9"), ProtocolUDP, 4000)))
+	b := made(Fields{Protocol: ProtocolUDP, Src: ip("10.0.0.2"), Dst: ip("10.0.0.9")}, segment)
+	b.SetPartial(MinHeaderLen, 6)
+	x.send(b)
+
+	r := testReassembler()
+	var whole *packet.Buffer
+	x.outcome(func(b *packet.Buffer) {
+		if got := decode(t, b.Bytes()); got.Flags&layers.IPv4DontFragment != 0 || b.Checksum != packet.ChecksumComplete {
+			t.Errorf("fragment %+v", got)
+		}
+		whole = r.add(epoch, b.Clone())
+	})
+	if whole == nil {
+		t.Fatal("the fragments do not make a whole")
+	}
+	defer whole.Release()
+	sum := checksum.PseudoHeader(ip("10.0.0.2"), ip("10.0.0.9"), ProtocolUDP, 4000)
+	if ^checksum.Fold(checksum.Sum(Header(whole.Bytes()).Payload(), sum)) != 0 {
+		t.Error("the checksum of the transport is wrong")
+	}
+	if !bytes.Equal(Header(whole.Bytes()).Payload()[8:], segment[8:]) {
+		t.Error("the payload is another")
+	}
+}
+
+// startTx is Tx as it runs; stop ends it.
+func startTx(t *testing.T, table *Table) (x *txBench, in chan *packet.Buffer, advice chan Advice, stop func()) {
+	x = &txBench{loop: make(chan *packet.Buffer, 64), problems: make(chan Problem, 64)}
+	hops := x.toLinks(len(table.links))
+	in, advice = make(chan *packet.Buffer, 64), make(chan Advice)
+	quit, ended := make(chan struct{}), make(chan struct{})
+	stats := &Stats{}
+	x.transmitter = &transmitter{stats: stats}
+	go func() {
+		defer close(ended)
+		Tx(in, advice, quit, hops, x.loop, x.problems, TxConfig{Table: table, Random: seeded()}, stats)
+	}()
+	return x, in, advice, func() {
+		close(quit)
+		<-ended
+		for _, c := range x.hop {
+			for b := range c { // Tx has closed it
+				b.Release()
+			}
+		}
+	}
+}
+
+// I12, I17, RFC1122-3.3.1.4: advice changes the way, and time changes it back.
+func TestTxAdvice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		noLeaks(t)
+		x, in, advice, stop := startTx(t, twoLinks(t))
+		nextHop := func(want string) {
+			t.Helper()
+			in <- made(Fields{Src: ip("10.0.0.2"), Dst: ip("8.8.8.8")}, nil)
+			synctest.Wait()
+			if got := x.outcome(nil); got != want {
+				t.Errorf("%q, want %q", got, want)
+			}
+		}
+		nextHop("0 10.0.1.1")
+		advice <- Advice{Dst: ip("8.8.8.8"), From: ip("10.0.1.1"), Gateway: ip("10.0.1.7")}
+		nextHop("0 10.0.1.7")
+		advice <- Advice{Gateway: ip("10.0.1.7")}
+		nextHop("0 10.0.1.1")
+		advice <- Advice{Gateway: ip("10.0.1.1")}
+		nextHop("1 192.168.7.2")
+		time.Sleep(deadTimeout)
+		nextHop("0 10.0.1.1")
+		stop()
+	})
+}
+
+func TestTxCountsAdvice(t *testing.T) {
+	x := newTxBench(twoLinks(t))
+	x.learn(Advice{Dst: ip("8.8.8.8"), From: ip("10.0.1.1"), Gateway: ip("10.0.1.7")})
+	x.learn(Advice{Dst: ip("8.8.8.8"), From: ip("10.9.9.9"), Gateway: ip("10.0.1.7")})
+	x.learn(Advice{Gateway: ip("10.0.1.1")})
+	x.learn(Advice{Gateway: netip.Addr{}})
+	if r, bad, dead := x.stats.Redirects.Load(), x.stats.RedirectsBad.Load(), x.stats.GatewaysDead.Load(); r != 1 || bad != 1 || dead != 1 {
+		t.Errorf("%d redirects, %d bad ones, %d dead gateways", r, bad, dead)
+	}
+}
+
+// What waits when Tx is told to quit still goes out: it may be the reset that
+// ends a connection.
+func TestTxQuit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		noLeaks(t)
+		x, in, _, stop := startTx(t, twoLinks(t))
+		for range cap(x.hop[0]) { // until Tx blocks
+			in <- made(Fields{Src: ip("10.0.0.2"), Dst: ip("10.0.0.9")}, nil)
+		}
+		synctest.Wait()
+		for range 10 {
+			in <- made(Fields{Src: ip("10.0.0.2"), Dst: ip("10.0.0.9")}, nil)
+		}
+		go func() {
+			for range cap(x.hop[0]) + 5 {
+				(<-x.hop[0]).Release()
+			}
+		}()
+		stop()
+		if n := len(in); n != 0 {
+			t.Errorf("%d datagrams are left", n)
+		}
+	})
+}
+
+// When ICMP is busy Tx does not wait for it.
+func TestTxProblemsFull(t *testing.T) {
+	noLeaks(t)
+	x := newTxBench(mustTable(t, nil, nil))
+	x.transmitter.problems = nil
+	b := built(Fields{Src: ip("10.0.0.2"), Dst: ip("8.8.8.8")}, nil)
+	b.NextHop = ip("8.8.8.8")
+	x.send(b)
+	if x.stats.ProblemsLost.Load() != 1 || x.stats.DropNoRoute.Load() != 1 {
+		t.Error("the problem is not counted as lost")
+	}
+}
+
+// BenchmarkTx is the whole process, with the channel on either side of it.
+func BenchmarkTx(b *testing.B) {
+	in, hop, quit := make(chan *packet.Buffer, 64), make(chan *packet.Buffer, 64), make(chan struct{})
+	ended := make(chan struct{})
+	table := twoLinks(b)
+	go func() {
+		defer close(ended)
+		Tx(in, nil, quit, []chan<- *packet.Buffer{hop}, nil, nil, TxConfig{Table: table}, &Stats{})
+	}()
+	p := made(Fields{Protocol: ProtocolTCP, DF: true, Src: ip("10.0.0.2"), Dst: ip("8.8.8.8")}, pattern(1460))
+	for range 32 {
+		in <- p.Clone()
+	}
+	p.Release()
+	b.ReportAllocs()
+	for b.Loop() {
+		q := <-hop
+		q.NextHop = netip.Addr{}
+		in <- q
+	}
+	close(quit)
+	for range hop {
+	}
+	<-ended
+}
+
+// BenchmarkSend is what one packet costs without the channels.
+func BenchmarkSend(b *testing.B) {
+	for _, df := range []bool{true, false} {
+		b.Run(fmt.Sprintf("DF=%v", df), func(b *testing.B) {
+			x := newTxBench(twoLinks(b))
+			p := made(Fields{Protocol: ProtocolTCP, DF: df, Src: ip("10.0.0.2"), Dst: ip("8.8.8.8")}, pattern(1460))
+			b.ReportAllocs()
+			for b.Loop() {
+				p.NextHop = netip.Addr{}
+				x.send(p)
+				<-x.hop[0]
+			}
+		})
+	}
+}

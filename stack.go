@@ -1,0 +1,144 @@
+package gonet
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/seed-012105e5/gonet/arp"
+	"github.com/seed-012105e5/gonet/ethernet"
+	"github.com/seed-012105e5/gonet/icmp"
+	"github.com/seed-012105e5/gonet/internal/counter"
+	"github.com/seed-012105e5/gonet/ipv4"
+	"github.com/seed-012105e5/gonet/link"
+	"github.com/seed-012105e5/gonet/tcp"
+	"github.com/seed-012105e5/gonet/udp"
+)
+
+// A Stack is a host, or a router, with its own TCP/IP. Its methods may be
+// called from any goroutine.
+type Stack struct {
+	links []link.Link
+	tcp   *tcp.Sockets
+	udp   *udp.Sockets
+	icmp  *icmp.Pinger
+	stats statistics
+
+	all   sync.WaitGroup // the fixed processes
+	quit  chan struct{}  // closed to end ipv4.Tx, and with it all others
+	close chan struct{}  // holds one token, for the first Close
+	ended chan struct{}  // closed when all processes have ended
+}
+
+// statistics are the counters of all layers.
+type statistics struct {
+	ethernet []ethernet.Stats // a link
+	arp      []arp.Stats
+	ipv4     ipv4.Stats
+	icmp     icmp.Stats
+	udp      udp.Stats
+	tcp      tcp.Stats
+}
+
+// New starts a stack. It owns the links of cfg from then on, also when it
+// returns an error.
+func New(cfg Config) (*Stack, error) {
+	all, err := cfg.interfaces()
+	if err != nil {
+		return nil, err
+	}
+	random := randomness{from: cfg.Rand}
+	table, err := cfg.table(all)
+	if err == nil {
+		_, err = random.source(), random.err // find out early whether Rand works
+	}
+	if err != nil {
+		for _, f := range all {
+			close(f.Link.Tx)
+		}
+		return nil, err
+	}
+	s := &Stack{
+		quit: make(chan struct{}), close: make(chan struct{}, 1), ended: make(chan struct{}),
+		stats: statistics{ethernet: make([]ethernet.Stats, len(all)), arp: make([]arp.Stats, len(all))},
+	}
+	for _, f := range all {
+		s.links = append(s.links, f.Link)
+	}
+	s.close <- struct{}{}
+	s.start(cfg, all, table, &random)
+	return s, nil
+}
+
+// Close ends the stack: all sockets are closed, peers of TCP connections get a
+// reset, the links are closed. It returns when every goroutine of the stack
+// has ended.
+func (s *Stack) Close() error {
+	select {
+	case <-s.close:
+		s.tcp.Shutdown()
+		s.udp.Shutdown()
+		close(s.quit)
+	default:
+	}
+	<-s.ended
+	return nil
+}
+
+// Stats is the counters of a stack at one moment, by layer and name:
+// "tcp.Retransmits". A name with Drop in it is a reason for which packets were
+// dropped. The counters of links have the name of the link in front.
+type Stats map[string]uint64
+
+// Stats returns the counters of all layers.
+func (s *Stack) Stats() Stats {
+	stats := make(Stats)
+	add := func(name string, value uint64) { stats[name] += value }
+	for i, l := range s.links {
+		counter.Read(l.Name, l.Stats, add)
+		counter.Read("ethernet", &s.stats.ethernet[i], add)
+		counter.Read("arp", &s.stats.arp[i], add)
+	}
+	counter.Read("ipv4", &s.stats.ipv4, add)
+	counter.Read("icmp", &s.stats.icmp, add)
+	counter.Read("udp", &s.stats.udp, add)
+	counter.Read("tcp", &s.stats.tcp, add)
+	return stats
+}
+
+// Drops returns the counters of dropped packets that are not zero.
+func (s Stats) Drops() Stats {
+	drops := make(Stats)
+	for name, value := range s {
+		if value > 0 && strings.Contains(name, ".Drop") {
+			drops[name] = value
+		}
+	}
+	return drops
+}
+
+// String is the counters that are not zero, one a line, sorted.
+func (s Stats) String() string {
+	var lines []string
+	for name, value := range s {
+		if value > 0 {
+			lines = append(lines, fmt.Sprintf("%-32s %d\n", name, value))
+		}
+	}
+	slices.Sort(lines)
+	return strings.Join(lines, "")
+}
+
+// Connections returns the state of all TCP connections and listeners, as ss
+// does, sorted by local and remote address.
+func (s *Stack) Connections() []tcp.Info {
+	infos := s.tcp.Connections()
+	slices.SortFunc(infos, func(a, b tcp.Info) int {
+		if c := a.Local.Compare(b.Local); c != 0 {
+			return c
+		}
+		return a.Remote.Compare(b.Remote)
+	})
+	return infos
+}

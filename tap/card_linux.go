@@ -1,0 +1,238 @@
+package tap
+
+import (
+	"errors"
+	"io"
+	"os"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed-012105e5/gonet/link"
+	"github.com/seed-012105e5/gonet/packet"
+)
+
+// A frameFile is a tap as its two goroutines see it: a frame a call.
+type frameFile interface {
+	io.Reader                  // waits until there is a frame
+	writeFrame(p []byte) error // does not wait
+	io.Closer                  // wakes a Read
+}
+
+// A card is a tap and the two goroutines around it.
+type card struct {
+	file    frameFile
+	vnet    bool // each frame has a virtio-net header
+	maxLen  int  // of a frame that is not a train, in bytes
+	stats   *link.Stats
+	closing chan struct{} // closed when Tx was
+	closed  chan struct{} // closed when the device was, too, and all is undone
+	undo    func()        // takes away what Open has made
+	emit    func(*packet.Buffer)
+	gone    bool // the device has; of the writer
+}
+
+// start starts the goroutines, and returns the ends of their channels.
+func (c *card) start() (rx <-chan *packet.Buffer, tx chan<- *packet.Buffer) {
+	in := make(chan *packet.Buffer, link.QueueLen)
+	out := make(chan *packet.Buffer, link.QueueLen)
+	c.closing, c.closed = make(chan struct{}), make(chan struct{})
+	c.emit = c.transmit
+	go c.read(in)
+	go c.write(out)
+	return in, out
+}
+
+// read brings the frames of the device to rx, and ends when there is no
+// device any more. While nobody takes them the kernel's queue fills, and the
+// kernel drops what does not fit.
+//
+// Owns: the buffer that the next frame is read into.
+// Reads: the device, closing, closed.
+// Writes: rx.
+// Blocks on: a device without frames, rx; closed at the end.
+func (c *card) read(rx chan<- *packet.Buffer) {
+	defer close(rx)
+	defer c.awaitClose()
+	space := c.newSpace()
+	defer func() { space.Release() }()
+	for {
+		n, err := c.file.Read(space.Extend(space.Room()))
+		space.Trim(n)
+		if errors.Is(err, unix.EINVAL) { // a frame that has no virtio-net header; the kernel has dropped it
+			c.stats.DropMalformed.Add(1)
+			continue
+		}
+		if err != nil {
+			return
+		}
+		var b *packet.Buffer
+		if b, space = c.receive(space); b == nil {
+			continue
+		}
+		select {
+		case rx <- b:
+		case <-c.closing:
+			c.stats.DropClosed.Add(1)
+			b.Release()
+			return
+		}
+	}
+}
+
+// awaitClose waits until a close that has begun is done: who sees the end of
+// Rx after closing Tx may open the same tap again.
+func (c *card) awaitClose() {
+	select {
+	case <-c.closing:
+		<-c.closed
+	default: // the device is gone, and Tx is open
+	}
+}
+
+// newSpace returns room for one read. Without trains a byte more than the
+// longest frame shows which ones are too long.
+func (c *card) newSpace() *packet.Buffer {
+	if c.vnet {
+		return packet.Get(packet.MaxSize)
+	}
+	return packet.Get(c.maxLen + 1)
+}
+
+// receive turns what was read into a frame with its marks, or nil; and
+// returns the space for the next read, which is the same one if the frame is
+// small enough to be copied out of it.
+func (c *card) receive(space *packet.Buffer) (b, next *packet.Buffer) {
+	var h vnetHeader
+	headerLen := 0
+	if c.vnet {
+		headerLen = vnetLen
+	}
+	if space.Len() < headerLen+ethernetLen {
+		c.stats.DropMalformed.Add(1)
+		space.Trim(0)
+		return nil, space
+	}
+	if c.vnet {
+		h = parseVNet(space.Bytes())
+	}
+	if frame := space.Bytes()[headerLen:]; len(frame)*8 <= space.Size() {
+		b, next = packet.From(frame), space
+		space.Trim(0)
+	} else {
+		space.Pull(headerLen)
+		b, next = space, c.newSpace()
+	}
+	switch err := h.mark(b); {
+	case err != nil:
+		c.stats.DropMalformed.Add(1)
+	case b.SegmentSize == 0 && b.Len() > c.maxLen:
+		c.stats.DropTooLong.Add(1)
+	default:
+		b.Arrived = time.Now()
+		c.stats.RxFrames.Add(1)
+		c.stats.RxBytes.Add(uint64(b.Len()))
+		return b, next
+	}
+	b.Release()
+	return nil, next
+}
+
+// write brings the frames of tx to the device until tx is closed, and then
+// closes the device.
+//
+// Owns: the device's end.
+// Reads: tx.
+// Writes: the device, closing, closed.
+// Blocks on: tx.
+func (c *card) write(tx <-chan *packet.Buffer) {
+	for b := range tx {
+		c.send(b)
+	}
+	close(c.closing)
+	c.file.Close() // of no use any more, whatever it says
+	c.undo()
+	close(c.closed)
+}
+
+// send gives one frame to the device, which cuts trains and completes
+// checksums if it has a virtio-net header.
+func (c *card) send(b *packet.Buffer) {
+	if b.SegmentSize == 0 && b.Len() > c.maxLen {
+		c.stats.DropTooLong.Add(1)
+		b.Release()
+		return
+	}
+	if c.vnet {
+		if h, ok := vnetFor(b); ok {
+			c.put(b, h)
+			return
+		}
+	}
+	if !link.Cut(b, c.emit) {
+		c.stats.DropMalformed.Add(1)
+	}
+}
+
+// transmit gives the device a frame as it goes on the wire.
+func (c *card) transmit(b *packet.Buffer) { c.put(b, vnetHeader{}) }
+
+// put writes a frame behind its virtio-net header, and counts what becomes of
+// it. Nothing is tried twice: a device that is full drops, as hardware does.
+func (c *card) put(b *packet.Buffer, h vnetHeader) {
+	defer b.Release()
+	if c.gone {
+		c.stats.DropClosed.Add(1)
+		return
+	}
+	frameLen := b.Len()
+	if c.vnet {
+		h.put(b.Push(vnetLen))
+	}
+	switch err := c.file.writeFrame(b.Bytes()); err {
+	case nil:
+		c.stats.TxFrames.Add(1)
+		c.stats.TxBytes.Add(uint64(frameLen))
+	case unix.EAGAIN, unix.ENOBUFS, unix.ENOMEM:
+		c.stats.DropTxFull.Add(1)
+	case unix.EBADFD: // the device was deleted
+		c.gone = true
+		c.stats.DropClosed.Add(1)
+	default: // EIO: the device is down
+		c.stats.DropTxError.Add(1)
+	}
+}
+
+// An osFile is a tap's file behind the runtime's poller.
+type osFile struct {
+	*os.File
+	raw   syscall.RawConn
+	try   func(fd uintptr) bool
+	frame []byte // that try writes
+	err   error  // that try has met
+}
+
+func newOSFile(f *os.File) (*osFile, error) {
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	o := &osFile{File: f, raw: raw}
+	o.try = func(fd uintptr) bool {
+		for {
+			if _, o.err = unix.Write(int(fd), o.frame); o.err != unix.EINTR {
+				return true // not false, which means: wait until there is room
+			}
+		}
+	}
+	return o, nil
+}
+
+func (o *osFile) writeFrame(p []byte) error {
+	o.frame = p
+	if err := o.raw.Write(o.try); err != nil {
+		return err
+	}
+	return o.err
+}

@@ -1,0 +1,118 @@
+package tap
+
+import (
+	"fmt"
+	"net"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed-012105e5/gonet/internal/netlink"
+	"github.com/seed-012105e5/gonet/link"
+)
+
+// Open opens a tap in the network namespace of the calling thread. Closing Tx
+// of the link closes it, and takes away what Open has made: a new tap, or the
+// address on one that was there.
+//
+// Errors say what to do; they satisfy errors.Is for fs.ErrNotExist (no
+// /dev/net/tun), fs.ErrPermission, syscall.EBUSY (another program holds the
+// tap) and what else the kernel says.
+func Open(cfg Config) (link.Link, error) {
+	cfg, err := cfg.complete()
+	if err != nil {
+		return link.Link{}, err
+	}
+	d, err := openDevice(cfg.Name, !cfg.DisableOffload)
+	if err != nil {
+		return link.Link{}, err
+	}
+	file, err := newOSFile(d.file)
+	if err != nil {
+		d.file.Close()
+		return link.Link{}, fmt.Errorf("tap: %s: %w", d.name, err)
+	}
+	mtu, undo, err := setUpHost(d, cfg)
+	if err != nil {
+		d.file.Close()
+		return link.Link{}, explainHost(d.name, err)
+	}
+	c := &card{file: file, vnet: d.vnet, maxLen: mtu + ethernetLen + vlanLen, stats: new(link.Stats), undo: undo}
+	rx, tx := c.start()
+	return link.Link{Name: d.name, Rx: rx, Tx: tx, MTU: mtu, MAC: cfg.MAC, Stats: c.stats}, nil
+}
+
+// Available says whether this program can open /dev/net/tun, without which
+// there are no taps; the error says what to do.
+func Available() error {
+	fd, err := unix.Open(node, unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return explainNode(err)
+	}
+	return unix.Close(fd)
+}
+
+// setUpHost makes the host's side of a tap what cfg says. What is so already
+// takes no rights. It returns the MTU, and how to take away what it has made
+// and would outlive the file.
+func setUpHost(d *device, cfg Config) (mtu int, undo func(), err error) {
+	host, err := net.InterfaceByName(d.name)
+	if err != nil {
+		return 0, nil, err
+	}
+	addrs, err := host.Addrs()
+	if err != nil {
+		return 0, nil, err
+	}
+	c, err := netlink.Dial()
+	if err != nil {
+		return 0, nil, err
+	}
+	added, err := change(c, host, addrs, cfg)
+	undo = func() {
+		if added && d.stays {
+			_ = c.RemoveAddr(host.Index, cfg.HostAddr) // fails if somebody else has removed it
+		}
+		c.Close()
+	}
+	if err != nil {
+		undo()
+		return 0, nil, err
+	}
+	return host.MTU, undo, nil
+}
+
+// change does what is left to do on the host's side, and says whether it has
+// added the address. It keeps host.MTU true.
+func change(c *netlink.Conn, host *net.Interface, addrs []net.Addr, cfg Config) (added bool, err error) {
+	hostMAC := [6]byte(host.HardwareAddr)
+	if cfg.HostMAC != [6]byte{} && cfg.HostMAC != hostMAC {
+		if err := c.SetMAC(host.Index, cfg.HostMAC); err != nil {
+			return false, err
+		}
+		hostMAC = cfg.HostMAC
+	}
+	if cfg.MAC == hostMAC {
+		return false, fmt.Errorf("it has the MAC address % x too: choose another one for our end", cfg.MAC)
+	}
+	if cfg.MTU != 0 && cfg.MTU != host.MTU {
+		if err := c.SetMTU(host.Index, cfg.MTU); err != nil {
+			return false, err
+		}
+		host.MTU = cfg.MTU
+	}
+	if !cfg.HostAddr.IsValid() {
+		return false, nil
+	}
+	has := func(a net.Addr) bool { return a.String() == cfg.HostAddr.String() }
+	if !slices.ContainsFunc(addrs, has) {
+		if err := c.AddAddr(host.Index, cfg.HostAddr); err != nil {
+			return false, err
+		}
+		added = true
+	}
+	if host.Flags&net.FlagUp == 0 {
+		err = c.SetUp(host.Index)
+	}
+	return added, err
+}

@@ -1,0 +1,111 @@
+// Package tap makes a Linux tap device a link.Link: an Ethernet cable between
+// this program and the kernel of the machine that it runs on.
+//
+// Where the kernel can, frames carry a virtio-net header, so that TCP crosses
+// the cable in trains of up to 64 KB with checksums left undone: nothing on
+// this cable can damage them. Otherwise the frames are plain.
+package tap
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"strings"
+)
+
+// Config says which tap to open, and how. The zero value makes a new tap and
+// leaves the host's side of it alone.
+type Config struct {
+	// Name of the device, at most 15 bytes. A tap of this name that is there
+	// already (sudo ip tuntap add dev tap0 mode tap user $USER) is used as it
+	// is, and stays there at close. A %d stands for the first free number.
+	// Empty means "gonet%d".
+	Name string
+
+	// MTU is the longest IP datagram, in bytes, from 68 to 65521. 0 means what
+	// the device has; a new one has 1500.
+	MTU int
+
+	// MAC is the address of our end of the cable. Zero means one that is drawn
+	// with Random, and locally administered.
+	MAC [6]byte
+
+	// HostAddr is an IPv4 address for the host's end, and the network on the
+	// cable. The host's end is brought up then. Zero means that the host's end
+	// is left alone: it has been set up, or will be, by somebody else.
+	HostAddr netip.Prefix
+
+	// HostMAC is the link-layer address of the host's end. Zero leaves the
+	// choice to the kernel.
+	HostMAC [6]byte
+
+	// DisableOffload opens a plain tap, without the virtio-net header.
+	DisableOffload bool
+
+	// Random returns 64 random bits; nil means those of math/rand/v2.
+	Random func() uint64
+}
+
+// What the kernel allows (linux/if.h, drivers/net/tun.c).
+const (
+	maxNameLen = 15
+	minMTU     = 68
+	maxMTU     = 65521
+)
+
+// complete checks a Config, and fills in the zero values.
+func (cfg Config) complete() (Config, error) {
+	if cfg.Name == "" {
+		cfg.Name = "gonet%d"
+	}
+	switch {
+	case len(cfg.Name) > maxNameLen:
+		return cfg, fmt.Errorf("tap: name %q has %d bytes: choose one of at most %d", cfg.Name, len(cfg.Name), maxNameLen)
+	case cfg.Name == "." || cfg.Name == ".." || strings.ContainsAny(cfg.Name, "/: \t\n\v\f\r\x00"):
+		return cfg, fmt.Errorf("tap: name %q cannot be that of an interface: choose one like tap0", cfg.Name)
+	case cfg.MTU != 0 && (cfg.MTU < minMTU || cfg.MTU > maxMTU):
+		return cfg, fmt.Errorf("tap: MTU %d: choose one from %d to %d, or 0 for what the device has", cfg.MTU, minMTU, maxMTU)
+	case cfg.MAC[0]&1 != 0:
+		return cfg, fmt.Errorf("tap: MAC % x names a group of stations: choose one whose first byte is even", cfg.MAC)
+	case cfg.HostMAC[0]&1 != 0:
+		return cfg, fmt.Errorf("tap: HostMAC % x names a group of stations: choose one whose first byte is even", cfg.HostMAC)
+	case cfg.HostAddr != (netip.Prefix{}) && !isHost(cfg.HostAddr):
+		return cfg, fmt.Errorf("tap: HostAddr %v is not the IPv4 address of a host with its network: give one like 10.0.0.1/24", cfg.HostAddr)
+	}
+	if cfg.MAC == [6]byte{} {
+		cfg.MAC = randomMAC(cfg.Random)
+	}
+	if cfg.MAC == cfg.HostMAC {
+		return cfg, fmt.Errorf("tap: MAC and HostMAC are both % x: the two ends of a cable need addresses of their own", cfg.MAC)
+	}
+	return cfg, nil
+}
+
+// isHost says whether p is the address of one host: not the network's own
+// address, nor its broadcast address.
+func isHost(p netip.Prefix) bool {
+	a := p.Addr()
+	if !p.IsValid() || !a.Is4() || a.IsUnspecified() || a.IsMulticast() || a == netip.AddrFrom4([4]byte{255, 255, 255, 255}) {
+		return false
+	}
+	if p.Bits() >= 31 { // RFC 3021: all addresses are those of hosts
+		return true
+	}
+	b := a.As4()
+	host := binary.BigEndian.Uint32(b[:]) << p.Bits() >> p.Bits()
+	return host != 0 && host != ^uint32(0)>>p.Bits()
+}
+
+// randomMAC draws an address that is unicast and locally administered (IEEE
+// 802 section 8.4).
+func randomMAC(random func() uint64) (mac [6]byte) {
+	if random == nil {
+		random = rand.Uint64
+	}
+	var b [8]byte
+	binary.BigEndian.PutUint64(b[:], random())
+	copy(mac[:], b[:])
+	mac[0] = mac[0]&^1 | 2
+	return mac
+}

@@ -1,0 +1,171 @@
+package tcp
+
+import "time"
+
+// checkACK is the fifth step of RFC 9293 section 3.10.7.4. It says whether the
+// segment goes on to the next one.
+func (t *tcb) checkACK(now time.Time, s *segment) bool {
+	if !s.has(ACK) {
+		t.stats.DropUnexpected.Add(1)
+		return false
+	}
+	if t.state == SynReceived {
+		if !s.ack.after(t.snd.una) || s.ack.after(t.snd.nxt) {
+			t.stats.DropBadACK.Add(1)
+			t.reset(s.ack)
+			return false
+		}
+		t.establish(s)
+		if t.finQueued { // the user has closed in SYN-RECEIVED
+			t.state = FinWait1
+		}
+	}
+	// RFC 5961 section 5.2: what is older than any window we have seen, or
+	// newer than all that we have sent, is challenged.
+	if s.ack.after(t.snd.nxt) || s.ack.before(t.snd.una.add(-t.snd.maxWnd)) {
+		t.stats.DropBadACK.Add(1)
+		t.challenge()
+		return false
+	}
+	t.acknowledge(now, s)
+	t.updateWindow(now, s)
+
+	switch t.state {
+	case FinWait1:
+		if t.finAcked() {
+			t.state = FinWait2
+			if t.orphan {
+				t.finWait2At = now.Add(t.cfg.FinWait2)
+			}
+		}
+	case Closing:
+		if t.finAcked() {
+			t.enterTimeWait()
+		}
+	case LastAck:
+		if t.finAcked() {
+			t.fail(nil)
+			return false
+		}
+	case TimeWait:
+		// Only a retransmission of the peer's FIN can come: acknowledge it. The
+		// table of the demultiplexer restarts the 2 MSL.
+		if s.has(FIN) {
+			t.ackNow = true
+		}
+	}
+	return true
+}
+
+// acknowledge moves SND.UNA, measures the round trip, and tells loss recovery
+// and congestion control.
+func (t *tcb) acknowledge(now time.Time, s *segment) {
+	before := t.board.total
+	sackedBytes, sackedAt := t.takeSACKs(s)
+	newData := s.ack.after(t.snd.una)
+	duplicate := !newData && t.isDuplicate(s, sackedBytes)
+
+	acked := 0
+	if newData {
+		var sentAt time.Time
+		acked, sentAt = t.board.ack(s.ack)
+		if sentAt.After(sackedAt) {
+			sackedAt = sentAt
+		}
+		t.snd.una = s.ack
+		t.sendq.discard(s.ack)
+		t.failingSince = time.Time{}
+		t.softErr = nil
+	}
+	t.measure(now, s, sackedAt, newData)
+	t.recoverLoss(now, recoverInput{acked: acked, flightBefore: before, duplicate: duplicate, sacked: sackedBytes})
+	if newData {
+		t.restartRTO(now)
+	}
+}
+
+// takeSACKs updates the scoreboard with the blocks of s (RFC 6675 section 5).
+func (t *tcb) takeSACKs(s *segment) (n int, sentAt time.Time) {
+	if !t.sackOK {
+		return 0, time.Time{}
+	}
+	for _, b := range s.opts.sack[:s.opts.sacks] {
+		// A block that is not inside of what is in flight is old (or a
+		// duplicate report, RFC 2883), or nonsense.
+		if !b.left.before(b.right) || b.left.before(t.snd.una) || b.right.after(t.snd.nxt) || !b.right.after(s.ack) {
+			continue
+		}
+		m, at := t.board.sack(b.left, b.right)
+		n += m
+		if at.After(sentAt) {
+			sentAt = at
+		}
+	}
+	return n, sentAt
+}
+
+// isDuplicate is the definition of a duplicate acknowledgement of RFC 5681
+// section 2; with SACK it is one that tells something new (RFC 6675 section 2).
+func (t *tcb) isDuplicate(s *segment, sacked int) bool {
+	if t.sackOK {
+		return sacked > 0
+	}
+	return !t.flightEmpty() && s.len == 0 && s.flags&(SYN|FIN) == 0 && s.ack == t.snd.una &&
+		int(s.window)<<t.snd.scale == t.snd.wnd
+}
+
+// measure takes a round-trip time: from a flight that was sent once, sentAt,
+// or else from the timestamp that came back (RFC 7323 section 4).
+func (t *tcb) measure(now time.Time, s *segment, sentAt time.Time, newData bool) {
+	switch {
+	case !sentAt.IsZero():
+		t.rtt.sample(now.Sub(sentAt))
+	case newData && t.timestamps && s.opts.hasTimestamps && s.opts.tsEcr != 0:
+		ms := int32(t.timestamp(now) - s.opts.tsEcr)
+		if ms >= 0 && ms < int32(maxRTO/time.Millisecond) {
+			t.rtt.sample(time.Duration(ms) * time.Millisecond)
+		}
+	}
+}
+
+// updateWindow takes the window of a segment that is newer than the one which
+// gave the last (RFC 9293 section 3.10.7.4).
+func (t *tcb) updateWindow(now time.Time, s *segment) {
+	if s.ack.before(t.snd.una) {
+		return
+	}
+	if !t.snd.wl1.before(s.seq) && (t.snd.wl1 != s.seq || t.snd.wl2.after(s.ack)) {
+		return
+	}
+	was := t.snd.wnd
+	t.snd.wnd = int(s.window) << t.snd.scale
+	t.snd.maxWnd = max(t.snd.maxWnd, t.snd.wnd)
+	t.snd.wl1, t.snd.wl2 = s.seq, s.ack
+	switch {
+	case t.snd.wnd == 0:
+		// MUST-37: as long as the peer answers the probes, the connection stays.
+		t.failingSince = time.Time{}
+	case was == 0:
+		t.windowOpened(now)
+	}
+}
+
+// windowOpened resumes after a zero window: the probe's octets were refused,
+// most likely, and the backoff was not the network's.
+func (t *tcb) windowOpened(now time.Time) {
+	t.rtt.backoff = 0
+	t.persistAt = time.Time{}
+	if t.board.flights.Len() > 0 {
+		t.board.markFirstLost(t.snd.mss)
+		t.mustResend = true
+		t.rtoAt = now.Add(t.rtt.rto())
+	}
+}
+
+// restartRTO is RFC 6298 (5.2) and (5.3).
+func (t *tcb) restartRTO(now time.Time) {
+	t.rtoAt = time.Time{}
+	if t.board.flights.Len() > 0 {
+		t.rtoAt = now.Add(t.rtt.rto())
+	}
+}

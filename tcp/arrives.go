@@ -1,0 +1,352 @@
+package tcp
+
+import (
+	"syscall"
+	"time"
+
+	"github.com/seed-012105e5/gonet/packet"
+)
+
+// segmentArrives is SEGMENT ARRIVES for all states but CLOSED (demux.go) and
+// LISTEN (listener.go): RFC 9293 section 3.10.7, step by step. It takes
+// s.text, if there is one. Now is when the segment arrived.
+func (t *tcb) segmentArrives(now time.Time, s segment) {
+	t.lastHeard, t.keepAlives = now, 0
+	if t.opts.keepAlive {
+		t.keepAliveAt = now.Add(t.opts.keepAliveIdle)
+	}
+	switch t.state {
+	case Closed:
+		t.drop(&s)
+	case SynSent:
+		t.synSentArrives(now, s)
+	default:
+		t.otherwiseArrives(now, s)
+	}
+}
+
+// synSentArrives is section 3.10.7.3.
+func (t *tcb) synSentArrives(now time.Time, s segment) {
+	defer t.drop(&s) // text on a SYN is not accepted; the peer sends it again
+
+	// First, check the ACK bit.
+	ackOK := false
+	if s.has(ACK) {
+		if !s.ack.after(t.snd.iss) || s.ack.after(t.snd.nxt) {
+			t.stats.DropBadACK.Add(1)
+			if !s.has(RST) {
+				t.reset(s.ack)
+			}
+			return
+		}
+		ackOK = s.ack.after(t.snd.una)
+	}
+	// Second, check the RST bit.
+	if s.has(RST) {
+		if ackOK {
+			t.stats.InResets.Add(1)
+			t.fail(syscall.ECONNREFUSED)
+		}
+		return
+	}
+	// Third, check the security: there is none. Fourth, check the SYN bit.
+	if !s.has(SYN) {
+		t.stats.DropUnexpected.Add(1)
+		return
+	}
+	t.rcv.irs = s.seq
+	t.rcv.nxt = s.seq + 1
+	t.negotiate(now, &s)
+	t.ackNow = true
+	if !ackOK { // a simultaneous open (MUST-10)
+		t.state = SynReceived
+		t.snd.wnd = int(s.window)
+		t.board.markAllLost() // our SYN goes again, with the acknowledgement
+		t.mustResend = true
+		return
+	}
+	t.acknowledge(now, &s)
+	t.establish(&s)
+}
+
+// negotiate takes the options of the peer's SYN.
+func (t *tcb) negotiate(now time.Time, s *segment) {
+	o := &s.opts
+	if o.mss != 0 {
+		t.snd.peerMSS = int(o.mss)
+	}
+	t.sackOK = o.sackPermitted && !t.cfg.NoSACK
+	t.timestamps = o.hasTimestamps && !t.cfg.NoTimestamps
+	t.tsRecent, t.tsRecentAt = o.tsVal, now
+	if o.hasScale && !t.cfg.NoWindowScale {
+		t.snd.scale = o.scale
+	} else {
+		t.snd.scale, t.rcv.scale = 0, 0 // RFC 7323 section 2.2: both or none
+	}
+	t.updateMSS()
+	t.cc = newReno(t.snd.mss)
+	t.rcv.edge = t.rcv.nxt.add(min(t.recvq.limit, 0xffff)) // the window of a SYN is not scaled
+	t.lastACK = t.rcv.nxt
+}
+
+// establish enters ESTABLISHED by the segment s, which acknowledges our SYN.
+func (t *tcb) establish(s *segment) {
+	t.state = Established
+	t.snd.wnd = int(s.window)
+	if !s.has(SYN) {
+		t.snd.wnd <<= t.snd.scale
+	}
+	t.snd.maxWnd = max(t.snd.maxWnd, t.snd.wnd)
+	t.snd.wl1, t.snd.wl2 = s.seq, s.ack
+	if t.synResent {
+		// The initial window is one segment (RFC 5681 section 3.1), and the
+		// timeout 3 seconds (RFC 6298 (5.7)).
+		t.cc.timedOut(t.lastHeard, 0, true)
+		t.rtt.base = max(t.rtt.base, 3*time.Second)
+		t.rtt.backoff = 0
+	}
+}
+
+// otherwiseArrives is section 3.10.7.4.
+func (t *tcb) otherwiseArrives(now time.Time, s segment) {
+	if !t.checkSequence(now, &s) || !t.checkRST(&s) || !t.checkSYN(&s) || !t.checkACK(now, &s) {
+		t.drop(&s)
+		return
+	}
+	t.checkURG(&s)
+	t.processText(now, &s)
+	t.checkFIN(&s)
+}
+
+// drop gives the text of s back.
+func (t *tcb) drop(s *segment) {
+	if s.text != nil {
+		s.text.Release()
+		s.text = nil
+	}
+}
+
+// checkSequence is the first step: is the segment in the window? It comes
+// after the check of the timestamps, and cuts off what is outside.
+func (t *tcb) checkSequence(now time.Time, s *segment) bool {
+	if !t.checkPAWS(now, s) {
+		return false
+	}
+	if !t.acceptable(s) {
+		// A bare SYN that repeats the one we have answered: so does the answer.
+		if t.state == SynReceived && s.has(SYN) && s.seq == t.rcv.irs {
+			t.board.markAllLost()
+			t.mustResend = true
+			return false
+		}
+		if !s.has(RST) {
+			t.ackNow = true
+		}
+		t.stats.DropOutOfWindow.Add(1)
+		return false
+	}
+	// RFC 7323 section 4.3 (2) and (3): TS.Recent follows what is in sequence.
+	if t.timestamps && s.opts.hasTimestamps && !s.seq.after(t.lastACK) && int32(s.opts.tsVal-t.tsRecent) >= 0 {
+		t.tsRecent, t.tsRecentAt = s.opts.tsVal, now
+	}
+	return true
+}
+
+// checkPAWS is the protection against wrapped sequence numbers (RFC 7323
+// section 5.3, R1).
+func (t *tcb) checkPAWS(now time.Time, s *segment) bool {
+	if !t.timestamps || s.has(RST) || s.has(SYN) {
+		return true
+	}
+	if !s.opts.hasTimestamps { // RFC 7323 section 3.2: to be dropped
+		t.stats.DropPAWS.Add(1)
+		return false
+	}
+	const outdated = 24 * 24 * time.Hour // section 5.5: TS.Recent may have wrapped
+	if int32(s.opts.tsVal-t.tsRecent) < 0 && now.Sub(t.tsRecentAt) < outdated {
+		t.ackNow = true
+		t.stats.DropPAWS.Add(1)
+		return false
+	}
+	return true
+}
+
+// acceptable is the test of RFC 9293 table 6, for the window that the peer
+// has been told of.
+//
+//	length  window   acceptable if
+//	0       0        SEG.SEQ = RCV.NXT
+//	0       >0       RCV.NXT =< SEG.SEQ < RCV.NXT+RCV.WND
+//	>0      0        never; but see below
+//	>0      >0       the first or the last octet is inside
+//
+// With a zero window a segment at RCV.NXT is let through for its flags
+// (MUST-66), its acknowledgement and, if there is no text before it, its FIN;
+// the text is cut off.
+func (t *tcb) acceptable(s *segment) bool {
+	wnd := t.rcv.edge.sub(t.rcv.nxt)
+	if wnd <= 0 {
+		return s.seq == t.rcv.nxt
+	}
+	if s.seq.within(t.rcv.nxt, wnd) {
+		return true
+	}
+	// A segment whose end is inside, and a bare one at the very edge, which a
+	// peer sends that has filled the window.
+	n := s.span()
+	return n > 0 && (s.end()-1).within(t.rcv.nxt, wnd) || n == 0 && s.seq == t.rcv.edge
+}
+
+// checkRST is the second step, with the defence of RFC 5961 section 3.2: only
+// a reset at exactly RCV.NXT counts, another one in the window is challenged.
+func (t *tcb) checkRST(s *segment) bool {
+	if !s.has(RST) {
+		return true
+	}
+	if s.seq != t.rcv.nxt {
+		t.challenge()
+		return false
+	}
+	t.stats.InResets.Add(1)
+	switch t.state {
+	case SynReceived:
+		t.fail(syscall.ECONNREFUSED)
+	case Closing, LastAck, TimeWait:
+		t.fail(nil)
+	default:
+		t.fail(syscall.ECONNRESET)
+	}
+	return false
+}
+
+// checkSYN is the fourth step (the third, security, is empty): RFC 5961
+// section 4.2 challenges a SYN whatever its sequence number.
+func (t *tcb) checkSYN(s *segment) bool {
+	if !s.has(SYN) {
+		return true
+	}
+	if t.state == SynReceived && !t.passive && s.has(ACK) && s.seq == t.rcv.irs {
+		return true // the SYN,ACK of a simultaneous open (RFC 9293 figure 8)
+	}
+	t.challenge()
+	return false
+}
+
+// checkURG is the sixth step: RCV.UP follows the urgent pointer (MUST-62).
+// Urgent data is delivered in line, as RFC 6093 section 6 asks.
+func (t *tcb) checkURG(s *segment) {
+	if !s.has(URG) || !t.state.canReceive() {
+		return
+	}
+	up := s.seq.add(int(s.urgent))
+	if !t.urgentSeen || up.after(t.rcv.urgent) {
+		t.rcv.urgent, t.urgentSeen = up, true
+	}
+}
+
+// processText is the seventh step. It takes s.text.
+func (t *tcb) processText(now time.Time, s *segment) {
+	text, start := s.text, s.textSeq()
+	s.text = nil
+	if text == nil {
+		return
+	}
+	if text.Len() == 0 || !t.state.canReceive() {
+		text.Release()
+		return
+	}
+	if d := start.add(text.Len()).sub(t.rcv.edge); d > 0 { // beyond the window
+		text.Trim(max(0, text.Len()-d))
+		s.flags &^= FIN
+		t.ackNow = true
+	}
+	if t.orphan && start.add(text.Len()).after(t.rcv.nxt) {
+		// RFC 1122 section 4.2.2.13: the user has closed, so this text is lost,
+		// and the peer should know.
+		t.stats.DropAfterClose.Add(1)
+		text.Release()
+		t.abort(nil)
+		return
+	}
+	t.takeText(start, text, s.train)
+	if t.ackPending > 0 && !t.ackNow && t.delayedACKAt.IsZero() {
+		t.delayedACKAt = now.Add(t.cfg.DelayedACK)
+	}
+}
+
+// takeText queues text, and decides when to acknowledge it (RFC 5681 section
+// 4.2, SHLD-18 and SHLD-19).
+func (t *tcb) takeText(start seq, text *packet.Buffer, train int) {
+	n := text.Len()
+	if n == 0 {
+		text.Release()
+		return
+	}
+	perSegment := n
+	if train > 0 {
+		perSegment = min(train, n)
+	}
+	t.rcv.mss = max(t.rcv.mss, min(perSegment, t.snd.pmtu))
+
+	hole := len(t.recvq.ahead) > 0
+	nxt, kept := t.recvq.insert(t.rcv.nxt, start, text)
+	switch {
+	case !kept && start.after(t.rcv.nxt):
+		t.stats.DropAheadFull.Add(1)
+		t.ackNow = true
+	case !kept:
+		t.stats.DropDuplicate.Add(1)
+		t.ackNow = true
+	case nxt == t.rcv.nxt: // ahead of a hole (MAY-13)
+		t.stats.OutOfOrder.Add(1)
+		t.ackNow = true
+	case hole: // a hole has been filled, in part at least
+		t.ackNow = true
+	}
+	t.ackPending += nxt.sub(t.rcv.nxt)
+	t.rcv.nxt = nxt
+	if t.noReader {
+		t.recvq.clearReady()
+	}
+	if t.ackPending >= 2*t.rcv.mss || t.cfg.DelayedACK < 0 {
+		t.ackNow = true
+	}
+}
+
+// checkFIN is the eighth step.
+func (t *tcb) checkFIN(s *segment) {
+	if s.has(FIN) && t.state.canReceive() && !t.finSeen {
+		t.finAt, t.finSeen = s.end()-1, true
+	}
+	if s.has(FIN) && (t.finTaken || t.finAt != t.rcv.nxt) {
+		t.ackNow = true // sent again, or ahead of a hole
+	}
+	if !t.finSeen || t.finTaken || t.finAt != t.rcv.nxt {
+		return
+	}
+	t.finTaken = true
+	t.rcv.nxt++
+	t.rcv.edge = later(t.rcv.edge, t.rcv.nxt)
+	t.ackNow = true
+	switch t.state {
+	case Established:
+		t.state = CloseWait
+	case FinWait1:
+		// Our FIN was not acknowledged by this segment, or checkACK would have
+		// entered FIN-WAIT-2.
+		t.state = Closing
+	case FinWait2:
+		t.enterTimeWait()
+	}
+}
+
+func (t *tcb) enterTimeWait() {
+	t.state = TimeWait
+	t.stopTimers()
+}
+
+// reset queues <SEQ=q><CTL=RST>.
+func (t *tcb) reset(q seq) {
+	t.reply = segment{seq: q, flags: RST}
+	t.replies = true
+}

@@ -1,0 +1,145 @@
+package tcp
+
+import (
+	"io"
+	"net"
+	"syscall"
+	"time"
+
+	"github.com/seed-012105e5/gonet/packet"
+)
+
+// The user calls of RFC 9293 section 3.10, as far as they concern one
+// connection.
+
+// open is an active OPEN (section 3.10.1).
+func (t *tcb) open(now time.Time) {
+	t.state = SynSent
+	t.lastHeard = now
+	t.stats.ActiveOpens.Add(1)
+}
+
+// writable says whether write would take something, or say an error. A queue
+// that is nearly full takes nothing, so that a fast writer is not served byte
+// by byte.
+func (t *tcb) writable() bool {
+	if t.state == SynSent || t.state == SynReceived {
+		return false
+	}
+	return !t.state.canSend() || t.finQueued || t.sendq.room() >= t.sendq.limit/4
+}
+
+// write is SEND (section 3.10.2): it queues what there is room for.
+func (t *tcb) write(now time.Time, p []byte) (int, error) {
+	if t.state == Closed && t.err != nil {
+		return 0, t.err
+	}
+	if t.finQueued || !t.state.canSend() {
+		return 0, syscall.EPIPE
+	}
+	if t.flightEmpty() && t.sendq.len == 0 && !t.lastSent.IsZero() && now.Sub(t.lastSent) > t.rtt.rto() {
+		t.cc.idled(now)
+	}
+	return t.sendq.append(p), nil
+}
+
+// readable says whether read would return something, or say an error.
+func (t *tcb) readable() bool {
+	return t.recvq.readyLen > 0 || t.finTaken || t.noReader || t.state == Closed
+}
+
+// read is RECEIVE (section 3.10.3).
+func (t *tcb) read(p []byte) (int, error) {
+	if t.recvq.readyLen == 0 {
+		return 0, t.readError()
+	}
+	n := t.recvq.read(p)
+	t.afterRead()
+	return n, nil
+}
+
+// readBuffer hands over a whole Buffer of text, which the caller then owns.
+func (t *tcb) readBuffer() (*packet.Buffer, error) {
+	b := t.recvq.take()
+	if b == nil {
+		return nil, t.readError()
+	}
+	t.afterRead()
+	return b, nil
+}
+
+func (t *tcb) afterRead() {
+	if t.state.canReceive() && t.updateDue() {
+		t.ackNow = true
+	}
+}
+
+// readError is what a reader gets when no text is left.
+func (t *tcb) readError() error {
+	switch {
+	case t.finTaken || t.noReader:
+		return io.EOF
+	case t.err != nil:
+		return t.err
+	case t.state == Closed:
+		return net.ErrClosed
+	}
+	return nil
+}
+
+// closeWrite is CLOSE (section 3.10.4): no more text will come from the user,
+// and what is queued is followed by a FIN.
+func (t *tcb) closeWrite() {
+	if t.finQueued {
+		return
+	}
+	switch t.state {
+	case SynSent:
+		t.fail(net.ErrClosed)
+	case SynReceived:
+		t.finQueued = true
+	case Established:
+		t.finQueued = true
+		t.state = FinWait1
+	case CloseWait:
+		t.finQueued = true
+		t.state = LastAck
+	}
+}
+
+// closeRead tells that the user will read no more. Text that comes is thrown
+// away.
+func (t *tcb) closeRead() {
+	t.recvq.clear()
+	t.noReader = true
+}
+
+// close is a CLOSE of both directions, as close(2) has it. When text was left
+// unread the peer is told by a reset (RFC 9293 section 3.6.1, SHLD-3).
+func (t *tcb) close(now time.Time) {
+	if t.recvq.readyLen > 0 && t.state.synchronized() && t.state != TimeWait {
+		t.orphan = true
+		t.recvq.clear()
+		t.abort(nil)
+		return
+	}
+	t.orphan = true
+	t.closeRead()
+	t.closeWrite()
+	if t.state == FinWait2 {
+		t.finWait2At = now.Add(t.cfg.FinWait2)
+	}
+}
+
+// abort is ABORT (section 3.10.5): a reset to the peer, and err to whoever
+// still asks.
+func (t *tcb) abort(err error) {
+	tell := t.state == SynReceived || t.state == Established || t.state == CloseWait ||
+		t.state == FinWait1 || t.state == FinWait2 || t.state == Closing || t.state == LastAck
+	q := t.snd.nxt
+	t.fail(err)
+	if tell {
+		t.reply = segment{seq: q, ack: t.rcv.nxt, flags: RST | ACK}
+		t.replies = true
+	}
+}

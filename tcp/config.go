@@ -1,0 +1,97 @@
+package tcp
+
+import (
+	"time"
+
+	"github.com/seed-012105e5/gonet/ipv4"
+)
+
+// Config is what all connections of a stack have in common. The zero value of
+// each field means what its comment says.
+type Config struct {
+	// Table is the routes of the stack. Required.
+	Table *ipv4.Table
+
+	// Random returns 64 random bits; the connection secrets come from it.
+	// Required.
+	Random func() uint64
+
+	// SendBuffer is how many bytes a connection takes from its writer beyond
+	// what the peer has acknowledged. 0 means 2 MiB.
+	SendBuffer int
+
+	// ReceiveBuffer is how many bytes a connection takes from its peer beyond
+	// what the reader has read; the window follows from it. 0 means 1 MiB.
+	ReceiveBuffer int
+
+	// Backlog is how many established connections wait in a listener to be
+	// accepted. 0 means 1024.
+	Backlog int
+
+	// SynBacklog is how many half-open connections a listener remembers; when
+	// there are more, the oldest is forgotten. 0 means 4096.
+	SynBacklog int
+
+	// MSL is the maximum segment lifetime; TIME-WAIT lasts twice as long. 0
+	// means 30 seconds, as in Linux. (RFC 9293 section 3.4.2 has 2 minutes.)
+	MSL time.Duration
+
+	// TimeWaits bounds the number of connections in TIME-WAIT; when there are
+	// more, the oldest is forgotten. 0 means 65536.
+	TimeWaits int
+
+	// MinRTO is the least retransmission timeout. 0 means 200 ms, as in Linux.
+	// (RFC 6298 section 2.4 has 1 second.)
+	MinRTO time.Duration
+
+	// DelayedACK is how long an acknowledgement may wait for company. 0 means
+	// 40 ms; it must be less than 500 ms (MUST-40). A negative value turns
+	// delaying off.
+	DelayedACK time.Duration
+
+	// UserTimeout is how long data may stay unacknowledged before the
+	// connection is given up: R2 of RFC 9293 section 3.8.3. 0 means 5 minutes.
+	UserTimeout time.Duration
+
+	// ConnectTimeout is the same for the SYN. 0 means 3 minutes (MUST-23).
+	ConnectTimeout time.Duration
+
+	// FinWait2 is how long a connection that the user has closed waits for the
+	// peer's FIN. 0 means 60 seconds.
+	FinWait2 time.Duration
+
+	// NoTimestamps, NoSACK and NoWindowScale keep an option from being offered
+	// and accepted.
+	NoTimestamps, NoSACK, NoWindowScale bool
+}
+
+func (c Config) withDefaults() Config {
+	setDefault(&c.SendBuffer, 2<<20)
+	setDefault(&c.ReceiveBuffer, 1<<20)
+	setDefault(&c.Backlog, 1024)
+	setDefault(&c.SynBacklog, 4096)
+	setDefault(&c.MSL, 30*time.Second)
+	setDefault(&c.TimeWaits, 65536)
+	setDefault(&c.MinRTO, 200*time.Millisecond)
+	setDefault(&c.DelayedACK, 40*time.Millisecond)
+	setDefault(&c.UserTimeout, 5*time.Minute)
+	setDefault(&c.ConnectTimeout, 3*time.Minute)
+	setDefault(&c.FinWait2, time.Minute)
+	return c
+}
+
+func setDefault[T int | time.Duration](v *T, d T) {
+	if *v == 0 {
+		*v = d
+	}
+}
+
+// receiveScale is the window shift that a receive buffer needs (RFC 7323
+// section 2.2).
+func (c *Config) receiveScale() uint8 {
+	s := uint8(0)
+	for c.ReceiveBuffer>>s > 0xffff && s < maxScale {
+		s++
+	}
+	return s
+}

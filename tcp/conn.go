@@ -1,0 +1,290 @@
+package tcp
+
+import (
+	"net"
+	"sync/atomic"
+	"time"
+
+	"github.com/seed-012105e5/gonet/packet"
+)
+
+// A Conn is one end of a connection. It is a net.Conn, and its methods may be
+// called from any goroutine.
+//
+// Behind it runs a process, which owns the connection's state. The methods
+// speak with it by channels.
+type Conn struct {
+	flow flow
+
+	rd  chan []byte // the reader lends a slice to be filled; nil asks for a whole Buffer
+	rdn chan result // and the slice is back
+	wr  chan []byte // the writer lends a slice to be taken from
+	wrn chan result
+	ctl chan func(now time.Time, t *tcb) // everything else that users and ICMP want
+
+	opened chan struct{} // closed when a connection that was dialled is established
+	closed chan struct{} // closed when the user calls Close
+	done   chan struct{} // closed when the process has ended; then these hold:
+
+	rest     chan recvQueue // what is left to read; whoever takes it owns it until it is put back
+	readErr  error          // and what calls return
+	writeErr error
+	lastInfo Info
+
+	isClosed atomic.Bool // Close was called
+
+	drained chan struct{} // the process's: closed when all is delivered; nil when nobody waits
+
+	deadlines
+}
+
+// A result answers a lent slice.
+type result struct {
+	n   int
+	b   *packet.Buffer
+	err error
+}
+
+// inbox is how many segments wait for a connection at most.
+const inbox = 32
+
+// trainsAtOnce bounds how much a connection does before it looks at its other
+// channels again.
+const trainsAtOnce = 16
+
+func newConn(f flow) *Conn {
+	return &Conn{
+		flow: f,
+		rd:   make(chan []byte), rdn: make(chan result),
+		wr: make(chan []byte), wrn: make(chan result),
+		ctl:    make(chan func(time.Time, *tcb)),
+		closed: make(chan struct{}), done: make(chan struct{}),
+		deadlines: newDeadlines(),
+	}
+}
+
+// A process is what the goroutine of a connection owns.
+type process struct {
+	*Conn
+	t       *tcb
+	in      <-chan *packet.Buffer // closed when the stack ends
+	out     chan<- *packet.Buffer
+	gone    chan<- departure
+	pending pending
+
+	announced bool // opened is closed, or nobody waits for it
+
+	timer *time.Timer
+	armed time.Time // when timer fires
+}
+
+// pending is a segment that output wanted to go, in a packet that the network
+// layer has not taken yet. It is still ours.
+type pending struct {
+	segment
+	b *packet.Buffer
+}
+
+// run is the process of a connection.
+//
+// Owns: t, the connection as a machine, and the packet that is about to go.
+// Reads: in (segments), rd and wr (slices lent by the user), ctl, its timer.
+// Writes: out (IP datagrams), rdn and wrn (the slices back), gone (once).
+// Blocks on: its own select only.
+func (p *process) run() {
+	t := p.t
+	for !p.over() {
+		now := time.Now()
+		tx := p.transmit(now)
+		rd, wr := p.guards()
+		p.setTimer(now)
+		select {
+		case b, ok := <-p.in:
+			p.receive(b, ok)
+		case tx <- p.pending.b:
+			p.pending.b = nil
+			t.sent(now, &p.pending.segment)
+		case lent := <-rd:
+			p.rdn <- p.read(lent)
+		case lent := <-wr:
+			n, err := t.write(now, lent)
+			p.wrn <- result{n: n, err: err}
+		case f := <-p.ctl:
+			f(time.Now(), t)
+		case now := <-p.timer.C:
+			p.armed = time.Time{}
+			t.expire(now)
+		}
+	}
+	p.end()
+}
+
+// guards are the channels to users, where the machine can serve them, and nil
+// where it can not.
+func (p *process) guards() (rd, wr chan []byte) {
+	if p.t.readable() {
+		rd = p.rd
+	}
+	if p.t.writable() {
+		wr = p.wr
+	}
+	return rd, wr
+}
+
+// over says whether the process has nothing left to do. TIME-WAIT is the
+// demultiplexer's.
+func (p *process) over() bool {
+	return p.t.finished() || p.t.state == TimeWait && !p.t.ackNow
+}
+
+// receive takes a segment, and those that have come behind it, so that one
+// acknowledgement serves all (MUST-58, MUST-59).
+func (p *process) receive(b *packet.Buffer, ok bool) {
+	for range trainsAtOnce {
+		if !ok {
+			p.in = nil
+			p.t.orphan = true
+			p.t.abort(net.ErrClosed)
+			return
+		}
+		if s, err := parse(b); err != nil {
+			p.t.stats.drop(err)
+			b.Release()
+		} else {
+			p.t.segmentArrives(b.Arrived, s)
+		}
+		select {
+		case b, ok = <-p.in:
+		default:
+			return
+		}
+	}
+}
+
+// read answers one lent slice.
+func (p *process) read(lent []byte) (r result) {
+	if lent == nil {
+		r.b, r.err = p.t.readBuffer()
+	} else {
+		r.n, r.err = p.t.read(lent)
+	}
+	return r
+}
+
+// transmit hands segments to the network layer until it is busy, or nothing
+// is to be sent. When it is busy, the next segment is pending, and transmit
+// returns the channel that it waits for.
+func (p *process) transmit(now time.Time) chan<- *packet.Buffer {
+	p.announce()
+	for range trainsAtOnce {
+		s, ok := p.t.output(now)
+		if !ok {
+			p.t.blocked(now)
+			p.dropPending()
+			return nil
+		}
+		p.prepare(&s)
+		select {
+		case p.out <- p.pending.b:
+			p.pending.b = nil
+			p.t.sent(now, &s)
+		default:
+			return p.out
+		}
+	}
+	s, ok := p.t.output(now)
+	if !ok {
+		return nil
+	}
+	p.prepare(&s)
+	return p.out
+}
+
+// prepare makes s the pending packet. Where the text is that of the packet
+// which is pending already, only the headers are written anew.
+func (p *process) prepare(s *segment) {
+	old := &p.pending
+	if old.b != nil && old.seq == s.seq && old.len == s.len && old.flags&SYN == s.flags&SYN {
+		old.b.Pull(old.b.Len() - s.len)
+		old.b.SegmentSize = 0
+		p.t.address(old.b, s)
+	} else {
+		p.dropPending()
+		old.b = p.t.build(s)
+	}
+	old.segment = *s
+}
+
+func (p *process) dropPending() {
+	if p.pending.b != nil {
+		p.pending.b.Release()
+		p.pending.b = nil
+	}
+}
+
+// setTimer makes the timer fire at the machine's deadline or before. A
+// deadline that moves ahead, as it does with every acknowledgement, costs
+// nothing: the timer fires too early then, and is set again.
+func (p *process) setTimer(now time.Time) {
+	d := p.t.deadline()
+	if d.IsZero() || !p.armed.IsZero() && !p.armed.After(d) {
+		return
+	}
+	p.armed = d
+	p.timer.Reset(d.Sub(now))
+}
+
+// announce tells those who wait that the connection is established, or that
+// all is delivered.
+func (p *process) announce() {
+	if p.drained != nil && p.t.finAcked() {
+		close(p.drained)
+		p.drained = nil
+	}
+	if !p.announced && p.t.state.synchronized() {
+		p.announced = true
+		close(p.opened)
+	}
+}
+
+// end gives everything back, tells the demultiplexer, and then the users.
+func (p *process) end() {
+	t := p.t
+	p.timer.Stop()
+	p.dropPending()
+	_, p.writeErr = t.write(time.Now(), nil)
+	p.lastInfo = t.info()
+	t.stats.Closed.Add(1)
+
+	p.rest = make(chan recvQueue, 1)
+	p.rest <- t.recvq.leftOver()
+	t.release()
+	if p.readErr = t.readError(); p.readErr == nil {
+		p.readErr = net.ErrClosed
+	}
+	p.leave()
+	close(p.done)
+}
+
+// leave tells the demultiplexer that no more segments are wanted, and what is
+// to be put in the table of TIME-WAIT. It may be handing us a segment at that
+// moment.
+func (p *process) leave() {
+	d := departure{flow: p.flow}
+	if p.t.state == TimeWait {
+		tw := p.t.timeWait(time.Now())
+		d.timeWait = &tw
+	}
+	for {
+		select {
+		case p.gone <- d:
+			return
+		case b, ok := <-p.in:
+			if !ok {
+				p.in = nil
+				continue
+			}
+			b.Release()
+		}
+	}
+}

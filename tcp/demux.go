@@ -1,0 +1,397 @@
+package tcp
+
+import (
+	"errors"
+	"net/netip"
+	"time"
+
+	"github.com/seed-012105e5/gonet/internal/port"
+	"github.com/seed-012105e5/gonet/ipv4"
+	"github.com/seed-012105e5/gonet/packet"
+)
+
+// A Call is a question to the owner of the tables, or an order: it runs in
+// the demultiplexer. Package gonet makes the channel; [Sockets] sends on it.
+type Call func(now time.Time, d *demux)
+
+// A departure is the last word of a connection's process.
+type departure struct {
+	flow     flow
+	timeWait *timeWait // nil when it ended otherwise
+}
+
+// demux is what the demultiplexer owns.
+type demux struct {
+	cfg     Config
+	stats   *Stats
+	out     chan<- *packet.Buffer
+	gone    chan departure
+	secrets secrets
+	ports   *port.Chooser
+
+	conns     map[flow]handle
+	listeners map[endpoint]*Listener // by local address; the unspecified one is a wildcard
+	portUses  map[uint16]int         // how many connections and listeners have a local port
+	halfOpens halfOpens
+	timeWaits timeWaits
+
+	running int             // processes that have not departed
+	closing bool            // the stack ends: nothing new begins
+	idle    []chan struct{} // to be closed when none is running
+
+	timer *time.Timer
+	armed time.Time // when timer fires
+}
+
+// A handle is how the demultiplexer reaches a connection.
+type handle struct {
+	in   chan<- *packet.Buffer
+	conn *Conn
+}
+
+func newDemux(cfg Config, stats *Stats, out chan<- *packet.Buffer) *demux {
+	cfg = cfg.withDefaults()
+	d := &demux{
+		cfg: cfg, stats: stats, out: out,
+		gone:      make(chan departure, inbox),
+		secrets:   newSecrets(cfg.Random),
+		conns:     make(map[flow]handle),
+		listeners: make(map[endpoint]*Listener),
+		portUses:  make(map[uint16]int),
+		halfOpens: halfOpens{limit: cfg.SynBacklog},
+		timeWaits: timeWaits{limit: cfg.TimeWaits},
+		timer:     time.NewTimer(time.Hour),
+	}
+	d.ports = port.NewChooser(uint32(cfg.Random()), func(local netip.Addr, remote netip.AddrPort) uint64 {
+		return d.secrets.port.Flow(netip.AddrPortFrom(local, 0), remote)
+	})
+	return d
+}
+
+// Demux is the process that knows all connections and listeners. It hands each
+// segment to the connection that it belongs to, answers SYNs for listeners
+// until a handshake is complete, keeps TIME-WAIT, and resets what nobody
+// wants. Here, and only here, connections start. It returns when in and reports
+// are both closed, and all connections have ended.
+//
+// Owns: the tables of connections, listeners, half-open connections, TIME-WAIT and ports.
+// Reads: in (packets from ipv4.Rx), reports (ICMP errors), calls (of users), the departures of connections, its timer.
+// Writes: the inbox of each connection; out (resets, SYN-ACKs), where it drops when it would block.
+// Blocks on: its own select, and on a connection's inbox, which is always served until the connection departs.
+func Demux(in <-chan *packet.Buffer, reports <-chan ipv4.Report, calls <-chan Call, out chan<- *packet.Buffer, cfg Config, stats *Stats) {
+	d := newDemux(cfg, stats, out)
+	defer d.timer.Stop()
+	for in != nil || reports != nil {
+		d.setTimer()
+		select {
+		case b, ok := <-in:
+			if !ok {
+				in = nil
+				break
+			}
+			d.arrives(b)
+		case r, ok := <-reports:
+			if !ok {
+				reports = nil
+				break
+			}
+			d.report(r)
+		case call := <-calls:
+			call(time.Now(), d)
+		case g := <-d.gone:
+			d.departed(g)
+		case now := <-d.timer.C:
+			d.armed = time.Time{}
+			d.expire(now)
+		}
+	}
+	d.closeAll()
+	for d.running > 0 {
+		d.departed(<-d.gone)
+	}
+}
+
+// setTimer works as that of a connection does.
+func (d *demux) setTimer() {
+	at := earliest(d.halfOpens.deadline(), d.timeWaits.deadline())
+	if at.IsZero() || !d.armed.IsZero() && !d.armed.After(at) {
+		return
+	}
+	d.armed = at
+	d.timer.Reset(time.Until(at))
+}
+
+func (d *demux) expire(now time.Time) {
+	d.timeWaits.expire(now)
+	d.halfOpens.expire(now, func(f flow, h *halfOpen) {
+		d.stats.SynRetransmits.Add(1)
+		s := h.synACK(now, &d.cfg, d.mtu(f))
+		d.send(&f, &s)
+	})
+}
+
+// arrives handles one packet.
+func (d *demux) arrives(b *packet.Buffer) {
+	d.stats.InSegments.Add(1)
+	if b.Len() < minHeaderLen {
+		d.stats.DropMalformed.Add(1)
+		b.Release()
+		return
+	}
+	ip, h := ipv4.Header(b.Network()), header(b.Bytes())
+	f := flow{
+		local:  endpoint{[4]byte(ip[16:20]), h.dstPort()},
+		remote: endpoint{[4]byte(ip[12:16]), h.srcPort()},
+	}
+	if c, ok := d.conns[f]; ok {
+		d.hand(c, b)
+		return
+	}
+	d.stranger(f, b)
+}
+
+// hand gives b to a connection, which may be about to depart.
+func (d *demux) hand(c handle, b *packet.Buffer) {
+	for {
+		select {
+		case c.in <- b:
+			return
+		case g := <-d.gone:
+			d.departed(g)
+		}
+	}
+}
+
+// stranger handles a packet that belongs to no connection with a process.
+func (d *demux) stranger(f flow, b *packet.Buffer) {
+	s, err := parse(b)
+	if err != nil {
+		d.stats.drop(err)
+		b.Release()
+		return
+	}
+	if b.Group || !d.cfg.Table.IsLocal(f.local.addr()) || d.cfg.Table.IsBroadcast(f.remote.addr()) || f.remote.addr().IsMulticast() {
+		d.stats.DropBadAddress.Add(1) // MUST-57, MUST-63
+		b.Release()
+		return
+	}
+	now := b.Arrived
+	if _, ok := d.timeWaits.byFlow[f]; ok {
+		reply, answer, reopen := d.timeWaits.segmentArrives(now, f, &s, d.cfg.MSL, d.stats)
+		if answer {
+			d.send(&f, &reply)
+		}
+		if !reopen {
+			b.Release()
+			return
+		}
+	}
+	if h, ok := d.halfOpens.byFlow[f]; ok {
+		d.halfOpenArrives(now, f, &h, s)
+		return
+	}
+	if l := d.listener(f.local); l != nil {
+		d.listenArrives(now, f, l, &s)
+	} else {
+		d.closedArrives(&f, &s)
+	}
+	b.Release()
+}
+
+// closedArrives is SEGMENT ARRIVES in CLOSED (RFC 9293 section 3.10.7.1): what
+// nobody wants is reset.
+func (d *demux) closedArrives(f *flow, s *segment) {
+	d.stats.DropNoConnection.Add(1)
+	if s.has(RST) {
+		return
+	}
+	reply := segment{flags: RST | ACK, ack: s.end()}
+	if s.has(ACK) {
+		reply = segment{flags: RST, seq: s.ack}
+	}
+	d.stats.OutResets.Add(1)
+	d.send(f, &reply)
+}
+
+// listenArrives is SEGMENT ARRIVES in LISTEN (section 3.10.7.2).
+func (d *demux) listenArrives(now time.Time, f flow, l *Listener, s *segment) {
+	switch {
+	case s.has(RST):
+		d.stats.DropUnexpected.Add(1)
+	case s.has(ACK):
+		d.closedArrives(&f, s)
+	case !s.has(SYN):
+		d.stats.DropUnexpected.Add(1)
+	case len(l.accept) == cap(l.accept):
+		// Nobody accepts: no reason to begin a handshake. The peer tries again.
+		d.stats.DropAcceptFull.Add(1)
+	default:
+		iss := d.secrets.initialSeq(now, f)
+		h := newHalfOpen(now, s, iss, d.secrets.timestampOffset(f), &d.cfg)
+		d.halfOpens.add(f, h, d.stats)
+		reply := h.synACK(now, &d.cfg, d.mtu(f))
+		d.send(&f, &reply)
+	}
+}
+
+// halfOpenArrives is SEGMENT ARRIVES in SYN-RECEIVED of a connection that came
+// from LISTEN. It takes s.text.
+func (d *demux) halfOpenArrives(now time.Time, f flow, h *halfOpen, s segment) {
+	switch {
+	case s.has(SYN) && !s.has(ACK) && s.seq == h.irs: // our SYN-ACK was lost
+		reply := h.synACK(now, &d.cfg, d.mtu(f))
+		d.send(&f, &reply)
+	case s.has(RST):
+		if s.seq == h.irs+1 {
+			delete(d.halfOpens.byFlow, f) // back to LISTEN
+			d.stats.InResets.Add(1)
+		}
+	default:
+		l := d.listener(f.local)
+		if l == nil || len(l.accept) == cap(l.accept) {
+			d.stats.DropAcceptFull.Add(1)
+			break
+		}
+		d.complete(now, f, h, l, s)
+		return
+	}
+	s.text.Release()
+}
+
+// complete lets s arrive at the whole connection. If that establishes it, it
+// gets its process, and goes to the listener's queue.
+func (d *demux) complete(now time.Time, f flow, h *halfOpen, l *Listener, s segment) {
+	t := h.connection(now, &d.cfg, d.stats, f, d.mtu(f))
+	t.segmentArrives(now, s)
+	if !t.state.synchronized() {
+		if reply, ok := t.output(now); ok {
+			d.send(&f, &reply)
+		}
+		t.release()
+		return
+	}
+	delete(d.halfOpens.byFlow, f)
+	d.stats.PassiveOpens.Add(1)
+	c := newConn(f)
+	d.start(c, t)
+	l.accept <- c // there is room, and nobody else sends
+}
+
+// start begins the process of a connection.
+func (d *demux) start(c *Conn, t *tcb) {
+	in := make(chan *packet.Buffer, inbox)
+	d.conns[c.flow] = handle{in, c}
+	d.portUses[c.flow.local.port]++
+	d.running++
+	p := &process{
+		Conn: c, t: t, in: in, out: d.out, gone: d.gone,
+		announced: c.opened == nil,
+		timer:     time.NewTimer(time.Hour),
+	}
+	go p.run()
+}
+
+// departed forgets a connection whose process has ended.
+func (d *demux) departed(g departure) {
+	d.running--
+	if _, ok := d.conns[g.flow]; ok {
+		delete(d.conns, g.flow)
+		d.unusePort(g.flow.local.port)
+		if g.timeWait != nil {
+			d.timeWaits.add(g.flow, *g.timeWait, d.stats)
+		}
+	}
+	if d.running == 0 {
+		for _, idle := range d.idle {
+			close(idle)
+		}
+		d.idle = nil
+	}
+}
+
+func (d *demux) unusePort(p uint16) {
+	if d.portUses[p]--; d.portUses[p] == 0 {
+		delete(d.portUses, p)
+	}
+}
+
+// report brings an ICMP error to its connection.
+func (d *demux) report(r ipv4.Report) {
+	f := flow{
+		local:  endpoint{r.Src.As4(), uint16(r.Transport[0])<<8 | uint16(r.Transport[1])},
+		remote: endpoint{r.Dst.As4(), uint16(r.Transport[2])<<8 | uint16(r.Transport[3])},
+	}
+	c, ok := d.conns[f]
+	if !ok {
+		d.stats.IgnoredReports.Add(1)
+		return
+	}
+	d.tell(c.conn, func(now time.Time, t *tcb) { t.icmpReport(now, r) })
+}
+
+// tell has the process of c run f, unless it has ended.
+func (d *demux) tell(c *Conn, f func(now time.Time, t *tcb)) {
+	for {
+		select {
+		case c.ctl <- f:
+			return
+		case <-c.done:
+			return
+		case g := <-d.gone:
+			d.departed(g)
+		}
+	}
+}
+
+// listener is the one that wants SYNs for local: of the address itself, or of
+// all addresses.
+func (d *demux) listener(local endpoint) *Listener {
+	if l, ok := d.listeners[local]; ok {
+		return l
+	}
+	return d.listeners[endpoint{port: local.port}]
+}
+
+// mtu is that of the first link towards the peer.
+func (d *demux) mtu(f flow) int {
+	hop, ok := d.cfg.Table.Lookup(f.remote.addr())
+	if !ok {
+		return minPMTU
+	}
+	return hop.MTU
+}
+
+// send puts a segment without text on its way, unless the network layer is
+// busy: whoever turns receiving into sending must not block.
+func (d *demux) send(f *flow, s *segment) {
+	b := packet.Get(0)
+	encode(b, s, f)
+	ipv4.Push(b, ipv4.Fields{Protocol: ipv4.ProtocolTCP, DF: true, Src: f.local.addr(), Dst: f.remote.addr()})
+	select {
+	case d.out <- b:
+		d.stats.OutSegments.Add(1)
+	default:
+		d.stats.DropReplyFull.Add(1)
+		b.Release()
+	}
+}
+
+// closeAll ends all listeners and connections: the stack ends.
+func (d *demux) closeAll() {
+	for _, l := range d.listeners {
+		d.unlisten(l)
+	}
+	for f, c := range d.conns {
+		close(c.in)
+		delete(d.conns, f)
+	}
+}
+
+// drop counts a segment that parse has refused.
+func (s *Stats) drop(err error) {
+	if errors.Is(err, errChecksum) {
+		s.DropBadChecksum.Add(1)
+	} else {
+		s.DropMalformed.Add(1)
+	}
+}

@@ -1,0 +1,155 @@
+package tcp
+
+import (
+	"time"
+
+	"github.com/seed-012105e5/gonet/internal/ring"
+)
+
+// A halfOpen is a connection in SYN-RECEIVED that came from LISTEN: what must
+// be remembered of the SYN until the handshake is complete. It is small and
+// has no goroutine, so that a flood of SYNs costs little (RFC 4987 section
+// 3.3).
+type halfOpen struct {
+	iss, irs      seq
+	tsRecent      uint32
+	tsOffset      uint32
+	mss           uint16 // of the peer; 0 when it did not say
+	scale         uint8  // of the peer
+	hasScale      bool
+	sackPermitted bool
+	hasTimestamps bool
+	tries         uint8 // how often the SYN-ACK has been sent again
+	since         time.Time
+}
+
+// synTries is how often a SYN-ACK is sent again, after 1, 2, 4… seconds, until
+// the connection is forgotten.
+const synTries = 5
+
+// halfOpens is the table of all half-open connections, bounded.
+type halfOpens struct {
+	byFlow map[flow]halfOpen
+	limit  int
+	// queues[n] holds those whose SYN-ACK has been sent again n times, in the
+	// order in which their turn comes. A place is void once its flow has left.
+	queues [synTries + 1]ring.Queue[waiting]
+}
+
+// newHalfOpen takes the SYN s; cfg says which options we take.
+func newHalfOpen(now time.Time, s *segment, iss seq, tsOffset uint32, cfg *Config) halfOpen {
+	o := &s.opts
+	return halfOpen{
+		iss: iss, irs: s.seq, since: now, tsRecent: o.tsVal, tsOffset: tsOffset,
+		mss: o.mss, scale: o.scale,
+		hasScale:      o.hasScale && !cfg.NoWindowScale,
+		sackPermitted: o.sackPermitted && !cfg.NoSACK,
+		hasTimestamps: o.hasTimestamps && !cfg.NoTimestamps,
+	}
+}
+
+// synACK is <SEQ=ISS><ACK=RCV.NXT><CTL=SYN,ACK> of RFC 9293 section 3.10.7.2.
+func (h *halfOpen) synACK(now time.Time, cfg *Config, mtu int) segment {
+	return segment{
+		seq: h.iss, ack: h.irs + 1, flags: SYN | ACK,
+		window: uint16(min(cfg.ReceiveBuffer, 0xffff)),
+		opts: options{
+			mss:      offeredMSS(mtu),
+			hasScale: h.hasScale, scale: cfg.receiveScale(),
+			sackPermitted: h.sackPermitted,
+			hasTimestamps: h.hasTimestamps, tsVal: timestamp(now, h.tsOffset), tsEcr: h.tsRecent,
+		},
+	}
+}
+
+// connection is the whole TCB in SYN-RECEIVED, for the segment that completes
+// the handshake to arrive at.
+func (h *halfOpen) connection(now time.Time, cfg *Config, stats *Stats, f flow, mtu int) *tcb {
+	t := newTCB(cfg, stats, f, h.iss, mtu)
+	t.state, t.passive = SynReceived, true
+	t.rcv.irs, t.rcv.nxt = h.irs, h.irs+1
+	t.tsOffset = h.tsOffset
+	t.synResent = h.tries > 0
+	t.negotiate(h.since, &segment{opts: options{
+		mss: h.mss, hasScale: h.hasScale, scale: h.scale,
+		sackPermitted: h.sackPermitted, hasTimestamps: h.hasTimestamps, tsVal: h.tsRecent,
+	}})
+	t.snd.nxt = h.iss + 1
+	t.board.push(h.iss, h.iss+1, h.since)
+	if h.tries > 0 {
+		t.board.markAllLost()
+		t.board.resend(h.iss, h.iss+1, now) // Karn: its acknowledgement is ambiguous
+	}
+	return t
+}
+
+// add remembers h. When there are too many, one is forgotten that has not
+// answered for longest: a flood pushes out its own, and an honest peer answers
+// within a round trip.
+func (q *halfOpens) add(f flow, h halfOpen, stats *Stats) {
+	if q.byFlow == nil {
+		q.byFlow = make(map[flow]halfOpen)
+	}
+	q.byFlow[f] = h
+	q.queues[0].Push(waiting{f, h.since.Add(initialRTO)})
+	for len(q.byFlow) > q.limit {
+		if q.evict() {
+			stats.HalfOpenEvicted.Add(1)
+		}
+	}
+	for q.queues[0].Len() > 2*q.limit { // void places, unless eviction is due
+		q.forget(q.queues[0].Pop(), 0)
+	}
+}
+
+// evict drops the first place of the longest wait, and says whether it was
+// not void.
+func (q *halfOpens) evict() bool {
+	for n := synTries; n >= 0; n-- {
+		if q.queues[n].Len() > 0 {
+			return q.forget(q.queues[n].Pop(), n)
+		}
+	}
+	return false
+}
+
+// forget removes the flow of place w of queue n, and says whether it was there.
+func (q *halfOpens) forget(w waiting, n int) bool {
+	h, ok := q.byFlow[w.flow]
+	if !ok || int(h.tries) != n || !h.turn().Equal(w.until) {
+		return false
+	}
+	delete(q.byFlow, w.flow)
+	return true
+}
+
+// turn is when the SYN-ACK of h is sent again.
+func (h *halfOpen) turn() time.Time { return h.since.Add(initialRTO<<(h.tries+1) - initialRTO) }
+
+// deadline is when expire has something to do; zero for never.
+func (q *halfOpens) deadline() (d time.Time) {
+	for n := range q.queues {
+		if q.queues[n].Len() > 0 {
+			d = earliest(d, q.queues[n].At(0).until)
+		}
+	}
+	return d
+}
+
+// expire sends the SYN-ACKs whose turn has come through resend, and forgets
+// those that have had all of theirs.
+func (q *halfOpens) expire(now time.Time, resend func(flow, *halfOpen)) {
+	for n := range q.queues {
+		for q.queues[n].Len() > 0 && due(q.queues[n].At(0).until, now) {
+			w := q.queues[n].Pop()
+			h, ok := q.byFlow[w.flow]
+			if !q.forget(w, n) || !ok || n == synTries {
+				continue
+			}
+			resend(w.flow, &h)
+			h.tries++
+			q.byFlow[w.flow] = h
+			q.queues[n+1].Push(waiting{w.flow, h.turn()})
+		}
+	}
+}

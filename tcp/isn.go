@@ -1,0 +1,33 @@
+package tcp
+
+import (
+	"time"
+
+	"github.com/seed-012105e5/gonet/internal/prf"
+)
+
+// secrets are the keys of one stack.
+type secrets struct {
+	isn, timestamp, port prf.Key
+}
+
+func newSecrets(random func() uint64) secrets {
+	return secrets{isn: prf.NewKey(random), timestamp: prf.NewKey(random), port: prf.NewKey(random)}
+}
+
+// initialSeq is ISN = M + F(localip, localport, remoteip, remoteport,
+// secretkey) of RFC 6528 section 3 (MUST-8, MUST-9, SHLD-1); M ticks every 4
+// microseconds.
+func (k *secrets) initialSeq(now time.Time, f flow) seq {
+	m := now.UnixMicro() / 4
+	return seq(m) + seq(k.isn.Flow(f.local.addrPort(), f.remote.addrPort()))
+}
+
+// timestampOffset is where the timestamp clock of a connection begins, so that
+// it tells nothing of other connections (RFC 7323 section 7.1). It is the same
+// for all connections between two addresses, so that TIME-WAIT and PAWS see
+// one clock (RFC 6191).
+func (k *secrets) timestampOffset(f flow) uint32 {
+	f.local.port, f.remote.port = 0, 0
+	return uint32(k.timestamp.Flow(f.local.addrPort(), f.remote.addrPort()))
+}

@@ -1,0 +1,255 @@
+package tcp
+
+import (
+	"time"
+
+	"github.com/seed-012105e5/gonet/ipv4"
+	"github.com/seed-012105e5/gonet/packet"
+)
+
+// output says which segment would go out now, if any. It changes nothing:
+// the caller puts the segment on its way and then calls sent, or it drops it
+// and asks again later. If there is none, the caller calls blocked.
+func (t *tcb) output(now time.Time) (segment, bool) {
+	if t.replies {
+		return t.reply, true
+	}
+	switch t.state {
+	case Closed, Listen:
+		return segment{}, false
+	case SynSent, SynReceived:
+		if t.flightEmpty() {
+			return t.synSegment(now), true
+		}
+	}
+	if s, ok := t.retransmission(now); ok {
+		return s, true
+	}
+	if s, ok := t.newText(now); ok {
+		return s, true
+	}
+	if t.ackNow && t.state != SynSent {
+		return t.makeSegment(now, t.snd.nxt, 0), true
+	}
+	return segment{}, false
+}
+
+// synSegment is our SYN, with the acknowledgement of the peer's in
+// SYN-RECEIVED.
+func (t *tcb) synSegment(now time.Time) segment {
+	s := segment{seq: t.snd.iss, flags: SYN, window: uint16(min(t.recvq.limit, 0xffff))}
+	s.opts = options{
+		mss:           offeredMSS(t.snd.pmtu),
+		hasScale:      !t.cfg.NoWindowScale,
+		scale:         t.rcv.scale,
+		sackPermitted: !t.cfg.NoSACK,
+		hasTimestamps: !t.cfg.NoTimestamps,
+		tsVal:         t.timestamp(now),
+	}
+	if t.state == SynReceived { // only what the peer has offered too
+		s.flags |= ACK
+		s.ack = t.rcv.nxt
+		s.opts.hasScale = s.opts.hasScale && t.rcv.scale > 0
+		s.opts.sackPermitted = t.sackOK
+		s.opts.hasTimestamps = t.timestamps
+		s.opts.tsEcr = t.tsRecent
+	}
+	return s
+}
+
+// makeSegment is a segment with n bytes of text from q on, and the
+// acknowledgement, window and options of the moment. FIN and PSH are set where
+// they belong.
+func (t *tcb) makeSegment(now time.Time, q seq, n int) segment {
+	s := segment{seq: q, ack: t.rcv.nxt, flags: ACK, len: n, window: t.windowField()}
+	if t.timestamps {
+		s.opts.hasTimestamps = true
+		s.opts.tsVal = t.timestamp(now)
+		s.opts.tsEcr = t.tsRecent
+	}
+	if t.sackOK && len(t.recvq.blocks) > 0 {
+		room := maxSACK
+		if t.timestamps {
+			room--
+		}
+		s.opts.sacks = copy(s.opts.sack[:room], t.recvq.blocks)
+	}
+	if n > 0 && q.add(n) == t.sendq.end() {
+		s.flags |= PSH // nothing more is queued (MUST-61)
+	}
+	return s
+}
+
+// retransmission is the next lost segment, if it may be sent.
+func (t *tcb) retransmission(now time.Time) (segment, bool) {
+	i, ok := t.board.nextLost()
+	if !ok {
+		return segment{}, false
+	}
+	f := *t.board.flights.At(i)
+	if f.start == t.snd.iss {
+		return t.synSegment(now), true
+	}
+	room := t.cc.window() - t.pipe()
+	if t.mustResend {
+		room = max(room, t.snd.mss)
+	}
+	if wnd := t.snd.una.add(t.snd.wnd).sub(f.start); wnd < room && !t.mustResend {
+		room = wnd // SHLD-16: what is behind a window that has shrunk waits
+	}
+	if room < min(t.snd.mss, f.len()) {
+		return segment{}, false
+	}
+	text := f.len()
+	fin := f.end.after(t.sendq.end())
+	if fin {
+		text--
+	}
+	if limit := min(wholeSegments(room, t.snd.mss), t.maxTrain()); text > limit {
+		text, fin = limit, false
+	}
+	s := t.makeSegment(now, f.start, text)
+	if fin {
+		s.flags |= FIN
+	}
+	return s, true
+}
+
+// newText is the next segment that was never sent: text, FIN, or both.
+func (t *tcb) newText(now time.Time) (segment, bool) {
+	if !t.state.sendsText() || t.finSent() || t.board.full() {
+		return segment{}, false
+	}
+	unsent := t.sendq.end().sub(t.snd.nxt)
+	if unsent == 0 && !t.finQueued {
+		return segment{}, false
+	}
+	n, ok := t.sendable(unsent)
+	if !ok {
+		return segment{}, false
+	}
+	s := t.makeSegment(now, t.snd.nxt, n)
+	if n == unsent && t.finQueued {
+		s.flags |= FIN
+	}
+	return s, true
+}
+
+// sendable is how many of the unsent bytes the next segment takes, by the
+// window of the peer, the congestion window, Nagle's algorithm and the
+// avoidance of the silly window syndrome (RFC 9293 section 3.8.6.2.1, MUST-38;
+// section 3.7.4).
+func (t *tcb) sendable(unsent int) (n int, ok bool) {
+	wnd := t.snd.una.add(t.snd.wnd).sub(t.snd.nxt)
+	if t.force {
+		return min(unsent, max(1, min(wnd, t.snd.mss))), true
+	}
+	mss := t.snd.mss
+	idle := t.flightEmpty()
+	cwnd := t.cc.window() - t.pipe()
+	if cwnd < mss && cwnd < unsent && !idle {
+		return 0, false
+	}
+	n = min(unsent, wnd, cwnd, t.maxTrain())
+	switch {
+	case unsent == 0: // a FIN alone
+		return 0, wnd > 0 || idle
+	case n <= 0:
+		return 0, false
+	case n == unsent && (t.opts.noDelay || idle || t.finQueued):
+		return n, true // (2) and (3): all that there is, pushed
+	case n >= mss:
+		return wholeSegments(n, mss), true // (1)
+	case wnd < unsent && n >= t.snd.maxWnd/2 && idle:
+		return n, true // (4): the peer's window is small as a whole
+	}
+	return 0, false
+}
+
+// wholeSegments is the largest multiple of mss up to n, and n itself when it
+// is less than one.
+func wholeSegments(n, mss int) int {
+	if n < mss {
+		return n
+	}
+	return n - n%mss
+}
+
+// maxTrain is how much text fits in one train: a whole number of segments in
+// one IP datagram.
+func (t *tcb) maxTrain() int {
+	const room = ipv4.MaxLen - ipv4.MinHeaderLen - maxHeaderLen
+	return wholeSegments(room, t.snd.mss)
+}
+
+// sent notes that s, which output returned, is on its way.
+func (t *tcb) sent(now time.Time, s *segment) {
+	t.stats.OutSegments.Add(1)
+	t.replies = false // a reply goes before everything else
+	if s.has(RST) {
+		t.stats.OutResets.Add(1)
+		return
+	}
+	if s.has(ACK) {
+		t.acknowledged(s)
+	}
+	if s.span() == 0 {
+		return
+	}
+	if s.seq == t.snd.nxt {
+		t.snd.nxt = s.end()
+		t.board.push(s.seq, s.end(), now)
+	} else {
+		t.stats.Retransmits.Add(1)
+		t.board.resend(s.seq, s.end(), now)
+		t.mustResend = false
+	}
+	if t.force {
+		t.force = false
+		t.stats.WindowProbes.Add(1)
+	}
+	t.lastSent = now
+	t.persistAt = time.Time{}
+	if t.rtoAt.IsZero() {
+		t.rtoAt = now.Add(t.rtt.rto()) // RFC 6298 (5.1)
+	}
+}
+
+// acknowledged notes what s has told the peer of our receiving.
+func (t *tcb) acknowledged(s *segment) {
+	t.ackNow = false
+	t.ackPending = 0
+	t.delayedACKAt = time.Time{}
+	t.lastACK = s.ack
+	scale := t.rcv.scale
+	if s.has(SYN) {
+		scale = 0
+	}
+	t.rcv.edge = later(t.rcv.edge, s.ack.add(int(s.window)<<scale))
+}
+
+// build makes s a packet, with its text and the IP header, for ipv4.Tx.
+func (t *tcb) build(s *segment) *packet.Buffer {
+	b := packet.Get(s.len)
+	if s.len > 0 {
+		t.sendq.copy(b.Extend(s.len), s.seq)
+	}
+	t.address(b, s)
+	return b
+}
+
+// address writes the headers of s in front of its text.
+func (t *tcb) address(b *packet.Buffer, s *segment) {
+	mss := t.snd.mss
+	if s.opts.sacks > 0 {
+		mss -= 4 + 8*s.opts.sacks
+	}
+	if s.len > mss {
+		b.SegmentSize = mss
+	}
+	encode(b, s, &t.flow)
+	ipv4.Push(b, ipv4.Fields{
+		TOS: t.opts.tos, TTL: t.opts.ttl, Protocol: ipv4.ProtocolTCP, DF: true,
+		Src: t.flow.local.addr(), Dst: t.flow.remote.addr(),
+	})
+}

@@ -1,0 +1,190 @@
+package tcp
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"syscall"
+	"time"
+)
+
+// Sockets is how users reach the demultiplexer of a stack.
+type Sockets struct {
+	calls chan<- Call
+	ended <-chan struct{} // closed when Demux has returned
+}
+
+// NewSockets returns the Sockets that sends its questions on calls. Ended is
+// closed when the Demux at the other end has returned.
+func NewSockets(calls chan<- Call, ended <-chan struct{}) *Sockets {
+	return &Sockets{calls, ended}
+}
+
+// ask has the demultiplexer run f, and waits for it. It returns false, and f
+// is not run, when the stack has ended.
+func (s *Sockets) ask(f Call) bool {
+	ran := make(chan struct{})
+	select {
+	case s.calls <- func(now time.Time, d *demux) { f(now, d); close(ran) }:
+		<-ran
+		return true
+	case <-s.ended:
+		return false
+	}
+}
+
+// Listen listens on local; an unspecified address stands for all addresses of
+// the stack, port 0 for a free one. Errors are *net.OpError around
+// syscall.EADDRINUSE, EADDRNOTAVAIL, or net.ErrClosed.
+func (s *Sockets) Listen(local netip.AddrPort) (*Listener, error) {
+	at := toEndpoint(local)
+	var l *Listener
+	err := net.ErrClosed
+	s.ask(func(_ time.Time, d *demux) { l, err = d.listen(s, at) })
+	if err != nil {
+		return nil, &net.OpError{Op: "listen", Net: "tcp", Addr: at.netAddr(), Err: err}
+	}
+	return l, nil
+}
+
+// Dial connects to remote, and waits until the connection is established or
+// ctx is done. Local may be the zero AddrPort, or have an unspecified address
+// or port 0. Errors are *net.OpError around ctx.Err(), syscall.ECONNREFUSED,
+// ETIMEDOUT, EHOSTUNREACH, ENETUNREACH, EADDRINUSE, EADDRNOTAVAIL, or
+// net.ErrClosed.
+func (s *Sockets) Dial(ctx context.Context, local, remote netip.AddrPort) (*Conn, error) {
+	var c *Conn
+	err := net.ErrClosed
+	s.ask(func(now time.Time, d *demux) { c, err = d.dial(now, toEndpoint(local), toEndpoint(remote)) })
+	if err == nil {
+		err = c.waitOpen(ctx)
+	}
+	if err != nil {
+		return nil, &net.OpError{Op: "dial", Net: "tcp", Addr: toEndpoint(remote).netAddr(), Err: err}
+	}
+	return c, nil
+}
+
+// waitOpen waits for the handshake.
+func (c *Conn) waitOpen(ctx context.Context) error {
+	select {
+	case <-c.opened:
+		return nil
+	case <-c.done:
+		select {
+		case <-c.opened: // and closed by the peer since
+			return nil
+		default:
+			return c.readErr
+		}
+	case <-ctx.Done():
+		c.isClosed.Store(true)
+		close(c.closed)
+		c.do(func(_ time.Time, t *tcb) {
+			t.orphan = true
+			t.abort(ctx.Err())
+		})
+		return ctx.Err()
+	}
+}
+
+// dial is an active OPEN (RFC 9293 section 3.10.1, MUST-44 to MUST-46).
+func (d *demux) dial(now time.Time, local, remote endpoint) (*Conn, error) {
+	to := remote.addr()
+	if d.closing {
+		return nil, net.ErrClosed
+	}
+	if remote.port == 0 || to.IsUnspecified() || to.IsMulticast() || d.cfg.Table.IsBroadcast(to) {
+		return nil, syscall.EADDRNOTAVAIL
+	}
+	if local.ip == [4]byte{} {
+		src, ok := d.cfg.Table.Source(to)
+		if !ok {
+			return nil, syscall.ENETUNREACH
+		}
+		local.ip = src.As4()
+	} else if !d.cfg.Table.IsLocal(local.addr()) {
+		return nil, syscall.EADDRNOTAVAIL
+	}
+	f := flow{local, remote}
+	if err := d.choosePort(&f); err != nil {
+		return nil, err
+	}
+	t := newTCB(&d.cfg, d.stats, f, d.secrets.initialSeq(now, f), d.mtu(f))
+	t.tsOffset = d.secrets.timestampOffset(f)
+	t.open(now)
+	c := newConn(f)
+	c.opened = make(chan struct{})
+	d.start(c, t)
+	return c, nil
+}
+
+// choosePort completes f with a local port, or checks the one that it has.
+func (d *demux) choosePort(f *flow) error {
+	if f.local.port != 0 {
+		if d.flowTaken(*f) {
+			return syscall.EADDRINUSE
+		}
+		return nil
+	}
+	p, ok := d.ports.Choose(f.local.addr(), f.remote.addrPort(), func(p uint16) bool {
+		f.local.port = p
+		return d.flowTaken(*f) || d.listener(f.local) != nil
+	})
+	if !ok {
+		return syscall.EADDRNOTAVAIL
+	}
+	f.local.port = p
+	return nil
+}
+
+func (d *demux) flowTaken(f flow) bool {
+	_, connected := d.conns[f]
+	_, waiting := d.timeWaits.byFlow[f]
+	_, opening := d.halfOpens.byFlow[f]
+	return connected || waiting || opening
+}
+
+// Shutdown ends all listeners and connections. Peers get a reset. It returns
+// when no process of a connection runs any more.
+func (s *Sockets) Shutdown() {
+	idle := make(chan struct{})
+	if s.ask(func(_ time.Time, d *demux) { d.shutdown(idle) }) {
+		<-idle
+	}
+}
+
+func (d *demux) shutdown(idle chan struct{}) {
+	d.closing = true
+	d.closeAll()
+	if d.running == 0 {
+		close(idle)
+		return
+	}
+	d.idle = append(d.idle, idle)
+}
+
+// Connections returns the state of all connections, and of those in TIME-WAIT,
+// in no order.
+func (s *Sockets) Connections() []Info {
+	var conns []*Conn
+	var infos []Info
+	s.ask(func(_ time.Time, d *demux) {
+		for _, h := range d.conns {
+			conns = append(conns, h.conn)
+		}
+		for f := range d.timeWaits.byFlow {
+			infos = append(infos, Info{Local: f.local.addrPort(), Remote: f.remote.addrPort(), State: TimeWait})
+		}
+		for f := range d.halfOpens.byFlow {
+			infos = append(infos, Info{Local: f.local.addrPort(), Remote: f.remote.addrPort(), State: SynReceived})
+		}
+		for at := range d.listeners {
+			infos = append(infos, Info{Local: at.addrPort(), State: Listen})
+		}
+	})
+	for _, c := range conns {
+		infos = append(infos, c.Info())
+	}
+	return infos
+}

@@ -1,0 +1,98 @@
+package tcp
+
+import (
+	"net"
+	"time"
+)
+
+// noLinger means that Close returns at once and delivery goes on.
+const noLinger = time.Duration(-1)
+
+// SetNoDelay says whether segments go out as soon as there is something to
+// send (true, the default as in package net), or small ones wait while
+// something is in flight: Nagle's algorithm (MUST-17, RFC 896).
+func (c *Conn) SetNoDelay(noDelay bool) error {
+	return c.call("set", func(_ time.Time, t *tcb) { t.opts.noDelay = noDelay })
+}
+
+// SetKeepAlive switches keep-alive probes on or off; they are off at first
+// (MUST-24, MUST-25).
+func (c *Conn) SetKeepAlive(on bool) error {
+	return c.call("set", func(now time.Time, t *tcb) { t.setKeepAlive(now, on) })
+}
+
+// SetKeepAlivePeriod sets both the idle time before the first probe and the
+// interval between probes.
+func (c *Conn) SetKeepAlivePeriod(d time.Duration) error {
+	return c.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: d, Interval: d})
+}
+
+// SetKeepAliveConfig sets all of keep-alive (MUST-27). Zero or negative fields
+// leave their value as it is: at first 2 hours (MUST-28), 75 seconds, and 9
+// probes.
+func (c *Conn) SetKeepAliveConfig(k net.KeepAliveConfig) error {
+	return c.call("set", func(now time.Time, t *tcb) {
+		if k.Idle > 0 {
+			t.opts.keepAliveIdle = k.Idle
+		}
+		if k.Interval > 0 {
+			t.opts.keepAliveInterval = k.Interval
+		}
+		if k.Count > 0 {
+			t.opts.keepAliveCount = k.Count
+		}
+		t.setKeepAlive(now, k.Enable)
+	})
+}
+
+// SetLinger says what Close does with what is not yet delivered. With sec < 0,
+// the default, it goes on in the background. With 0 it is thrown away, and the
+// peer gets a reset. With more, Close waits for so many seconds, and then
+// throws the rest away.
+func (c *Conn) SetLinger(sec int) error {
+	return c.call("set", func(_ time.Time, t *tcb) {
+		t.opts.linger = max(noLinger, time.Duration(sec)*time.Second)
+	})
+}
+
+// SetUserTimeout sets for how long what was sent may stay without an
+// acknowledgement until the connection is given up (R2 of RFC 9293 section
+// 3.8.3, MUST-21; RFC 5482). 0 sets it to the default of the stack.
+func (c *Conn) SetUserTimeout(d time.Duration) error {
+	return c.call("set", func(_ time.Time, t *tcb) {
+		t.opts.userTimeout = d
+		if d <= 0 {
+			t.opts.userTimeout = t.cfg.UserTimeout
+		}
+	})
+}
+
+// SetTOS sets the type of service of what is sent: six bits of DSCP and two of
+// ECN (MUST-48).
+func (c *Conn) SetTOS(tos uint8) error {
+	return c.call("set", func(_ time.Time, t *tcb) { t.opts.tos = tos })
+}
+
+// SetTTL sets the time to live of what is sent; 0 is the default (MUST-49).
+func (c *Conn) SetTTL(ttl uint8) error {
+	return c.call("set", func(_ time.Time, t *tcb) { t.opts.ttl = ttl })
+}
+
+// SetReadBuffer bounds what waits to be read, in bytes. It can grow only: the
+// peer was promised what it is.
+func (c *Conn) SetReadBuffer(bytes int) error {
+	return c.call("set", func(_ time.Time, t *tcb) { t.recvq.limit = max(t.recvq.limit, bytes) })
+}
+
+// SetWriteBuffer bounds what waits to be acknowledged, in bytes.
+func (c *Conn) SetWriteBuffer(bytes int) error {
+	return c.call("set", func(_ time.Time, t *tcb) { t.sendq.limit = max(bytes, 4*t.snd.mss) })
+}
+
+func (t *tcb) setKeepAlive(now time.Time, on bool) {
+	t.opts.keepAlive = on
+	t.keepAliveAt = time.Time{}
+	if on {
+		t.keepAliveAt = now.Add(t.opts.keepAliveIdle)
+	}
+}

@@ -1,0 +1,43 @@
+package tcp
+
+import "sync/atomic"
+
+// Stats counts what TCP does. A field named Drop… is a reason for which
+// segments have been dropped.
+type Stats struct {
+	InSegments, OutSegments atomic.Uint64 // a train counts once
+	OutResets               atomic.Uint64
+	InResets                atomic.Uint64
+
+	ActiveOpens, PassiveOpens atomic.Uint64
+	FailedConnects            atomic.Uint64
+	Closed                    atomic.Uint64 // connections that have ended, for whatever reason
+
+	Retransmits      atomic.Uint64 // segments or trains sent again
+	Timeouts         atomic.Uint64 // retransmission timeouts
+	FastRecoveries   atomic.Uint64
+	WindowProbes     atomic.Uint64
+	KeepAliveProbes  atomic.Uint64
+	ChallengeACKs    atomic.Uint64 // RFC 5961
+	DelayedACKs      atomic.Uint64 // acknowledgements that the timer sent
+	OutOfOrder       atomic.Uint64 // segments that came ahead of a hole
+	SynRetransmits   atomic.Uint64
+	HalfOpenEvicted  atomic.Uint64 // half-open connections forgotten for newer ones
+	TimeWaitsEvicted atomic.Uint64
+	IgnoredReports   atomic.Uint64 // ICMP errors that did not fit the connection (RFC 5927)
+
+	DropMalformed    atomic.Uint64
+	DropBadChecksum  atomic.Uint64
+	DropBadAddress   atomic.Uint64 // from or to broadcast or multicast (MUST-57, MUST-63)
+	DropPAWS         atomic.Uint64 // RFC 7323 section 5
+	DropOutOfWindow  atomic.Uint64
+	DropBadACK       atomic.Uint64
+	DropDuplicate    atomic.Uint64 // text that was there already
+	DropAheadFull    atomic.Uint64 // no room ahead of a hole
+	DropAcceptFull   atomic.Uint64 // the listener's accept queue was full
+	DropNoConnection atomic.Uint64 // answered by a reset
+	DropReplyFull    atomic.Uint64 // resets, SYN-ACKs… of the demultiplexer that the network layer did not take
+	DropAfterClose   atomic.Uint64 // text for a connection that the user has closed
+	DropTimeWait     atomic.Uint64
+	DropUnexpected   atomic.Uint64 // no state wants such a segment
+}

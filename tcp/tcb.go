@@ -1,0 +1,199 @@
+package tcp
+
+import (
+	"time"
+)
+
+// A tcb is a connection as a pure machine: RFC 9293's Transmission Control
+// Block with the rules that change it. It has no goroutine, no channel and no
+// clock. Events go in with the time at which they happened:
+//
+//	segmentArrives, icmpReport      from the network     (arrives.go, report.go)
+//	read, write, close, abort …     from the user        (calls.go)
+//	expire                          when deadline passes (timeouts.go)
+//
+// and segments come out of output, which changes nothing; sent notes that one
+// is on its way (output.go).
+//
+//	Send Sequence Space                      Receive Sequence Space
+//
+//	     1         2          3          4         1          2          3
+//	----------|----------|----------|--------   ----------|----------|----------
+//	       SND.UNA    SND.NXT    SND.UNA               RCV.NXT    RCV.NXT
+//	                            +SND.WND                         +RCV.WND
+//
+//	1 acknowledged, 2 in flight,             1 acknowledged, 2 allowed,
+//	3 allowed, 4 not yet allowed             3 not yet allowed
+//
+// RFC 9293 figures 3 and 4.
+type tcb struct {
+	flow  flow
+	cfg   *Config
+	opts  socketOptions
+	stats *Stats
+
+	state   State
+	passive bool  // SYN-RECEIVED came from LISTEN (MUST-11)
+	err     error // why the connection was aborted; nil after a normal close
+
+	snd struct {
+		una, nxt seq
+		iss      seq
+		wnd      int // SND.WND, scaled
+		maxWnd   int // the largest that SND.WND has been
+		wl1, wl2 seq
+		scale    uint8
+		mss      int // effective send MSS: text bytes per segment (MUST-16)
+		peerMSS  int // as the peer gave it
+		pmtu     int // path MTU
+	}
+	sendq     sendQueue
+	finQueued bool // the user has closed: a FIN follows the last byte of sendq
+	synResent bool // our SYN timed out
+
+	rcv struct {
+		nxt    seq
+		irs    seq
+		edge   seq // right edge of the window as advertised: RCV.NXT + RCV.WND
+		scale  uint8
+		mss    int // the longest text seen in one segment
+		urgent seq // RCV.UP
+	}
+	recvq      recvQueue
+	finAt      seq  // where the peer's FIN stands,
+	finSeen    bool // if it has been seen;
+	finTaken   bool // and all before it has arrived
+	noReader   bool // the user will read no more; text is thrown away
+	orphan     bool // the user has closed both directions
+	urgentSeen bool
+
+	sackOK     bool // RFC 2018: both ends permit it
+	timestamps bool // RFC 7323: both ends sent the option
+	tsOffset   uint32
+	tsRecent   uint32
+	tsRecentAt time.Time
+	lastACK    seq // Last.ACK.sent
+
+	ackNow     bool // an acknowledgement is owed, at once
+	ackPending int  // bytes received and not acknowledged
+	reply      segment
+	replies    bool // reply is to be sent: a reset
+	challenges challengeLimit
+
+	board      scoreboard
+	rtt        rtt
+	cc         congestion
+	recovering bool // fast recovery, until recover is acknowledged
+	recover    seq
+	dupACKs    int
+	mustResend bool // the next retransmission does not ask for cwnd
+	force      bool // the persist timer has expired: send something, window or not
+
+	rtoAt        time.Time
+	persistAt    time.Time
+	delayedACKAt time.Time
+	keepAliveAt  time.Time
+	finWait2At   time.Time
+	failingSince time.Time // when the first of the timeouts in a row was
+	lastHeard    time.Time // when a segment last arrived
+	lastSent     time.Time // when text was last sent
+	keepAlives   int       // probes without an answer
+	softErr      error     // the last ICMP error that did not end the connection (MUST-47)
+}
+
+// socketOptions is what the user may change on a connection.
+type socketOptions struct {
+	noDelay           bool
+	keepAlive         bool
+	keepAliveIdle     time.Duration
+	keepAliveInterval time.Duration
+	keepAliveCount    int
+	userTimeout       time.Duration
+	linger            time.Duration
+	tos, ttl          uint8
+}
+
+// newTCB returns a connection in CLOSED. Mtu is that of the path as far as it
+// is known: of the first link.
+func newTCB(cfg *Config, stats *Stats, f flow, iss seq, mtu int) *tcb {
+	t := &tcb{flow: f, cfg: cfg, stats: stats}
+	t.opts = socketOptions{
+		noDelay:           true, // as package net has it
+		keepAliveIdle:     2 * time.Hour,
+		keepAliveInterval: 75 * time.Second,
+		keepAliveCount:    9,
+		linger:            noLinger,
+		userTimeout:       cfg.UserTimeout,
+	}
+	t.snd.iss, t.snd.una, t.snd.nxt = iss, iss, iss
+	t.recover = iss
+	t.sendq = sendQueue{first: iss + 1, limit: cfg.SendBuffer}
+	t.snd.pmtu, t.snd.peerMSS = mtu, defaultMSS
+	t.recvq.limit = cfg.ReceiveBuffer
+	t.rcv.scale = cfg.receiveScale()
+	t.rcv.mss = defaultMSS
+	t.rtt = newRTT(cfg.MinRTO)
+	t.cc = newReno(defaultMSS)
+	t.updateMSS()
+	return t
+}
+
+// defaultMSS is the MSS of a peer that does not say (MUST-15).
+const defaultMSS = 536
+
+// headersLen is the IPv4 and TCP headers without options.
+const headersLen = 20 + minHeaderLen
+
+// offeredMSS is the MSS to be sent on a SYN (MUST-14, MUST-67): what fits the
+// link without options (RFC 6691).
+func offeredMSS(mtu int) uint16 { return uint16(min(mtu, 0xffff) - headersLen) }
+
+// updateMSS computes the effective send MSS (RFC 9293 section 3.7.1): what
+// both the peer and the path take, less the options that go on each segment.
+func (t *tcb) updateMSS() {
+	mss := min(t.snd.peerMSS, t.snd.pmtu-headersLen)
+	if t.timestamps {
+		mss -= 12
+	}
+	t.snd.mss = max(mss, 8)
+	t.cc.setMSS(t.snd.mss)
+}
+
+// flightEmpty says whether nothing is in flight.
+func (t *tcb) flightEmpty() bool { return t.snd.una == t.snd.nxt }
+
+// finSent says whether our FIN has been sent at least once.
+func (t *tcb) finSent() bool { return t.finQueued && t.snd.nxt.after(t.sendq.end()) }
+
+// finAcked says whether our FIN has been acknowledged.
+func (t *tcb) finAcked() bool { return t.finQueued && t.snd.una.after(t.sendq.end()) }
+
+// finished says that the machine has nothing more to do.
+func (t *tcb) finished() bool { return t.state == Closed && !t.replies }
+
+// fail ends the connection without a word to the peer.
+func (t *tcb) fail(err error) {
+	if t.state == Closed {
+		return
+	}
+	t.state = Closed
+	t.err = err
+	t.sendq.clear()
+	t.recvq.clearAhead()
+	t.ackNow = false
+	t.stopTimers()
+}
+
+// release gives all memory back.
+func (t *tcb) release() {
+	t.sendq.clear()
+	t.recvq.clear()
+}
+
+// timestamp is the value of our timestamp clock, which ticks every
+// millisecond (RFC 7323 section 5.4) from an offset of the connection's own.
+func (t *tcb) timestamp(now time.Time) uint32 { return timestamp(now, t.tsOffset) }
+
+func timestamp(now time.Time, offset uint32) uint32 {
+	return uint32(now.UnixMilli()) + offset
+}

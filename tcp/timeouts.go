@@ -1,0 +1,129 @@
+package tcp
+
+import (
+	"syscall"
+	"time"
+)
+
+// deadline is when expire has something to do; the zero time is never.
+func (t *tcb) deadline() time.Time {
+	d := earliest(t.rtoAt, t.delayedACKAt)
+	d = earliest(d, t.persistAt)
+	d = earliest(d, t.keepAliveAt)
+	return earliest(d, t.finWait2At)
+}
+
+func earliest(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// due says whether the instant at has come.
+func due(at, now time.Time) bool { return !at.IsZero() && !at.After(now) }
+
+// expire does what has come due (RFC 9293 section 3.10.8, and the timers of
+// section 3.8).
+func (t *tcb) expire(now time.Time) {
+	if due(t.delayedACKAt, now) {
+		t.delayedACKAt = time.Time{}
+		t.ackNow = true
+		t.stats.DelayedACKs.Add(1)
+	}
+	if due(t.rtoAt, now) {
+		t.expireRTO(now)
+	}
+	if due(t.persistAt, now) {
+		t.expirePersist(now)
+	}
+	if due(t.keepAliveAt, now) {
+		t.expireKeepAlive(now)
+	}
+	if due(t.finWait2At, now) {
+		t.fail(nil)
+	}
+}
+
+func (t *tcb) stopTimers() {
+	t.rtoAt, t.persistAt, t.delayedACKAt = time.Time{}, time.Time{}, time.Time{}
+	t.keepAliveAt, t.finWait2At = time.Time{}, time.Time{}
+}
+
+// expireRTO is the retransmission timer (section 3.8.1).
+func (t *tcb) expireRTO(now time.Time) {
+	if t.board.flights.Len() == 0 {
+		t.rtoAt = time.Time{}
+		return
+	}
+	if t.givenUp(now) {
+		return
+	}
+	if t.state == SynSent || t.state == SynReceived {
+		t.stats.SynRetransmits.Add(1)
+		t.synResent = true
+	}
+	t.retransmissionTimedOut(now)
+	t.rtoAt = now.Add(t.rtt.rto())
+}
+
+// givenUp ends the connection when the peer has not answered for R2 (section
+// 3.8.3; MUST-20, MUST-23).
+func (t *tcb) givenUp(now time.Time) bool {
+	limit := t.opts.userTimeout
+	if !t.state.synchronized() {
+		limit = t.cfg.ConnectTimeout
+	}
+	if t.failingSince.IsZero() || now.Sub(t.failingSince) < limit {
+		return false
+	}
+	err := t.softErr
+	if err == nil {
+		err = syscall.ETIMEDOUT
+	}
+	t.fail(err)
+	return true
+}
+
+// blocked is called when output has nothing. When text waits while nothing is
+// in flight, only the peer's window or the avoidance of silly windows can hold
+// it, and no acknowledgement will come that frees it: then the persist timer
+// runs (section 3.8.6.1, MUST-36, SHLD-29; the override timeout of section
+// 3.8.6.2.1).
+func (t *tcb) blocked(now time.Time) {
+	if !t.persistAt.IsZero() || !t.flightEmpty() || !t.state.sendsText() {
+		return
+	}
+	if t.sendq.end() != t.snd.nxt || t.finQueued && !t.finSent() {
+		t.persistAt = now.Add(t.rtt.rto())
+	}
+}
+
+func (t *tcb) expirePersist(now time.Time) {
+	t.persistAt = time.Time{}
+	if !t.flightEmpty() {
+		return
+	}
+	t.force = true
+}
+
+// expireKeepAlive sends a probe that the peer must answer, and gives up after
+// some of them (section 3.8.4, MUST-29).
+func (t *tcb) expireKeepAlive(now time.Time) {
+	t.keepAliveAt = time.Time{}
+	if !t.opts.keepAlive || !t.state.synchronized() {
+		return
+	}
+	if t.keepAlives >= t.opts.keepAliveCount {
+		t.abort(syscall.ETIMEDOUT)
+		return
+	}
+	t.keepAliveAt = now.Add(t.opts.keepAliveInterval)
+	if !t.flightEmpty() {
+		return // retransmissions are probe enough
+	}
+	t.keepAlives++
+	t.stats.KeepAliveProbes.Add(1)
+	t.reply = t.makeSegment(now, t.snd.nxt-1, 0) // SHLD-12: without text
+	t.replies = true
+}

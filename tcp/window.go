@@ -1,0 +1,41 @@
+package tcp
+
+// windowField is the window to be sent, as it stands in the header.
+//
+// The right edge follows what the reader leaves free. It moves in steps of a
+// segment or half of the buffer at least (MUST-39, RFC 9293 section
+// 3.8.6.2.2), and it never moves back (SHLD-14), not even by the bits that the
+// scale cuts off: there the window is rounded up instead.
+func (t *tcb) windowField() uint16 {
+	wnd := t.rcv.edge.sub(t.rcv.nxt)
+	if gain := t.windowGain(); gain >= min(t.recvq.limit/2, t.rcv.mss) {
+		wnd += gain
+	}
+	wnd = max(wnd, 0)
+	field := wnd >> t.rcv.scale
+	if t.rcv.nxt.add(field<<t.rcv.scale).before(t.rcv.edge) && t.recvq.readyLen < t.recvq.limit {
+		field++
+	}
+	return uint16(min(field, 0xffff))
+}
+
+// windowGain is how far the right edge could move: the free room of the
+// buffer, less the window that the peer has been given.
+func (t *tcb) windowGain() int {
+	if t.finTaken {
+		return 0
+	}
+	free := t.recvq.limit - t.recvq.readyLen
+	if t.noReader {
+		free = t.recvq.limit
+	}
+	return free - t.rcv.edge.sub(t.rcv.nxt)
+}
+
+// updateDue says whether the reader has freed so much that the peer should
+// know without delay: when the window that it sees would double, or the whole
+// buffer half.
+func (t *tcb) updateDue() bool {
+	gain := t.windowGain()
+	return gain >= t.rcv.mss && (gain >= t.rcv.edge.sub(t.rcv.nxt) || gain >= t.recvq.limit/2)
+}

@@ -1,0 +1,166 @@
+package udp
+
+import (
+	"net"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"github.com/seed-012105e5/gonet/internal/deadline"
+	"github.com/seed-012105e5/gonet/ipv4"
+	"github.com/seed-012105e5/gonet/packet"
+)
+
+// maxReports is how many ICMP errors wait to be taken from Conn.Reports.
+const maxReports = 8
+
+// A Conn is a socket. It is a net.PacketConn, and a net.Conn where it is
+// connected. Its methods may be called by any number of goroutines.
+//
+// Errors are *net.OpError around net.ErrClosed, os.ErrDeadlineExceeded, or an
+// errno. As in Linux, an ICMP error about a datagram of a connected socket is
+// returned once, by the next Read or Write.
+type Conn struct {
+	sockets *Sockets
+	local   netip.AddrPort // complete once bound
+	remote  netip.AddrPort // zero when not connected
+
+	queue   chan *packet.Buffer // datagrams for the user, the front at the data; sent on by Demux alone
+	queued  atomic.Int64        // bytes of memory that the queue pins
+	limit   atomic.Int64        // … and may pin
+	dropped atomic.Uint64
+	failure chan error // buffered 1: an error that the user has not heard of
+	reports chan ipv4.Report
+
+	closed   chan struct{}
+	isClosed atomic.Bool
+
+	readDeadline, writeDeadline *deadline.Deadline
+	options                     atomic.Pointer[options]
+	groups                      chan []membership // holds the joined groups while nobody changes them
+}
+
+var (
+	_ net.Conn       = (*Conn)(nil)
+	_ net.PacketConn = (*Conn)(nil)
+)
+
+func (c *Conn) isConnected() bool { return c.remote.IsValid() }
+func (c *Conn) isWildcard() bool  { return c.local.Addr() == anyAddr }
+
+// isShared says whether c is bound to a group, which others may be as well.
+func (c *Conn) isShared() bool { return c.local.Addr().IsMulticast() }
+
+func (c *Conn) flow() flow { return flow{toEndpoint(c.local), toEndpoint(c.remote)} }
+
+// hears says whether c takes a datagram for the group to, whose port is its own.
+func (c *Conn) hears(from, to endpoint) bool {
+	f := c.flow()
+	return (c.isWildcard() || f.local.ip == to.ip) && (!c.isConnected() || f.remote == from)
+}
+
+// fail tells the user of an ICMP error (RFC 1122 section 4.1.3.3). Demux calls
+// it; what the user does not take in time is lost.
+func (c *Conn) fail(r ipv4.Report) {
+	select {
+	case c.reports <- r:
+	default:
+	}
+	if !c.isConnected() {
+		return // it would end the exchange with all others
+	}
+	select {
+	case c.failure <- r.Err():
+	default:
+	}
+}
+
+// end marks c as closed, and wakes whoever waits; false when that is done
+// already.
+func (c *Conn) end() bool {
+	first := c.isClosed.CompareAndSwap(false, true)
+	if first {
+		close(c.closed)
+	}
+	return first
+}
+
+// drain releases what nobody will read. Demux calls it, after which it
+// delivers nothing more.
+func (c *Conn) drain() {
+	for {
+		select {
+		case b := <-c.queue:
+			c.release(b)
+		default:
+			return
+		}
+	}
+}
+
+// Close closes the socket and leaves its groups. Calls that wait return
+// net.ErrClosed, and so does a second Close. When it returns the port is free.
+func (c *Conn) Close() error {
+	if !c.end() {
+		return c.opError("close", net.ErrClosed)
+	}
+	c.leaveAll()
+	c.sockets.release(c)
+	return nil
+}
+
+// LocalAddr is where the socket is bound, a *net.UDPAddr.
+func (c *Conn) LocalAddr() net.Addr { return udpAddr(c.local) }
+
+// RemoteAddr is where the socket is connected to, a *net.UDPAddr; nil when it
+// is not connected.
+func (c *Conn) RemoteAddr() net.Addr { return udpAddr(c.remote) }
+
+// Dropped is how many datagrams for this socket were dropped because it held
+// too many that had not been read.
+func (c *Conn) Dropped() uint64 { return c.dropped.Load() }
+
+// Reports carries the ICMP errors about datagrams of the socket, connected or
+// not: RFC 1122 section 4.1.3.3 wants all of them to be told. Those that are
+// not taken in time are lost. It is never closed.
+func (c *Conn) Reports() <-chan ipv4.Report { return c.reports }
+
+// SetDeadline sets both deadlines. The zero Time means never.
+func (c *Conn) SetDeadline(t time.Time) error {
+	if err := c.SetReadDeadline(t); err != nil {
+		return err
+	}
+	return c.SetWriteDeadline(t)
+}
+
+// SetReadDeadline sets when reads fail with os.ErrDeadlineExceeded, those too
+// that wait already.
+func (c *Conn) SetReadDeadline(t time.Time) error { return c.setDeadline(c.readDeadline, t) }
+
+// SetWriteDeadline sets when writes fail with os.ErrDeadlineExceeded, those
+// too that wait already.
+func (c *Conn) SetWriteDeadline(t time.Time) error { return c.setDeadline(c.writeDeadline, t) }
+
+func (c *Conn) setDeadline(d *deadline.Deadline, t time.Time) error {
+	if c.isClosed.Load() {
+		return c.opError("set", net.ErrClosed)
+	}
+	d.Set(t)
+	return nil
+}
+
+func (c *Conn) opError(op string, err error) error {
+	return opError(op, udpAddr(c.local), udpAddr(c.remote), err)
+}
+
+func opError(op string, source, addr net.Addr, err error) error {
+	return &net.OpError{Op: op, Net: "udp", Source: source, Addr: addr, Err: err}
+}
+
+// udpAddr is a as package net has it; nil for the zero AddrPort.
+func udpAddr(a netip.AddrPort) net.Addr {
+	if a == (netip.AddrPort{}) {
+		return nil
+	}
+	return net.UDPAddrFromAddrPort(a)
+}

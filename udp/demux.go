@@ -1,0 +1,196 @@
+package udp
+
+import (
+	"cmp"
+	"encoding/binary"
+	"math/rand/v2"
+	"net/netip"
+
+	"github.com/seed-012105e5/gonet/ipv4"
+	"github.com/seed-012105e5/gonet/packet"
+)
+
+// Config is what Demux and the sockets must know. The zero value of each field
+// but Table means the default.
+type Config struct {
+	Table  *ipv4.Table
+	Random func() uint64 // the source of random numbers, called by Demux alone; nil means math/rand/v2
+
+	QueueLen   int // most datagrams that wait in a socket to be read; 0 means 256
+	ReadBuffer int // most bytes of memory that these take; 0 means 1 MiB
+	MaxSockets int // 0 means 65536
+}
+
+// A Call asks Demux to do something with its table, in its own goroutine.
+// Sockets makes them.
+type Call func(*table)
+
+// Demux brings the datagrams from in to the sockets that they are for, and the
+// ICMP errors from errs to those which they concern. A datagram for a port
+// where nobody is becomes a Problem, port unreachable (RFC 1122 section
+// 4.1.3.1).
+//
+// Demux returns when in and errs are both closed, so that ICMP, which may
+// still have an error to tell, never waits for it in vain. A nil errs counts
+// as closed. Sockets that are still open are closed.
+//
+//	Owns:      the table of ports
+//	Reads:     in, errs, calls
+//	Writes:    the queues of the sockets and problems, which when full lose the datagram
+//	Blocks on: its inputs
+func Demux(in <-chan *packet.Buffer, errs <-chan ipv4.Report, calls <-chan Call, problems chan<- ipv4.Problem, cfg Config, stats *Stats) {
+	d := newDemux(problems, cfg, stats)
+	defer d.close()
+	for in != nil || errs != nil {
+		select {
+		case b, ok := <-in:
+			if !ok {
+				in = nil
+				continue
+			}
+			d.datagram(b)
+		case r, ok := <-errs:
+			if !ok {
+				errs = nil
+				continue
+			}
+			d.report(r)
+		case call := <-calls:
+			call(d.table)
+		}
+	}
+}
+
+// demux is the state of Demux, and the channel that its events lead to.
+type demux struct {
+	routes   *ipv4.Table
+	table    *table
+	problems chan<- ipv4.Problem
+	stats    *Stats
+}
+
+func newDemux(problems chan<- ipv4.Problem, cfg Config, stats *Stats) *demux {
+	if cfg.Random == nil {
+		cfg.Random = rand.Uint64
+	}
+	return &demux{cfg.Table, newTable(cmp.Or(cfg.MaxSockets, 65536), cfg.Random), problems, stats}
+}
+
+// close ends all sockets.
+func (d *demux) close() {
+	for _, c := range d.table.all() {
+		c.end()
+		c.drain()
+	}
+}
+
+// datagram brings b to its socket or sockets.
+func (d *demux) datagram(b *packet.Buffer) {
+	d.stats.RxDatagrams.Add(1)
+	h, err := Parse(b)
+	switch err {
+	case nil:
+	case ErrChecksum:
+		d.stats.DropChecksum.Add(1)
+		b.Release()
+		return
+	default:
+		d.stats.DropLength.Add(1)
+		b.Release()
+		return
+	}
+	ip := ipv4.Header(b.Network())
+	src, dst := ip.Src(), ip.Dst()
+	isGroup := dst.IsMulticast() || d.routes.IsBroadcast(dst)
+	if !d.isSource(src, isGroup) {
+		d.stats.DropBadSource.Add(1)
+		b.Release()
+		return
+	}
+	from, to := endpoint{src.As4(), h.SrcPort()}, endpoint{dst.As4(), h.DstPort()}
+	b.Pull(HeaderLen)
+	if isGroup {
+		d.toGroup(b, from, to)
+	} else {
+		d.toOne(b, from, to)
+	}
+}
+
+// isSource says whether a datagram may come from src (RFC 1122 section
+// 4.1.3.6). One to a group may come from 0.0.0.0, a host which does not know
+// its address yet (section 3.2.1.3).
+func (d *demux) isSource(src netip.Addr, toGroup bool) bool {
+	if src.IsUnspecified() {
+		return toGroup
+	}
+	return !src.IsMulticast() && !d.routes.IsBroadcast(src)
+}
+
+func (d *demux) toOne(b *packet.Buffer, from, to endpoint) {
+	c := d.table.find(to, from)
+	if c != nil {
+		d.deliver(c, b)
+		return
+	}
+	d.stats.DropNoSocket.Add(1)
+	select {
+	case d.problems <- ipv4.Problem{Type: ipv4.TypeUnreachable, Code: ipv4.CodePortUnreachable, Packet: b}:
+	default:
+		d.stats.ProblemsFull.Add(1)
+		b.Release()
+	}
+}
+
+// toGroup brings b to every socket that listens to the group at its port: a
+// copy for each but the last. No error may be sent about it.
+func (d *demux) toGroup(b *packet.Buffer, from, to endpoint) {
+	var last *Conn
+	looped := b.Link < 0 && netip.AddrFrom4(to.ip).IsMulticast()
+	for _, c := range d.table.ports[to.port] {
+		if !c.hears(from, to) || looped && c.options.Load().deaf {
+			continue
+		}
+		if last != nil {
+			d.deliver(last, b.Clone())
+		}
+		last = c
+	}
+	if last == nil {
+		d.stats.DropNoSocket.Add(1)
+		b.Release()
+		return
+	}
+	d.deliver(last, b)
+}
+
+// deliver puts b in the queue of c, or drops it when that is full.
+func (d *demux) deliver(c *Conn, b *packet.Buffer) {
+	size := int64(b.Size())
+	if c.queued.Add(size) > c.limit.Load() {
+		d.stats.DropBufferFull.Add(1)
+	} else {
+		select {
+		case c.queue <- b:
+			d.stats.RxDelivered.Add(1)
+			return
+		default:
+			d.stats.DropQueueFull.Add(1)
+		}
+	}
+	c.queued.Add(-size)
+	c.dropped.Add(1)
+	b.Release()
+}
+
+// report brings an ICMP error to the socket that sent the datagram.
+func (d *demux) report(r ipv4.Report) {
+	d.stats.RxReports.Add(1)
+	local := endpoint{r.Src.As4(), binary.BigEndian.Uint16(r.Transport[0:])}
+	remote := endpoint{r.Dst.As4(), binary.BigEndian.Uint16(r.Transport[2:])}
+	c := d.table.find(local, remote)
+	if c == nil {
+		d.stats.ReportsUnmatched.Add(1)
+		return
+	}
+	c.fail(r)
+}

@@ -1,0 +1,22 @@
+package udp
+
+import "sync/atomic"
+
+// Stats counts what Demux and the sockets do. A field named Drop… is a reason
+// for which datagrams have been dropped.
+type Stats struct {
+	RxDatagrams atomic.Uint64 // that IP delivered, good or bad
+	RxDelivered atomic.Uint64 // put in the queue of a socket; one for a group counts for each socket
+	TxDatagrams atomic.Uint64 // that sockets have sent
+
+	RxReports        atomic.Uint64 // ICMP errors about datagrams of ours
+	ReportsUnmatched atomic.Uint64 // … whose socket has gone
+	ProblemsFull     atomic.Uint64 // port unreachables that ICMP had no room to hear of
+
+	DropLength     atomic.Uint64 // lengths do not fit the datagram
+	DropChecksum   atomic.Uint64
+	DropBadSource  atomic.Uint64 // RFC 1122 section 4.1.3.6
+	DropNoSocket   atomic.Uint64 // no socket at the port
+	DropQueueFull  atomic.Uint64 // the socket held too many datagrams
+	DropBufferFull atomic.Uint64 // the socket held too many bytes
+}

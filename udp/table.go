@@ -1,0 +1,130 @@
+package udp
+
+import (
+	"net"
+	"net/netip"
+	"slices"
+	"syscall"
+
+	"github.com/seed-012105e5/gonet/internal/port"
+	"github.com/seed-012105e5/gonet/internal/prf"
+)
+
+// An endpoint is an address and a port, in the form that is quick to hash.
+type endpoint struct {
+	ip   [4]byte
+	port uint16
+}
+
+// A flow is the two ends of a socket; remote is zero when it is not connected,
+// and the address of local is zero when it takes datagrams for any.
+type flow struct{ local, remote endpoint }
+
+func toEndpoint(a netip.AddrPort) endpoint {
+	if !a.IsValid() {
+		return endpoint{}
+	}
+	return endpoint{a.Addr().As4(), a.Port()}
+}
+
+// A table knows which socket a datagram is for. Demux owns it.
+type table struct {
+	flows   map[flow]*Conn     // all sockets but those bound to a group
+	ports   map[uint16][]*Conn // all sockets, in the order of their making
+	count   int
+	max     int
+	down    bool // nothing is bound any more
+	chooser *port.Chooser
+}
+
+func newTable(max int, random func() uint64) *table {
+	key := prf.NewKey(random)
+	hash := func(local netip.Addr, remote netip.AddrPort) uint64 {
+		return key.Flow(netip.AddrPortFrom(local, 0), remote)
+	}
+	return &table{
+		flows:   map[flow]*Conn{},
+		ports:   map[uint16][]*Conn{},
+		max:     max,
+		chooser: port.NewChooser(uint32(random()), hash),
+	}
+}
+
+// bind enters c at its ends, having chosen the local port if that is 0. The
+// error is net.ErrClosed, ENOBUFS or EADDRINUSE.
+func (t *table) bind(c *Conn) error {
+	switch {
+	case t.down:
+		return net.ErrClosed
+	case t.count >= t.max:
+		return syscall.ENOBUFS
+	case c.local.Port() == 0:
+		taken := func(p uint16) bool { return len(t.ports[p]) > 0 }
+		p, ok := t.chooser.Choose(c.local.Addr(), c.remote, taken)
+		if !ok {
+			return syscall.EADDRINUSE
+		}
+		c.local = netip.AddrPortFrom(c.local.Addr(), p)
+	case t.conflicts(c):
+		return syscall.EADDRINUSE
+	}
+	if !c.isShared() {
+		t.flows[c.flow()] = c
+	}
+	t.ports[c.local.Port()] = append(t.ports[c.local.Port()], c)
+	t.count++
+	return nil
+}
+
+// conflicts says whether datagrams for c would be for another socket as well.
+// Sockets bound to a group share it; a connected socket takes what it is
+// connected to from the unconnected one at the same port.
+func (t *table) conflicts(c *Conn) bool {
+	if c.isShared() {
+		return false
+	}
+	if t.flows[c.flow()] != nil {
+		return true
+	}
+	return !c.isConnected() && slices.ContainsFunc(t.ports[c.local.Port()], func(o *Conn) bool {
+		return !o.isConnected() && !o.isShared() && (c.isWildcard() || o.isWildcard())
+	})
+}
+
+// unbind removes c, if it is there.
+func (t *table) unbind(c *Conn) {
+	p := c.local.Port()
+	i := slices.Index(t.ports[p], c)
+	if i < 0 {
+		return
+	}
+	if !c.isShared() {
+		delete(t.flows, c.flow())
+	}
+	if t.ports[p] = slices.Delete(t.ports[p], i, i+1); len(t.ports[p]) == 0 {
+		delete(t.ports, p)
+	}
+	t.count--
+}
+
+// find is the socket that speaks for local to remote: a connected one before
+// one that is bound to the address, and that before a wildcard; nil when there
+// is none.
+func (t *table) find(local, remote endpoint) *Conn {
+	if c := t.flows[flow{local, remote}]; c != nil {
+		return c
+	}
+	if c := t.flows[flow{local: local}]; c != nil {
+		return c
+	}
+	return t.flows[flow{local: endpoint{port: local.port}}]
+}
+
+// all is every socket there is.
+func (t *table) all() []*Conn {
+	var all []*Conn
+	for _, conns := range t.ports {
+		all = append(all, conns...)
+	}
+	return all
+}

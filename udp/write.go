@@ -1,0 +1,179 @@
+package udp
+
+import (
+	"net"
+	"net/netip"
+	"os"
+	"syscall"
+
+	"github.com/seed-012105e5/gonet/ipv4"
+	"github.com/seed-012105e5/gonet/packet"
+)
+
+// options is how the datagrams of a socket look. It is never changed, only
+// replaced.
+type options struct {
+	ttl, multicastTTL uint8 // 0 means the default
+	tos               uint8
+	df                bool
+	deaf              bool // to multicasts of this host
+	ip                []byte
+}
+
+// set replaces the options by a changed copy.
+func (c *Conn) set(change func(*options)) {
+	for {
+		old := c.options.Load()
+		o := *old
+		change(&o)
+		if c.options.CompareAndSwap(old, &o) {
+			return
+		}
+	}
+}
+
+// SetTTL sets the time to live; 0 means ipv4.DefaultTTL.
+func (c *Conn) SetTTL(ttl uint8) { c.set(func(o *options) { o.ttl = ttl }) }
+
+// SetMulticastTTL sets the time to live of datagrams to a multicast group; 0
+// means 1, which keeps them in the network (RFC 1112 section 6.1).
+func (c *Conn) SetMulticastTTL(ttl uint8) { c.set(func(o *options) { o.multicastTTL = ttl }) }
+
+// SetMulticastLoop sets whether the socket takes what this host itself sends to
+// a multicast group, as it does at first. As in Windows, but not in Linux, it
+// is the option of the socket that receives.
+func (c *Conn) SetMulticastLoop(loop bool) { c.set(func(o *options) { o.deaf = !loop }) }
+
+// SetTOS sets the type of service: six bits of DSCP, two of ECN.
+func (c *Conn) SetTOS(tos uint8) { c.set(func(o *options) { o.tos = tos }) }
+
+// SetDF sets whether datagrams must not be fragmented. One that is too long
+// for the link then fails with EMSGSIZE at once, and one that is too long
+// further on is reported by ICMP.
+func (c *Conn) SetDF(df bool) { c.set(func(o *options) { o.df = df }) }
+
+// SetOptions sets the IP options (RFC 1122 section 4.1.3.2), a multiple of 4
+// bytes and 40 at most; otherwise the error is EINVAL.
+func (c *Conn) SetOptions(ip []byte) error {
+	if len(ip)%4 != 0 || len(ip) > ipv4.MaxHeaderLen-ipv4.MinHeaderLen {
+		return c.opError("set", syscall.EINVAL)
+	}
+	ip = append([]byte(nil), ip...)
+	c.set(func(o *options) { o.ip = ip })
+	return nil
+}
+
+// Write sends one datagram to the address that the socket is connected to. It
+// waits while the stack's transmit queue is full. Besides those of [Conn] the
+// error may be EDESTADDRREQ when the socket is not connected, EMSGSIZE when p
+// is longer than MaxSize less the IP options, or ENETUNREACH.
+func (c *Conn) Write(p []byte) (int, error) {
+	if !c.isConnected() {
+		return 0, c.opError("write", syscall.EDESTADDRREQ)
+	}
+	return c.write(p, c.local.Addr(), c.remote)
+}
+
+// WriteTo sends one datagram to addr, a *net.UDPAddr. On a connected socket it
+// fails with net.ErrWriteToConnected. See Write for the other errors.
+func (c *Conn) WriteTo(p []byte, addr net.Addr) (int, error) {
+	a, ok := addr.(*net.UDPAddr)
+	if !ok || a == nil {
+		return 0, opError("write", udpAddr(c.local), addr, syscall.EINVAL)
+	}
+	return c.WriteToAddrPort(p, a.AddrPort())
+}
+
+// WriteToAddrPort is WriteTo without allocation. Broadcast addresses are
+// allowed, as in package net.
+func (c *Conn) WriteToAddrPort(p []byte, addr netip.AddrPort) (int, error) {
+	return c.WriteFromTo(p, netip.Addr{}, addr)
+}
+
+// WriteFromTo is WriteToAddrPort from an address of choice (RFC 1122 section
+// 4.1.3.5): a socket that takes datagrams for all addresses may so answer from
+// the one which was asked (see [Info]). It must be one of the host's, or the
+// error is EADDRNOTAVAIL; the zero Addr leaves the choice to the stack.
+func (c *Conn) WriteFromTo(p []byte, local netip.Addr, remote netip.AddrPort) (int, error) {
+	if c.isConnected() {
+		return 0, c.opError("write", net.ErrWriteToConnected)
+	}
+	if local = local.Unmap(); !local.IsValid() {
+		local = c.local.Addr()
+		if c.isShared() || c.sockets.cfg.Table.IsBroadcast(local) {
+			local = anyAddr
+		}
+	}
+	return c.write(p, local, remote)
+}
+
+func (c *Conn) write(p []byte, local netip.Addr, remote netip.AddrPort) (int, error) {
+	if err := c.send(p, local, remote); err != nil {
+		return 0, opError("write", udpAddr(c.local), udpAddr(remote), err)
+	}
+	return len(p), nil
+}
+
+// send builds a datagram and gives it to IP.
+func (c *Conn) send(p []byte, local netip.Addr, remote netip.AddrPort) error {
+	passed := c.writeDeadline.Passed()
+	select {
+	case <-c.closed:
+		return net.ErrClosed
+	case <-passed:
+		return os.ErrDeadlineExceeded
+	case err := <-c.failure:
+		return err
+	default:
+	}
+	b, err := c.build(p, local, remote)
+	if err != nil {
+		return err
+	}
+	select {
+	case c.sockets.tx <- b:
+		c.sockets.stats.TxDatagrams.Add(1)
+		return nil
+	case <-c.closed:
+		err = net.ErrClosed
+	case <-passed:
+		err = os.ErrDeadlineExceeded
+	}
+	b.Release()
+	return err
+}
+
+// build makes the datagram of p.
+func (c *Conn) build(p []byte, local netip.Addr, remote netip.AddrPort) (*packet.Buffer, error) {
+	o := c.options.Load()
+	if len(p) > MaxSize-len(o.ip) {
+		return nil, syscall.EMSGSIZE
+	}
+	remote, err := remoteAddr(remote)
+	if err != nil {
+		return nil, err
+	}
+	dst := remote.Addr()
+	src, err := c.sockets.source(local, dst)
+	if err != nil {
+		return nil, err
+	}
+	if o.df {
+		hop, _ := c.sockets.cfg.Table.Lookup(dst)
+		if ipv4.MinHeaderLen+len(o.ip)+HeaderLen+len(p) > hop.MTU {
+			return nil, syscall.EMSGSIZE
+		}
+	}
+	ttl := o.ttl
+	if dst.IsMulticast() {
+		ttl = max(o.multicastTTL, 1)
+	}
+	b := packet.Get(len(p))
+	b.Append(p)
+	Push(b, netip.AddrPortFrom(src, c.local.Port()), remote)
+	ipv4.Push(b, ipv4.Fields{
+		TOS: o.tos, TTL: ttl, Protocol: ipv4.ProtocolUDP, DF: o.df,
+		Src: src, Dst: dst, Options: o.ip,
+	})
+	return b, nil
+}
