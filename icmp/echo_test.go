@@ -169,3 +169,22 @@ func BenchmarkEcho(b *testing.B) {
 		})
 	}
 }
+
+// An echo is answered in the memory of the request.
+func TestEchoNoAllocation(t *testing.T) {
+	tx := make(chan *packet.Buffer, 1)
+	p := testProcess(t, tx)
+	req := message(t, ipv4.Fields{Src: peer, Dst: self}, TypeEcho, 0, 1, make([]byte, 1000))
+	whole := req.Network()
+	allocs := testing.AllocsPerRun(100, func() {
+		p.message(req)
+		req = deliver(t, <-tx)
+		copy(req.Network()[12:], "\x0a\x00\x00\x09\x0a\x00\x00\x02")
+		req.Bytes()[0] = TypeEcho
+		req.Checksum = packet.ChecksumVerified
+	})
+	if allocs != 0 || &whole[0] != &req.Network()[0] {
+		t.Errorf("%v allocations", allocs)
+	}
+	req.Release()
+}

@@ -109,6 +109,15 @@ func TestDeadGateway(t *testing.T) {
 	}
 }
 
+// What is over is forgotten, and routing is as fast as before.
+func TestDeadGatewayIsForgotten(t *testing.T) {
+	r := newRouter(twoLinks(t))
+	r.learn(epoch, Advice{Gateway: ip("10.0.1.1")})
+	if hopOf(t, r, epoch.Add(deadTimeout), "8.8.8.8"); !r.plain() {
+		t.Error("a gateway that may be back is still held for dead")
+	}
+}
+
 // A redirect to a gateway which then dies is forgotten.
 func TestDeadRedirect(t *testing.T) {
 	r := newRouter(twoLinks(t))

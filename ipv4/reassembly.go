@@ -37,7 +37,7 @@ type reassembler struct {
 	stats        *Stats
 
 	datagrams map[datagramID]*assembly
-	oldest    []*assembly // by age; as all live equally long, also by deadline
+	byAge     []*assembly // oldest first; as all live equally long, also by deadline
 	bytes     int         // pinned by all fragments
 }
 
@@ -108,7 +108,7 @@ func (r *reassembler) assembly(now time.Time, h Header) *assembly {
 	if a == nil {
 		a = &assembly{id: id, deadline: now.Add(r.timeout), length: -1}
 		r.datagrams[id] = a
-		r.oldest = append(r.oldest, a)
+		r.byAge = append(r.byAge, a)
 	}
 	return a
 }
@@ -164,31 +164,30 @@ func (r *reassembler) complete(now time.Time, a *assembly) *packet.Buffer {
 	r.forget(a)
 	first := Header(a.parts[0].Bytes())
 	total := first.Len() + a.length
-	var whole *packet.Buffer
-	if total <= MaxLen {
-		whole = packet.Get(total)
-		whole.Link, whole.Group, whole.Arrived = a.parts[0].Link, a.parts[0].Group, now
-		whole.MarkNetwork()
-		whole.Append(first[:first.Len()])
-		for _, b := range a.parts {
-			whole.Append(Header(b.Bytes()).Payload())
-		}
-		h := Header(whole.Bytes())
-		binary.BigEndian.PutUint16(h[2:], uint16(total))
-		h[6], h[7] = 0, 0
-		h.updateChecksum()
-		r.stats.RxReassembled.Add(1)
-		r.release(a)
-	} else {
-		r.drop(a, &r.stats.DropFragment) // the options of the first make it too long
+	if total > MaxLen { // the options of the first make it too long
+		r.drop(a, &r.stats.DropFragment)
+		return nil
 	}
+	whole := packet.Get(total)
+	whole.Link, whole.Group, whole.Arrived = a.parts[0].Link, a.parts[0].Group, now
+	whole.MarkNetwork()
+	whole.Append(first[:first.Len()])
+	for _, b := range a.parts {
+		whole.Append(Header(b.Bytes()).Payload())
+	}
+	h := Header(whole.Bytes())
+	binary.BigEndian.PutUint16(h[2:], uint16(total))
+	h[6], h[7] = 0, 0
+	h.updateChecksum()
+	r.release(a)
+	r.stats.RxReassembled.Add(1)
 	return whole
 }
 
 // bound drops the oldest datagrams until the others keep to the bounds.
 func (r *reassembler) bound() {
 	for r.bytes > r.maxBytes || len(r.datagrams) > r.maxDatagrams {
-		a := r.oldest[0]
+		a := r.byAge[0]
 		r.forget(a)
 		r.drop(a, &r.stats.DropReassemblyFull)
 	}
@@ -196,20 +195,20 @@ func (r *reassembler) bound() {
 
 // deadline is when expire is to be called next; zero for never.
 func (r *reassembler) deadline() time.Time {
-	if len(r.oldest) == 0 {
+	if len(r.byAge) == 0 {
 		return time.Time{}
 	}
-	return r.oldest[0].deadline
+	return r.byAge[0].deadline
 }
 
 // expire drops one datagram whose time is over, and reports false when there
 // was none. It returns fragment zero if that has come, because its sender is
 // then told (RFC 792, Time Exceeded Message).
 func (r *reassembler) expire(now time.Time) (first *packet.Buffer, ok bool) {
-	if len(r.oldest) == 0 || now.Before(r.oldest[0].deadline) {
+	if len(r.byAge) == 0 || now.Before(r.byAge[0].deadline) {
 		return nil, false
 	}
-	a := r.oldest[0]
+	a := r.byAge[0]
 	r.forget(a)
 	if len(a.parts) > 0 && Header(a.parts[0].Bytes()).FragmentOffset() == 0 {
 		first = a.parts[0]
@@ -223,11 +222,11 @@ func (r *reassembler) expire(now time.Time) (first *packet.Buffer, ok bool) {
 
 // close releases all that is held.
 func (r *reassembler) close() {
-	for _, a := range r.oldest {
+	for _, a := range r.byAge {
 		r.release(a)
 	}
 	clear(r.datagrams)
-	r.oldest = nil
+	r.byAge = nil
 }
 
 // kill drops the parts of a, and remembers it until its time is over.
@@ -239,8 +238,8 @@ func (r *reassembler) kill(a *assembly) {
 // forget takes a out of the tables.
 func (r *reassembler) forget(a *assembly) {
 	delete(r.datagrams, a.id)
-	i := slices.Index(r.oldest, a)
-	r.oldest = slices.Delete(r.oldest, i, i+1)
+	i := slices.Index(r.byAge, a)
+	r.byAge = slices.Delete(r.byAge, i, i+1)
 }
 
 // drop releases the parts of a, and counts them.

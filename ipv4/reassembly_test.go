@@ -71,7 +71,7 @@ func TestReassembly(t *testing.T) {
 				whole.Release()
 			}
 			held := 0
-			for _, a := range r.oldest {
+			for _, a := range r.byAge {
 				held += len(a.parts)
 			}
 			if held != c.held || (r.bytes > 0) != (held > 0) {
@@ -99,6 +99,22 @@ func TestReassemblyForgedDuplicate(t *testing.T) {
 	r.add(epoch, fragmentOf(1, 0, true, make([]byte, 80)))
 	if n := dropOverlap(r.stats); n != 2 {
 		t.Errorf("%d are dropped, want 2", n)
+	}
+}
+
+// The datagram has the marks of its fragments, for ICMP and UDP look at them.
+func TestReassemblyMarks(t *testing.T) {
+	noLeaks(t)
+	r := testReassembler()
+	for i, now := range []time.Time{epoch, epoch.Add(time.Second)} {
+		b := fragmentOf(1, 80*i, i == 0, pattern(80))
+		b.Link, b.Group = 1, true
+		if whole := r.add(now, b); whole != nil {
+			if whole.Link != 1 || !whole.Group || !whole.Arrived.Equal(now) {
+				t.Errorf("link %d, group %v, arrived %v", whole.Link, whole.Group, whole.Arrived)
+			}
+			whole.Release()
+		}
 	}
 }
 
@@ -181,8 +197,8 @@ func TestReassemblyBounds(t *testing.T) {
 	for id := range uint16(10) {
 		r.add(epoch, fragmentOf(id, 0, true, pattern(80)))
 	}
-	if len(r.datagrams) != 4 || r.oldest[0].id.id != 6 || stats.DropReassemblyFull.Load() != 6 {
-		t.Errorf("%d datagrams from %d on, %d dropped", len(r.datagrams), r.oldest[0].id.id, stats.DropReassemblyFull.Load())
+	if len(r.datagrams) != 4 || r.byAge[0].id.id != 6 || stats.DropReassemblyFull.Load() != 6 {
+		t.Errorf("%d datagrams from %d on, %d dropped", len(r.datagrams), r.byAge[0].id.id, stats.DropReassemblyFull.Load())
 	}
 	r.close()
 
@@ -245,7 +261,7 @@ func FuzzReassembly(f *testing.F) {
 				}
 			}
 			pinned := 0
-			for _, a := range r.oldest {
+			for _, a := range r.byAge {
 				have := 0
 				for _, p := range a.parts {
 					pinned += p.Size()
@@ -255,8 +271,8 @@ func FuzzReassembly(f *testing.F) {
 					t.Fatalf("%d payload bytes are held, %d counted", have, a.have)
 				}
 			}
-			if pinned != r.bytes || r.bytes > r.maxBytes || len(r.oldest) > r.maxDatagrams || len(r.oldest) != len(r.datagrams) {
-				t.Fatalf("%d bytes are held and %d counted, of %d datagrams", pinned, r.bytes, len(r.oldest))
+			if pinned != r.bytes || r.bytes > r.maxBytes || len(r.byAge) > r.maxDatagrams || len(r.byAge) != len(r.datagrams) {
+				t.Fatalf("%d bytes are held and %d counted, of %d datagrams", pinned, r.bytes, len(r.byAge))
 			}
 		}
 		r.close()

@@ -1,6 +1,7 @@
 package ipv4
 
 import (
+	"cmp"
 	"encoding/binary"
 	"math/rand/v2"
 	"net/netip"
@@ -52,10 +53,10 @@ type RxConfig struct {
 // gives it to the protocols above, or on to Tx. It returns when in is closed,
 // having closed the channels of up and groups.
 //
-// Owns: the fragments, and the multicast groups of every link.
-// Reads: in; joins.
-// Writes: up; the set of link-layer groups to groups, one channel a link; forwarded datagrams and IGMP messages to tx; problems.
-// Blocks on: up only. What tx and problems cannot take is dropped, and groups are offered until they are taken.
+//	Owns:      the fragments that wait, and the multicast groups of every link
+//	Reads:     in; joins
+//	Writes:    up; the whole set of link-layer groups to groups, one channel a link; forwarded datagrams and IGMP messages to tx; problems
+//	Blocks on: its inputs; up, whose readers are always ready. What tx and problems cannot take at once is dropped, and a set is offered until it is taken
 func Rx(in <-chan *packet.Buffer, joins <-chan Membership, up Up, groups []chan<- []ethernet.Addr, tx chan<- *packet.Buffer, problems chan<- Problem, cfg RxConfig, stats *Stats) {
 	r := newReceiver(up, groups, tx, problems, cfg, stats)
 	defer r.close()
@@ -91,21 +92,14 @@ type receiver struct {
 	igmp      *igmp
 	sets      [][]ethernet.Addr // by link: what groups has still to be told; nil for nothing
 	timer     *time.Timer
-	set       time.Time // what timer is set to; zero when it is stopped
+	armed     time.Time // what timer is set to; zero when it is stopped
 }
 
 func newReceiver(up Up, groups []chan<- []ethernet.Addr, tx chan<- *packet.Buffer, problems chan<- Problem, cfg RxConfig, stats *Stats) *receiver {
-	orElse := func(v *int, def int) {
-		if *v == 0 {
-			*v = def
-		}
-	}
-	orElse(&cfg.ReassemblyBytes, DefaultReassemblyBytes)
-	orElse(&cfg.ReassemblyDatagrams, DefaultReassemblyDatagrams)
-	orElse(&cfg.Groups, DefaultGroups)
-	if cfg.ReassemblyTimeout == 0 {
-		cfg.ReassemblyTimeout = DefaultReassemblyTimeout
-	}
+	cfg.ReassemblyTimeout = cmp.Or(cfg.ReassemblyTimeout, DefaultReassemblyTimeout)
+	cfg.ReassemblyBytes = cmp.Or(cfg.ReassemblyBytes, DefaultReassemblyBytes)
+	cfg.ReassemblyDatagrams = cmp.Or(cfg.ReassemblyDatagrams, DefaultReassemblyDatagrams)
+	cfg.Groups = cmp.Or(cfg.Groups, DefaultGroups)
 	if cfg.Random == nil {
 		cfg.Random = rand.Uint64
 	}
@@ -275,10 +269,10 @@ func raise(problems chan<- Problem, p Problem, stats *Stats) {
 // arm sets the timer to the earliest deadline.
 func (r *receiver) arm() {
 	next := sooner(r.fragments.deadline(), r.igmp.deadline())
-	if next.Equal(r.set) {
+	if next.Equal(r.armed) {
 		return
 	}
-	r.set = next
+	r.armed = next
 	if next.IsZero() {
 		r.timer.Stop()
 	} else {
@@ -288,7 +282,7 @@ func (r *receiver) arm() {
 
 // expire is the timer.
 func (r *receiver) expire() {
-	r.set = time.Time{}
+	r.armed = time.Time{}
 	now := time.Now()
 	for {
 		first, ok := r.fragments.expire(now)

@@ -36,7 +36,7 @@ type Stats struct {
 	DropTTL               atomic.Uint64 // not forwarded: time to live exceeded; or to be sent with time to live 0
 	DropTxFull            atomic.Uint64 // not forwarded, or IGMP message not sent: Tx was busy
 
-	DropSource  atomic.Uint64 // to be sent with a source that is not ours, or to be looped out
+	DropSource  atomic.Uint64 // to be sent with a source that is not ours, or loopback to another host
 	DropNoRoute atomic.Uint64 // to be sent where no route leads
 	DropTooBig  atomic.Uint64 // longer than the MTU, and not to be fragmented
 
@@ -48,7 +48,7 @@ type Stats struct {
 	TxFragments  atomic.Uint64 // into so many
 	TxLooped     atomic.Uint64 // to addresses of our own, and copies of what is sent to groups
 
-	TxPackets atomic.Uint64 // given to a link or to loopback, before they are cut
+	TxPackets atomic.Uint64 // given to a link, each fragment by itself
 }
 
 type counter = *atomic.Uint64

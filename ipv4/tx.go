@@ -20,15 +20,15 @@ type TxConfig struct {
 // host is in it as well, or Rx will find that it is not (RFC 1112 section
 // 6.1).
 //
-// Where a host has several links, what goes to a group takes the one that has
-// its source address, so a sender chooses the link by its address.
+// On a host with several links, what goes to a group takes the link that has
+// its source address: a sender chooses the link by the address.
 //
 // Tx returns when quit is closed, having sent what was waiting and closed hops.
 //
-// Owns: identifications; what ICMP has taught about gateways.
-// Reads: in; advice.
-// Writes: hops, one channel a link; loop; problems.
-// Blocks on: hops and loop. What problems cannot take is dropped.
+//	Owns:      identifications; what ICMP has taught about gateways
+//	Reads:     in; advice; quit
+//	Writes:    hops, one channel a link; loop; problems
+//	Blocks on: its inputs; hops and loop. What problems cannot take at once is dropped
 func Tx(in <-chan *packet.Buffer, advice <-chan Advice, quit <-chan struct{}, hops []chan<- *packet.Buffer, loop chan<- *packet.Buffer, problems chan<- Problem, cfg TxConfig, stats *Stats) {
 	t := newTransmitter(hops, loop, problems, cfg, stats)
 	defer t.close()

@@ -200,7 +200,9 @@ func FuzzDemux(f *testing.F) {
 				t.Fatal(err)
 			}
 		}
-		address := func(v uint32) netip.Addr { return netip.AddrFrom4([4]byte{byte(v >> 24), byte(v >> 16), byte(v >> 8), byte(v)}) }
+		address := func(v uint32) netip.Addr {
+			return netip.AddrFrom4([4]byte{byte(v >> 24), byte(v >> 16), byte(v >> 8), byte(v)})
+		}
 		for range 2 {
 			b := packet.From(p)
 			ipv4.Push(b, ipv4.Fields{Protocol: ipv4.ProtocolUDP, Src: address(src), Dst: address(dst)})

@@ -16,7 +16,6 @@ var (
 	self2   = netip.MustParseAddr("172.16.0.2")
 	peer    = netip.MustParseAddr("10.0.0.9")
 	gateway = netip.MustParseAddr("10.0.0.1")
-	far     = netip.MustParseAddr("192.0.2.7")
 	group   = netip.MustParseAddr("239.1.2.3")
 )
 

@@ -75,17 +75,16 @@ func (c *Conn) SetReadBuffer(bytes int) error {
 	return nil
 }
 
-// receive takes the next datagram. What ends the socket's work comes before
-// the datagrams that wait, as in package net.
+// receive takes the next datagram. It asks what is there one by one before it
+// waits for everything, because that costs a third.
 func (c *Conn) receive() (*packet.Buffer, error) {
 	passed := c.readDeadline.Passed()
-	select {
-	case <-c.closed:
-		return nil, net.ErrClosed
-	case <-passed:
-		return nil, os.ErrDeadlineExceeded
-	case err := <-c.failure:
+	if err := c.interrupted(passed); err != nil {
 		return nil, err
+	}
+	select {
+	case b := <-c.queue:
+		return b, nil
 	default:
 	}
 	select {
@@ -97,6 +96,25 @@ func (c *Conn) receive() (*packet.Buffer, error) {
 		return nil, net.ErrClosed
 	case <-passed:
 		return nil, os.ErrDeadlineExceeded
+	}
+}
+
+// interrupted is why a call may not even begin, as in package net: the socket
+// is closed, the deadline has passed, or there is an error to be told.
+func (c *Conn) interrupted(passed <-chan struct{}) error {
+	if c.isClosed.Load() {
+		return net.ErrClosed
+	}
+	select {
+	case <-passed:
+		return os.ErrDeadlineExceeded
+	default:
+	}
+	select {
+	case err := <-c.failure:
+		return err
+	default:
+		return nil
 	}
 }
 

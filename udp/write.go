@@ -117,30 +117,36 @@ func (c *Conn) write(p []byte, local netip.Addr, remote netip.AddrPort) (int, er
 // send builds a datagram and gives it to IP.
 func (c *Conn) send(p []byte, local netip.Addr, remote netip.AddrPort) error {
 	passed := c.writeDeadline.Passed()
-	select {
-	case <-c.closed:
-		return net.ErrClosed
-	case <-passed:
-		return os.ErrDeadlineExceeded
-	case err := <-c.failure:
+	if err := c.interrupted(passed); err != nil {
 		return err
-	default:
 	}
 	b, err := c.build(p, local, remote)
 	if err != nil {
 		return err
 	}
+	if err := c.give(b, passed); err != nil {
+		b.Release()
+		return err
+	}
+	c.sockets.stats.TxDatagrams.Add(1)
+	return nil
+}
+
+// give gives b to IP. It waits while there is no room.
+func (c *Conn) give(b *packet.Buffer, passed <-chan struct{}) error {
 	select {
 	case c.sockets.tx <- b:
-		c.sockets.stats.TxDatagrams.Add(1)
+		return nil
+	default:
+	}
+	select {
+	case c.sockets.tx <- b:
 		return nil
 	case <-c.closed:
-		err = net.ErrClosed
+		return net.ErrClosed
 	case <-passed:
-		err = os.ErrDeadlineExceeded
+		return os.ErrDeadlineExceeded
 	}
-	b.Release()
-	return err
 }
 
 // build makes the datagram of p.

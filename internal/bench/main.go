@@ -52,7 +52,11 @@ func main() {
 		flag.PrintDefaults()
 	}
 	flag.Parse()
-	if err := run(); err != nil {
+	work := run
+	if flag.Arg(0) == "client" && flag.NArg() == 4 {
+		work = func() error { return client(flag.Arg(1), flag.Arg(2), flag.Arg(3)) }
+	}
+	if err := work(); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -126,7 +130,7 @@ func makePaths() ([]path, error) {
 		if err != nil {
 			return nil, err
 		}
-		if !strings.Contains(p.name, *paths) && len(ways) > 0 {
+		if !strings.Contains(p.name, *paths) {
 			p.close()
 			continue
 		}

@@ -1,18 +1,14 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os/exec"
 	"regexp"
 	"runtime"
-	"slices"
 	"strconv"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -29,15 +25,12 @@ var works = []work{
 	{"bulk to the server, 8 streams", "Gbit/s", bulk(8, true)},
 	{"bulk from the server, 1 stream", "Gbit/s", bulk(1, false)},
 	{"bulk from the server, 8 streams", "Gbit/s", bulk(8, false)},
-	{"1 byte there and back, p50", "us", echo(0.5)},
-	{"1 byte there and back, p99", "us", echo(0.99)},
-	{"connect, request, close", "per second", connects},
+	{"1 byte there and back, p50", "us", echo("echo50")},
+	{"1 byte there and back, p99", "us", echo("echo99")},
+	{"connect, request, close", "per second", echo("connect")},
 	{"HTTP 1 KB by wrk, 32 connections", "requests/s", wrk(32)},
 	{"idle connections", "bytes each", idleMemory},
 }
-
-// chunk is the size of reads and writes of bulk transfers.
-const chunk = 256 << 10
 
 // serve listens, and gives each connection to handle.
 func serve(p path, port string, handle func(net.Conn)) (net.Listener, error) {
@@ -60,68 +53,33 @@ func serve(p path, port string, handle func(net.Conn)) (net.Listener, error) {
 	return l, nil
 }
 
-func dial(p path, port string) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	return p.client.Dial(ctx, "tcp", net.JoinHostPort(p.addr, port))
-}
-
 // bulk measures the bytes that the receiving side has read.
 func bulk(streams int, toServer bool) func(path) (float64, error) {
 	return func(p path) (float64, error) {
-		var received atomic.Int64
-		sink := func(c net.Conn) {
-			buf := make([]byte, chunk)
-			for {
-				n, err := c.Read(buf)
-				received.Add(int64(n))
-				if err != nil {
-					return
-				}
-			}
-		}
-		source := func(c net.Conn) {
-			buf := make([]byte, chunk)
-			for {
-				if _, err := c.Write(buf); err != nil {
-					return
-				}
-			}
-		}
-		atServer, atClient := sink, source
+		var m meter
+		atServer, client := m.receive, "send"
 		if !toServer {
-			atServer, atClient = source, sink
+			atServer, client = send, "receive"
 		}
 		l, err := serve(p, "9", atServer)
 		if err != nil {
 			return 0, err
 		}
 		defer l.Close()
-		var conns []net.Conn
-		var clients sync.WaitGroup
-		for range streams {
-			c, err := dial(p, "9")
-			if err != nil {
-				return 0, err
-			}
-			conns = append(conns, c)
-			clients.Go(func() { atClient(c) })
+		if !toServer {
+			return runClient(p, client, "9", streams)
 		}
-		d := time.Duration(*seconds * float64(time.Second))
-		time.Sleep(d / 5) // let the windows open
-		before, start := received.Load(), time.Now()
-		time.Sleep(d)
-		n, took := received.Load()-before, time.Since(start)
-		for _, c := range conns {
-			c.Close()
+		rate := make(chan float64, 1)
+		go func() { rate <- m.measure() }()
+		if _, err := runClient(p, client, "9", streams); err != nil {
+			return 0, err
 		}
-		clients.Wait()
-		return float64(n) * 8 / took.Seconds() / 1e9, nil
+		return <-rate, nil
 	}
 }
 
 // echo measures a quantile of the time that one byte takes there and back.
-func echo(quantile float64) func(path) (float64, error) {
+func echo(client string) func(path) (float64, error) {
 	return func(p path) (float64, error) {
 		l, err := serve(p, "7", func(c net.Conn) {
 			var buf [1]byte
@@ -138,55 +96,8 @@ func echo(quantile float64) func(path) (float64, error) {
 			return 0, err
 		}
 		defer l.Close()
-		c, err := dial(p, "7")
-		if err != nil {
-			return 0, err
-		}
-		defer c.Close()
-		var times []time.Duration
-		var buf [1]byte
-		for end := time.Now().Add(time.Duration(*seconds * float64(time.Second))); time.Now().Before(end); {
-			start := time.Now()
-			if _, err := c.Write(buf[:]); err != nil {
-				return 0, err
-			}
-			if _, err := io.ReadFull(c, buf[:]); err != nil {
-				return 0, err
-			}
-			times = append(times, time.Since(start))
-		}
-		slices.Sort(times)
-		return float64(times[int(quantile*float64(len(times)-1))].Nanoseconds()) / 1e3, nil
+		return runClient(p, client, "7", 1)
 	}
-}
-
-// connects measures connections that are made, used for a byte each way, and
-// closed.
-func connects(p path) (float64, error) {
-	l, err := serve(p, "7", func(c net.Conn) { io.Copy(c, c) })
-	if err != nil {
-		return 0, err
-	}
-	defer l.Close()
-	var n int
-	start := time.Now()
-	for time.Since(start).Seconds() < *seconds {
-		c, err := dial(p, "7")
-		if err != nil {
-			return 0, err
-		}
-		var buf [1]byte
-		_, err = c.Write(buf[:])
-		if err == nil {
-			_, err = io.ReadFull(c, buf[:])
-		}
-		c.Close()
-		if err != nil {
-			return 0, err
-		}
-		n++
-	}
-	return float64(n) / time.Since(start).Seconds(), nil
 }
 
 var wrkRate = regexp.MustCompile(`Requests/sec:\s+([0-9.]+)`)

@@ -64,8 +64,12 @@ func away(fn func() error) error {
 		return err
 	}
 	defer home.Close()
+	goHome := func() error { return os.NewSyscallError("setns", unix.Setns(int(home.Fd()), unix.CLONE_NEWNET)) }
+	if err := goHome(); err != nil { // who has no right to come back must not leave
+		return err
+	}
 	defer func() { // also when fn panics, or ends its test
-		if err := unix.Setns(int(home.Fd()), unix.CLONE_NEWNET); err != nil {
+		if err := goHome(); err != nil {
 			panic(fmt.Sprintf("netns: no way back: %v", err)) // the thread must not go on in the wrong place
 		}
 	}()

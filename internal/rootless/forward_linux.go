@@ -53,7 +53,7 @@ func forward(ctx context.Context, l net.Listener, to string) {
 func join(ctx context.Context, outer *net.TCPConn, to string) {
 	inner, err := dial(ctx, to)
 	if err != nil {
-		println(err.Error()); reset(outer) // as a server that is not there
+		reset(outer) // as a server that is not there
 		return
 	}
 	var up sync.WaitGroup

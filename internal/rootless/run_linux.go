@@ -52,7 +52,7 @@ func Run(ctx context.Context, forwards []Forward) (inside bool, err error) {
 
 // outside is Run in the first process.
 func outside(ctx context.Context, forwards []Forward) error {
-	if err := tap.Available(); err != nil {
+	if err := errors.Join(ctx.Err(), tap.Available()); err != nil {
 		return err
 	}
 	files, err := listen(forwards)

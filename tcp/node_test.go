@@ -1,0 +1,276 @@
+package tcp
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/seed-012105e5/gonet/packet"
+)
+
+// A node is one end of TCP without a goroutine, in fake time: the pure
+// machines, joined as the demultiplexer and a connection's process join them.
+// It serves one connection of its own, and any number of half-open ones.
+type node struct {
+	cfg   Config
+	stats Stats
+	now   time.Time
+	iss   seq
+	mtu   int
+
+	flow      flow // of the connection
+	t         *tcb
+	listening bool
+	halfOpens halfOpens
+	timeWaits timeWaits
+
+	sent []wireSegment // not yet looked at
+	err  error         // the first rule that was broken
+}
+
+// A wireSegment is one that a node has put on the wire.
+type wireSegment struct {
+	segment
+	at   time.Time
+	flow flow
+	data []byte // its text
+}
+
+// start is when fake time begins.
+var start = time.Unix(1_000_000_000, 0)
+
+func newNode(cfg Config, iss seq, mtu int) *node {
+	n := &node{cfg: cfg.withDefaults(), now: start, iss: iss, mtu: mtu, flow: peerFlow(1)}
+	n.halfOpens.limit = n.cfg.SynBacklog
+	n.timeWaits.limit = n.cfg.TimeWaits
+	return n
+}
+
+// peerFlow is a connection with peer number i.
+func peerFlow(i int) flow {
+	return flow{
+		local:  endpoint{[4]byte{10, 0, 0, 1}, 80},
+		remote: endpoint{[4]byte{10, 0, 0, 2}, uint16(40000 + i)},
+	}
+}
+
+// ourTSBase is the first value of our timestamp clock; it wraps soon.
+const ourTSBase = 0xfffffc00
+
+func tsOffset() uint32 { return ourTSBase - timestamp(start, 0) }
+
+func (n *node) open() {
+	n.t = newTCB(&n.cfg, &n.stats, n.flow, n.iss, n.mtu)
+	n.t.tsOffset = tsOffset()
+	n.t.open(n.now)
+}
+
+// arrives handles a segment in the order of the demultiplexer.
+func (n *node) arrives(f flow, s segment) {
+	if n.t != nil && f == n.flow && !n.departed() {
+		n.t.segmentArrives(n.now, s)
+		return
+	}
+	if _, ok := n.timeWaits.byFlow[f]; ok {
+		reply, answer, reopen := n.timeWaits.segmentArrives(n.now, f, &s, n.cfg.MSL, &n.stats)
+		if answer {
+			n.transmit(f, &reply, nil)
+		}
+		if !reopen {
+			release(s.text)
+			return
+		}
+	}
+	if h, ok := n.halfOpens.byFlow[f]; ok {
+		n.halfOpenArrives(f, &h, s)
+		return
+	}
+	if n.listening {
+		n.listenArrives(f, &s)
+	} else {
+		n.closedArrives(f, &s)
+	}
+	release(s.text)
+}
+
+func release(b *packet.Buffer) {
+	if b != nil {
+		b.Release()
+	}
+}
+
+func (n *node) closedArrives(f flow, s *segment) {
+	if s.has(RST) {
+		return
+	}
+	reply := segment{flags: RST | ACK, ack: s.end()}
+	if s.has(ACK) {
+		reply = segment{flags: RST, seq: s.ack}
+	}
+	n.transmit(f, &reply, nil)
+}
+
+func (n *node) listenArrives(f flow, s *segment) {
+	switch {
+	case s.has(RST):
+	case s.has(ACK):
+		n.closedArrives(f, s)
+	case s.has(SYN):
+		h := newHalfOpen(n.now, s, n.iss, tsOffset(), &n.cfg)
+		n.halfOpens.add(f, h, &n.stats)
+		reply := h.synACK(n.now, &n.cfg, n.mtu)
+		n.transmit(f, &reply, nil)
+	}
+}
+
+func (n *node) halfOpenArrives(f flow, h *halfOpen, s segment) {
+	switch {
+	case s.has(SYN) && !s.has(ACK) && s.seq == h.irs:
+		reply := h.synACK(n.now, &n.cfg, n.mtu)
+		n.transmit(f, &reply, nil)
+	case s.has(RST):
+		if s.seq == h.irs+1 {
+			delete(n.halfOpens.byFlow, f)
+		}
+	default:
+		n.complete(f, h, s)
+		return
+	}
+	release(s.text)
+}
+
+func (n *node) complete(f flow, h *halfOpen, s segment) {
+	t := h.connection(n.now, &n.cfg, &n.stats, f, n.mtu)
+	t.segmentArrives(n.now, s)
+	if !t.state.synchronized() {
+		if reply, ok := t.output(n.now); ok {
+			n.transmit(f, &reply, nil)
+		}
+		t.release()
+		return
+	}
+	delete(n.halfOpens.byFlow, f)
+	if n.t != nil {
+		n.t.release()
+	}
+	n.t, n.flow = t, f
+}
+
+// departed says whether the process of the connection would have ended.
+func (n *node) departed() bool {
+	return n.t.finished() || n.t.state == TimeWait && !n.t.ackNow
+}
+
+// state is that of the connection, wherever it is kept.
+func (n *node) state() State {
+	if _, ok := n.timeWaits.byFlow[n.flow]; ok {
+		return TimeWait
+	}
+	if n.t != nil && !n.departed() {
+		return n.t.state
+	}
+	if _, ok := n.halfOpens.byFlow[n.flow]; ok {
+		return SynReceived
+	}
+	if n.listening {
+		return Listen
+	}
+	return Closed
+}
+
+// pump sends what is to be sent.
+func (n *node) pump() {
+	if n.t == nil {
+		return
+	}
+	const enough = 10000
+	for i := 0; ; i++ {
+		was := dump(n.t)
+		s, ok := n.t.output(n.now)
+		if is := dump(n.t); is != was {
+			n.fail("output has changed the machine:\n%s\n%s", was, is)
+		}
+		if !ok {
+			break
+		}
+		if i == enough {
+			n.fail("sends without end: %v", &s)
+			return
+		}
+		n.transmit(n.t.flow, &s, n.t)
+		n.t.sent(n.now, &s)
+		n.check()
+	}
+	n.t.blocked(n.now)
+	n.check()
+	if n.t.state == TimeWait && n.departed() {
+		n.timeWaits.add(n.t.flow, n.t.timeWait(n.now), &n.stats)
+		n.t.fail(nil)
+	}
+}
+
+// transmit puts s on the wire: encoded, and parsed again.
+func (n *node) transmit(f flow, s *segment, t *tcb) {
+	b := packet.Get(s.len)
+	defer b.Release()
+	if s.len > 0 {
+		t.sendq.copy(b.Extend(s.len), s.seq)
+	}
+	if t != nil && s.len > t.snd.mss {
+		b.SegmentSize = t.snd.mss
+	}
+	encode(b, s, &f)
+	w, err := parse(b)
+	if err != nil {
+		n.fail("%v: %v", s, err)
+		return
+	}
+	w.text = nil
+	n.sent = append(n.sent, wireSegment{segment: w, at: n.now, flow: f, data: append([]byte(nil), b.Bytes()...)})
+}
+
+// advance lets time pass until to, timer by timer.
+func (n *node) advance(to time.Time) {
+	for d := n.deadline(); due(d, to); d = n.deadline() {
+		if d.After(n.now) {
+			n.now = d
+		}
+		n.timeWaits.expire(n.now)
+		n.halfOpens.expire(n.now, func(f flow, h *halfOpen) {
+			s := h.synACK(n.now, &n.cfg, n.mtu)
+			n.transmit(f, &s, nil)
+		})
+		if n.t != nil {
+			n.t.expire(n.now)
+		}
+		n.pump()
+	}
+	n.now = to
+}
+
+func (n *node) deadline() time.Time {
+	d := earliest(n.halfOpens.deadline(), n.timeWaits.deadline())
+	if n.t != nil && !n.departed() {
+		d = earliest(d, n.t.deadline())
+	}
+	return d
+}
+
+func (n *node) check() {
+	if err := checkInvariants(n.t); err != nil {
+		n.fail("%v", err)
+	}
+}
+
+func (n *node) fail(format string, args ...any) {
+	if n.err == nil {
+		n.err = fmt.Errorf(format, args...)
+	}
+}
+
+// end gives all memory back.
+func (n *node) end() {
+	if n.t != nil {
+		n.t.release()
+		n.t.recvq.clear()
+	}
+}
