@@ -71,11 +71,15 @@ type Route struct {
 }
 
 // interfaces is all network cards of the config.
-func (c *Config) interfaces() ([]Interface, error) {
-	all := c.Interfaces
-	if c.Link.Tx != nil || c.Addr.IsValid() {
-		all = append([]Interface{{Link: c.Link, Addrs: []netip.Prefix{c.Addr}}}, all...)
+func (c *Config) interfaces() []Interface {
+	if c.Link.Tx == nil && !c.Addr.IsValid() {
+		return c.Interfaces
 	}
+	return append([]Interface{{Link: c.Link, Addrs: []netip.Prefix{c.Addr}}}, c.Interfaces...)
+}
+
+// table is the routes of the config.
+func (c *Config) table(all []Interface) (*ipv4.Table, error) {
 	if len(all) == 0 {
 		return nil, errors.New("gonet: Config has no Link and no Interfaces")
 	}
@@ -84,11 +88,6 @@ func (c *Config) interfaces() ([]Interface, error) {
 			return nil, fmt.Errorf("gonet: interface %d has no Link", i)
 		}
 	}
-	return all, nil
-}
-
-// table is the routes of the config.
-func (c *Config) table(all []Interface) (*ipv4.Table, error) {
 	var interfaces []ipv4.Interface
 	for _, f := range all {
 		interfaces = append(interfaces, ipv4.Interface{Addrs: f.Addrs, MTU: f.Link.MTU})

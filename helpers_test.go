@@ -1,12 +1,15 @@
 package gonet
 
 import (
+	"errors"
 	"io"
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/seed-012105e5/gonet/link"
 	"github.com/seed-012105e5/gonet/packet"
@@ -61,6 +64,20 @@ func inBubble(t *testing.T, f func(t *testing.T)) {
 	}
 }
 
+// inRealTime runs f, and checks that no packet is left some time later.
+func inRealTime(t *testing.T, f func(t *testing.T)) {
+	t.Helper()
+	before := packet.Live()
+	t.Run("RealTime", f)
+	for range 100 {
+		if packet.Live() == before {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Errorf("%d packets are left", packet.Live()-before)
+}
+
 // payload is n bytes that repeat late.
 func payload(n int) []byte {
 	p := make([]byte, n)
@@ -82,7 +99,6 @@ func echo(l net.Listener) {
 		}()
 	}
 }
-
 
 // connect opens a TCP connection from a to b, and returns both ends.
 func (p pair) connect(t testing.TB) (ca, cb *tcp.Conn) {
@@ -137,4 +153,52 @@ func dialUDP(t testing.TB, s *Stack, address string) *udp.Conn {
 		t.Fatal(err)
 	}
 	return c.(*udp.Conn)
+}
+
+// A cable is middleware that can be cut: what is sent is lost from then on,
+// and nobody is told.
+type cable struct{ cut atomic.Bool }
+
+func (c *cable) plug(l link.Link) link.Link {
+	tx, rx := make(chan *packet.Buffer, link.QueueLen), make(chan *packet.Buffer, link.QueueLen)
+	go c.carry(tx, l.Tx)
+	go c.carry(l.Rx, rx)
+	l.Tx, l.Rx = tx, rx
+	return l
+}
+
+func (c *cable) carry(from <-chan *packet.Buffer, to chan<- *packet.Buffer) {
+	defer close(to)
+	for b := range from {
+		if c.cut.Load() {
+			b.Release()
+		} else {
+			to <- b
+		}
+	}
+}
+
+// wakes checks that call waits, and that it ends with the error want as soon as
+// wake is called.
+func wakes(t *testing.T, call func() error, wake func(), want error) {
+	t.Helper()
+	ended := make(chan error, 1)
+	go func() { ended <- call() }()
+	synctest.Wait()
+	select {
+	case err := <-ended:
+		t.Errorf("did not wait, but returned %v", err)
+		return
+	default:
+	}
+	start := time.Now()
+	wake()
+	if err := <-ended; !errors.Is(err, want) || time.Since(start) != 0 {
+		t.Errorf("ended with %v after %v, want %v at once", err, time.Since(start), want)
+	}
+}
+
+// expire is a wake that sets a deadline to now.
+func expire(deadline func(time.Time) error) func() {
+	return func() { deadline(time.Now()) }
 }

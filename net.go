@@ -84,8 +84,7 @@ func (s *Stack) PingWith(ctx context.Context, addr netip.Addr, opts icmp.PingOpt
 }
 
 // resolve reads an address of package net's form. There is no name service:
-// hosts are literal addresses, ports are numbers or the names that package net
-// knows without asking anyone.
+// hosts are literal addresses, and ports are numbers.
 func resolve(op, network, want, address string) (netip.AddrPort, error) {
 	fail := func(err error) (netip.AddrPort, error) {
 		return netip.AddrPort{}, &net.OpError{Op: op, Net: network, Err: err}

@@ -1,7 +1,10 @@
 package gonet
 
 import (
+	"bytes"
+	"errors"
 	"net"
+	"sync"
 	"testing"
 	"time"
 
@@ -37,5 +40,73 @@ func TestConn(t *testing.T) {
 			c1, c2 = connect(t, host, host, "127.0.0.1:0")
 			return c1, c2, func() { host.Close() }, nil
 		})
+	})
+}
+
+// TestConnUDP is what of nettest's ideas holds for datagrams, which may be
+// lost: a connected socket answers, and its calls end by deadlines and Close
+// while others use it.
+func TestConnUDP(t *testing.T) {
+	inRealTime(t, func(t *testing.T) {
+		p := newPair(t)
+		defer p.close()
+		u := listenUDP(t, p.b, ":53")
+		go func() {
+			buf := make([]byte, 2000)
+			for {
+				n, from, err := u.ReadFrom(buf)
+				if err != nil {
+					return
+				}
+				u.WriteTo(buf[:n], from)
+			}
+		}()
+		c := dialUDP(t, p.a, "10.0.0.2:53")
+		want, got := payload(1000), make([]byte, 2000)
+		for range 100 {
+			c.SetDeadline(time.Now().Add(10 * time.Second))
+			if _, err := c.Write(want); err != nil {
+				t.Fatal(err)
+			}
+			if n, err := c.Read(got); err != nil || !bytes.Equal(got[:n], want) {
+				t.Fatalf("%d bytes, %v", n, err)
+			}
+		}
+		for _, wait := range []time.Duration{-time.Second, 0, 20 * time.Millisecond} {
+			c.SetReadDeadline(time.Now().Add(wait))
+			if _, err := c.Read(got); !isTimeout(err) {
+				t.Errorf("deadline in %v: %v", wait, err)
+			}
+		}
+		c.SetDeadline(time.Time{})
+		var users sync.WaitGroup
+		for range 10 {
+			users.Go(func() {
+				for range 50 {
+					c.LocalAddr()
+					c.RemoteAddr()
+					c.Write(want)
+					c.SetDeadline(time.Now().Add(time.Millisecond))
+					c.Read(make([]byte, 2000))
+				}
+			})
+		}
+		users.Wait()
+		c.SetDeadline(time.Time{})
+		for range 10 {
+			users.Go(func() {
+				for {
+					if _, err := c.Read(make([]byte, 2000)); err != nil {
+						if !errors.Is(err, net.ErrClosed) {
+							t.Error(err)
+						}
+						return
+					}
+				}
+			})
+		}
+		time.Sleep(10 * time.Millisecond)
+		c.Close()
+		users.Wait()
 	})
 }

@@ -44,10 +44,7 @@ type statistics struct {
 // New starts a stack. It owns the links of cfg from then on, also when it
 // returns an error.
 func New(cfg Config) (*Stack, error) {
-	all, err := cfg.interfaces()
-	if err != nil {
-		return nil, err
-	}
+	all := cfg.interfaces()
 	random := randomness{from: cfg.Rand}
 	table, err := cfg.table(all)
 	if err == nil {
@@ -55,7 +52,9 @@ func New(cfg Config) (*Stack, error) {
 	}
 	if err != nil {
 		for _, f := range all {
-			close(f.Link.Tx)
+			if f.Link.Tx != nil {
+				close(f.Link.Tx)
+			}
 		}
 		return nil, err
 	}

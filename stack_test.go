@@ -98,3 +98,28 @@ func TestConnectionRefused(t *testing.T) {
 		}
 	})
 }
+
+// TestCloseResetsConnections closes a stack whose connections are idle.
+func TestCloseResetsConnections(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		p := newPair(t)
+		defer p.close()
+		l, err := p.b.Listen("tcp", ":7")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 20 {
+			if _, err := p.a.Dial("tcp", "10.0.0.2:7"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.a.Close()
+		if _, err := c.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("Read after the peer's stack has closed: %v", err)
+		}
+	})
+}

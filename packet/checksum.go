@@ -6,6 +6,10 @@ import (
 	"github.com/seed-012105e5/gonet/internal/checksum"
 )
 
+// udpField is where the checksum of UDP lies in its header, in bytes. No other
+// protocol has its checksum there.
+const udpField = 6
+
 // SetPartial marks the transport checksum as partial: it is to be summed from
 // start, counted from the front, to the end of the packet, and stored offset
 // bytes behind start. The field there holds the folded, not inverted, sum of
@@ -30,8 +34,8 @@ func (b *Buffer) CompleteChecksum() {
 	b.Checksum = ChecksumComplete
 	covered := b.mem[b.sumStart:b.end]
 	sum := ^checksum.Fold(checksum.Sum(covered, 0))
-	if sum == 0 {
-		sum = 0xffff // RFC 768: 0 would mean that there is none; for TCP both are zero
+	if sum == 0 && b.sumOffset == udpField {
+		sum = 0xffff // 0 would mean that there is none (RFC 768)
 	}
 	binary.BigEndian.PutUint16(covered[b.sumOffset:], sum)
 }

@@ -38,15 +38,20 @@ func TestCompleteChecksum(t *testing.T) {
 	}
 }
 
-// TestCompleteChecksumZero: RFC 768 keeps 0 for datagrams without a checksum,
-// and has one that is 0 sent as 0xffff.
+// TestCompleteChecksumZero: RFC 768 keeps 0 for UDP datagrams without a
+// checksum, and has one that is 0 sent as 0xffff. In TCP 0 is 0 (RFC 1624
+// section 3).
 func TestCompleteChecksumZero(t *testing.T) {
-	b := From([]byte{0xff, 0xff, 0, 0}) // the sum is 0xffff, and its complement 0
-	defer b.Release()
-	b.SetPartial(0, 2)
-	b.CompleteChecksum()
-	if got := binary.BigEndian.Uint16(b.Bytes()[2:]); got != 0xffff {
-		t.Errorf("%#04x, want 0xffff", got)
+	for offset, want := range map[int]uint16{6: 0xffff, 16: 0} {
+		b := Get(20)
+		clear(b.Extend(20))
+		binary.BigEndian.PutUint16(b.Bytes(), 0xffff) // the sum, and its complement is 0
+		b.SetPartial(0, offset)
+		b.CompleteChecksum()
+		if got := binary.BigEndian.Uint16(b.Bytes()[offset:]); got != want {
+			t.Errorf("field at %d: %#04x, want %#04x", offset, got, want)
+		}
+		b.Release()
 	}
 }
 

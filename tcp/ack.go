@@ -73,6 +73,7 @@ func (t *tcb) acknowledge(now time.Time, s *segment) {
 			sackedAt = sentAt
 		}
 		t.snd.una = s.ack
+		t.recover = later(t.recover, t.snd.una-1) // not left behind, or it would seem to lie ahead after 2^31 bytes
 		t.sendq.discard(s.ack)
 		t.failingSince = time.Time{}
 		t.softErr = nil
@@ -109,6 +110,9 @@ func (t *tcb) takeSACKs(s *segment) (n int, sentAt time.Time) {
 func (t *tcb) isDuplicate(s *segment, sacked int) bool {
 	if t.sackOK {
 		return sacked > 0
+	}
+	if t.snd.wnd == 0 {
+		return false // it answers a window probe
 	}
 	return !t.flightEmpty() && s.len == 0 && s.flags&(SYN|FIN) == 0 && s.ack == t.snd.una &&
 		int(s.window)<<t.snd.scale == t.snd.wnd

@@ -78,7 +78,7 @@ func (t *tcb) negotiate(now time.Time, s *segment) {
 	t.sackOK = o.sackPermitted && !t.cfg.NoSACK
 	t.timestamps = o.hasTimestamps && !t.cfg.NoTimestamps
 	t.tsRecent, t.tsRecentAt = o.tsVal, now
-	if o.hasScale && !t.cfg.NoWindowScale {
+	if t.scaled = o.hasScale && !t.cfg.NoWindowScale; t.scaled {
 		t.snd.scale = o.scale
 	} else {
 		t.snd.scale, t.rcv.scale = 0, 0 // RFC 7323 section 2.2: both or none
@@ -132,9 +132,9 @@ func (t *tcb) checkSequence(now time.Time, s *segment) bool {
 	if !t.checkPAWS(now, s) {
 		return false
 	}
-	if !t.acceptable(s) {
+	if !t.acceptable(s) && !t.crossesOurs(s) {
 		// A bare SYN that repeats the one we have answered: so does the answer.
-		if t.state == SynReceived && s.has(SYN) && s.seq == t.rcv.irs {
+		if t.state == SynReceived && s.has(SYN) && !s.has(ACK) && s.seq == t.rcv.irs {
 			t.board.markAllLost()
 			t.mustResend = true
 			return false
@@ -146,10 +146,16 @@ func (t *tcb) checkSequence(now time.Time, s *segment) bool {
 		return false
 	}
 	// RFC 7323 section 4.3 (2) and (3): TS.Recent follows what is in sequence.
-	if t.timestamps && s.opts.hasTimestamps && !s.seq.after(t.lastACK) && int32(s.opts.tsVal-t.tsRecent) >= 0 {
+	if t.timestamps && s.opts.hasTimestamps && !s.seq.after(t.lastACK) && !t.olderTimestamp(now, s) {
 		t.tsRecent, t.tsRecentAt = s.opts.tsVal, now
 	}
 	return true
+}
+
+// crossesOurs says whether s is the SYN,ACK of a simultaneous open, by which
+// the peer answers our SYN and repeats its own (RFC 9293 figure 8).
+func (t *tcb) crossesOurs(s *segment) bool {
+	return t.state == SynReceived && !t.passive && s.has(SYN|ACK) && s.seq == t.rcv.irs
 }
 
 // checkPAWS is the protection against wrapped sequence numbers (RFC 7323
@@ -162,13 +168,19 @@ func (t *tcb) checkPAWS(now time.Time, s *segment) bool {
 		t.stats.DropPAWS.Add(1)
 		return false
 	}
-	const outdated = 24 * 24 * time.Hour // section 5.5: TS.Recent may have wrapped
-	if int32(s.opts.tsVal-t.tsRecent) < 0 && now.Sub(t.tsRecentAt) < outdated {
+	if t.olderTimestamp(now, s) {
 		t.ackNow = true
 		t.stats.DropPAWS.Add(1)
 		return false
 	}
 	return true
+}
+
+// olderTimestamp says whether the timestamp of s is before TS.Recent, unless
+// that is so old that the peer's clock may have wrapped (RFC 7323 section 5.5).
+func (t *tcb) olderTimestamp(now time.Time, s *segment) bool {
+	const outdated = 24 * 24 * time.Hour
+	return int32(s.opts.tsVal-t.tsRecent) < 0 && now.Sub(t.tsRecentAt) < outdated
 }
 
 // acceptable is the test of RFC 9293 table 6, for the window that the peer
@@ -225,8 +237,8 @@ func (t *tcb) checkSYN(s *segment) bool {
 	if !s.has(SYN) {
 		return true
 	}
-	if t.state == SynReceived && !t.passive && s.has(ACK) && s.seq == t.rcv.irs {
-		return true // the SYN,ACK of a simultaneous open (RFC 9293 figure 8)
+	if t.crossesOurs(s) {
+		return true
 	}
 	t.challenge()
 	return false
@@ -255,7 +267,7 @@ func (t *tcb) processText(now time.Time, s *segment) {
 		text.Release()
 		return
 	}
-	if d := start.add(text.Len()).sub(t.rcv.edge); d > 0 { // beyond the window
+	if d := start.add(text.Len()).sub(t.textEdge()); d > 0 { // beyond the window
 		text.Trim(max(0, text.Len()-d))
 		s.flags &^= FIN
 		t.ackNow = true
@@ -272,6 +284,15 @@ func (t *tcb) processText(now time.Time, s *segment) {
 	if t.ackPending > 0 && !t.ackNow && t.delayedACKAt.IsZero() {
 		t.delayedACKAt = now.Add(t.cfg.DelayedACK)
 	}
+}
+
+// textEdge is where the text ends that we take: at the right edge of the
+// window, or where the peer's FIN stands, behind which there is none.
+func (t *tcb) textEdge() seq {
+	if t.finSeen && t.finAt.before(t.rcv.edge) {
+		return t.finAt
+	}
+	return t.rcv.edge
 }
 
 // takeText queues text, and decides when to acknowledge it (RFC 5681 section

@@ -69,9 +69,21 @@ func (t *tcb) readBuffer() (*packet.Buffer, error) {
 }
 
 func (t *tcb) afterRead() {
+	if t.urgentSeen && !t.rcv.urgent.after(t.readNxt()) {
+		t.urgentSeen = false // all of it has been read
+	}
 	if t.state.canReceive() && t.updateDue() {
 		t.ackNow = true
 	}
+}
+
+// readNxt is the sequence number of the next byte to be read.
+func (t *tcb) readNxt() seq {
+	q := t.rcv.nxt.add(-t.recvq.readyLen)
+	if t.finTaken {
+		q--
+	}
+	return q
 }
 
 // readError is what a reader gets when no text is left.
@@ -110,8 +122,9 @@ func (t *tcb) closeWrite() {
 // closeRead tells that the user will read no more. Text that comes is thrown
 // away.
 func (t *tcb) closeRead() {
-	t.recvq.clear()
+	t.recvq.clearReady() // what lies ahead of a hole was promised to be kept, by SACK
 	t.noReader = true
+	t.afterRead()
 }
 
 // close is a CLOSE of both directions, as close(2) has it. When text was left

@@ -38,7 +38,7 @@ type Info struct {
 func (c *Conn) Info() Info {
 	var i Info
 	if !c.do(func(_ time.Time, t *tcb) { i = t.info() }) {
-		i = c.lastInfo
+		i = *c.lastInfo
 	}
 	return i
 }
@@ -57,7 +57,7 @@ func (t *tcb) info() Info {
 		ConsecutiveProbes: t.rtt.backoff, SoftError: t.softErr,
 	}
 	if t.urgentSeen {
-		i.Urgent = max(0, t.rcv.urgent.sub(t.rcv.nxt.add(-t.recvq.readyLen)))
+		i.Urgent = max(0, t.rcv.urgent.sub(t.readNxt()))
 	}
 	return i
 }

@@ -46,7 +46,7 @@ func checkSender(t *tcb) error {
 		return fmt.Errorf("%d bytes queued, limit %d", t.sendq.len, t.sendq.limit)
 	case t.cc.window() < t.snd.mss && t.cc.window() < defaultMSS:
 		return fmt.Errorf("cwnd %d, mss %d", t.cc.window(), t.snd.mss)
-	case t.snd.wnd < 0 || t.snd.wnd > t.snd.maxWnd:
+	case t.snd.wnd < 0 || t.state.synchronized() && t.snd.wnd > t.snd.maxWnd:
 		return fmt.Errorf("SND.WND %d, largest %d", t.snd.wnd, t.snd.maxWnd)
 	case una != nxt && t.rtoAt.IsZero() && t.state != TimeWait:
 		return fmt.Errorf("%d in flight without a timer", nxt.sub(una))

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/seed-012105e5/gonet/ipv4"
 	"github.com/seed-012105e5/gonet/packet"
 )
 
@@ -208,24 +209,41 @@ func (n *node) pump() {
 	}
 }
 
-// transmit puts s on the wire: encoded, and parsed again.
+// transmit puts s on the wire, encoded, and parses it as the peer does.
 func (n *node) transmit(f flow, s *segment, t *tcb) {
-	b := packet.Get(s.len)
+	if t == nil {
+		t = newTCB(&n.cfg, &n.stats, f, n.iss, n.mtu)
+	}
+	b := t.build(s)
 	defer b.Release()
-	if s.len > 0 {
-		t.sendq.copy(b.Extend(s.len), s.seq)
+	b.MarkNetwork()
+	b.Pull(ipv4.MinHeaderLen)
+	if b.SegmentSize == 0 {
+		b.CompleteChecksum()
 	}
-	if t != nil && s.len > t.snd.mss {
-		b.SegmentSize = t.snd.mss
-	}
-	encode(b, s, &f)
 	w, err := parse(b)
 	if err != nil {
 		n.fail("%v: %v", s, err)
 		return
 	}
 	w.text = nil
+	if err := fits(&w, t.snd.pmtu); err != nil {
+		n.fail("%v: %v", s, err)
+	}
 	n.sent = append(n.sent, wireSegment{segment: w, at: n.now, flow: f, data: append([]byte(nil), b.Bytes()...)})
+}
+
+// fits says whether the datagrams that w is cut into fit the path.
+func fits(w *segment, mtu int) error {
+	headers := ipv4.MinHeaderLen + minHeaderLen + len(w.opts.append(nil, w.has(SYN)))
+	perSegment := w.len
+	if w.train > 0 {
+		perSegment = w.train
+	}
+	if headers+perSegment > mtu || headers+w.len > ipv4.MaxLen {
+		return fmt.Errorf("%d bytes of text, %d in a segment, do not fit %d", w.len, perSegment, mtu)
+	}
+	return nil
 }
 
 // advance lets time pass until to, timer by timer.

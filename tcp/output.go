@@ -49,7 +49,7 @@ func (t *tcb) synSegment(now time.Time) segment {
 	if t.state == SynReceived { // only what the peer has offered too
 		s.flags |= ACK
 		s.ack = t.rcv.nxt
-		s.opts.hasScale = s.opts.hasScale && t.rcv.scale > 0
+		s.opts.hasScale = t.scaled
 		s.opts.sackPermitted = t.sackOK
 		s.opts.hasTimestamps = t.timestamps
 		s.opts.tsEcr = t.tsRecent
@@ -87,7 +87,7 @@ func (t *tcb) retransmission(now time.Time) (segment, bool) {
 		return segment{}, false
 	}
 	f := *t.board.flights.At(i)
-	if f.start == t.snd.iss {
+	if !t.state.synchronized() {
 		return t.synSegment(now), true
 	}
 	room := t.cc.window() - t.pipe()
@@ -175,11 +175,14 @@ func wholeSegments(n, mss int) int {
 	return n - n%mss
 }
 
+// maxText is how much text an IP datagram has room for behind the longest TCP
+// header.
+const maxText = ipv4.MaxLen - ipv4.MinHeaderLen - maxHeaderLen
+
 // maxTrain is how much text fits in one train: a whole number of segments in
 // one IP datagram.
 func (t *tcb) maxTrain() int {
-	const room = ipv4.MaxLen - ipv4.MinHeaderLen - maxHeaderLen
-	return wholeSegments(room, t.snd.mss)
+	return wholeSegments(maxText, t.snd.mss)
 }
 
 // sent notes that s, which output returned, is on its way.

@@ -21,6 +21,9 @@ func (t *tcb) recoverLoss(now time.Time, in recoverInput) {
 		t.dupACKs = 0
 	}
 	if in.duplicate {
+		if t.dupACKs == 0 {
+			t.dupFlight = in.flightBefore
+		}
 		t.dupACKs++
 	}
 	if t.recovering {
@@ -63,7 +66,12 @@ func (t *tcb) afterTimeout() bool { return t.snd.una.before(t.recover) }
 // enterRecovery is RFC 6675 section 5 (4), RFC 6582 section 3.2 step 2.
 func (t *tcb) enterRecovery(now time.Time) {
 	t.stats.FastRecoveries.Add(1)
-	t.cc.lost(now, t.board.total-t.board.sacked)
+	flight := t.board.total // FlightSize: all that is not acknowledged, cumulatively
+	if t.dupACKs > 0 {
+		// RFC 5681 section 3.2 (2): without what the first duplicates let out.
+		flight = min(flight, t.dupFlight)
+	}
+	t.cc.lost(now, flight)
 	t.recovering = true
 	t.recover = t.snd.nxt
 	t.mustResend = true // (4.3): the first retransmission does not wait for the pipe
@@ -124,7 +132,7 @@ func (t *tcb) retransmissionTimedOut(now time.Time) {
 		return
 	}
 	t.stats.Timeouts.Add(1)
-	t.cc.timedOut(now, t.board.total-t.board.sacked, again)
+	t.cc.timedOut(now, t.board.total, again)
 	if t.board.flights.At(0).sacked { // the peer has gone back on its word (RFC 2018 section 8)
 		t.board.forgetSACKs()
 	}

@@ -40,10 +40,8 @@ func (r *rtt) sample(R time.Duration) {
 
 // rto is the timeout with its backoff.
 func (r *rtt) rto() time.Duration {
-	if r.backoff > 6 {
-		return maxRTO
-	}
-	return min(r.base<<r.backoff, maxRTO)
+	const enough = 16 // base is a millisecond at least
+	return min(r.base<<min(r.backoff, enough), maxRTO)
 }
 
 func abs(d time.Duration) time.Duration { return max(d, -d) }

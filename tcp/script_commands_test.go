@@ -160,6 +160,9 @@ var commands = map[string]func(r *runner, args string) error{
 	"icmp":        (*runner).icmp,
 	"state":       (*runner).wantState,
 	"expect":      (*runner).expect,
+	"halfopen": func(r *runner, want string) error {
+		return returned(want, len(r.halfOpens.byFlow), nil)
+	},
 }
 
 // arrive is "<".
@@ -168,6 +171,7 @@ func (r *runner) arrive(text string) error {
 	if err != nil {
 		return err
 	}
+	s.segment.opts = parseOptions(s.segment.opts.append(nil, s.has(SYN)))
 	s.text = s.buffer()
 	r.arrives(peerFlow(s.peer), s.segment)
 	return nil
@@ -222,7 +226,7 @@ func errorName(err error) string {
 			return name
 		}
 	}
-	return fmt.Sprint(err)
+	return fmt.Sprint(err) // "<nil>" when there is none
 }
 
 // write is "write 1000" or "write 1000 = 500".
@@ -336,7 +340,7 @@ func (r *runner) value(name string) (string, error) {
 		"challenges": r.stats.ChallengeACKs.Load(), "evicted": r.stats.HalfOpenEvicted.Load(),
 		"paws": r.stats.DropPAWS.Load(), "recoveries": r.stats.FastRecoveries.Load(),
 		"retransmits": r.stats.Retransmits.Load(), "timeouts": r.stats.Timeouts.Load(),
-		"ignored": r.stats.IgnoredReports.Load(), "halfopen": len(r.halfOpens.byFlow),
+		"ignored": r.stats.IgnoredReports.Load(),
 	}
 	v, ok := values[name]
 	if !ok {

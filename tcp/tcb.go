@@ -68,6 +68,7 @@ type tcb struct {
 	urgentSeen bool
 
 	sackOK     bool // RFC 2018: both ends permit it
+	scaled     bool // RFC 7323: both ends sent the window scale
 	timestamps bool // RFC 7323: both ends sent the option
 	tsOffset   uint32
 	tsRecent   uint32
@@ -86,6 +87,7 @@ type tcb struct {
 	recovering bool // fast recovery, until recover is acknowledged
 	recover    seq
 	dupACKs    int
+	dupFlight  int  // FlightSize at the first of them
 	mustResend bool // the next retransmission does not ask for cwnd
 	force      bool // the persist timer has expired: send something, window or not
 
@@ -155,7 +157,7 @@ func (t *tcb) updateMSS() {
 	if t.timestamps {
 		mss -= 12
 	}
-	t.snd.mss = max(mss, 8)
+	t.snd.mss = max(8, min(mss, maxText))
 	t.cc.setMSS(t.snd.mss)
 }
 
@@ -180,6 +182,9 @@ func (t *tcb) fail(err error) {
 	t.err = err
 	t.sendq.clear()
 	t.recvq.clearAhead()
+	if t.orphan { // nobody will read the rest
+		t.recvq.clearReady()
+	}
 	t.ackNow = false
 	t.stopTimers()
 }

@@ -47,17 +47,40 @@ func (w *timeWaits) add(f flow, tw timeWait, stats *Stats) {
 	}
 	w.byFlow[f] = tw
 	w.queue.Push(waiting{f, tw.until})
-	for w.queue.Len() > w.limit {
-		w.pop()
-		stats.TimeWaitsEvicted.Add(1)
+	for len(w.byFlow) > w.limit {
+		if w.pop() {
+			stats.TimeWaitsEvicted.Add(1)
+		}
+	}
+	if w.queue.Len() > 2*w.limit {
+		w.compact()
 	}
 }
 
-// pop forgets the oldest.
-func (w *timeWaits) pop() {
+// isVoid says whether the place p is one that its flow has left.
+func (w *timeWaits) isVoid(p waiting) bool {
+	tw, ok := w.byFlow[p.flow]
+	return !ok || !tw.until.Equal(p.until)
+}
+
+// pop drops the first place, and says whether it was not void: then its flow,
+// the oldest, is forgotten.
+func (w *timeWaits) pop() bool {
 	old := w.queue.Pop()
-	if tw, ok := w.byFlow[old.flow]; ok && tw.until.Equal(old.until) {
-		delete(w.byFlow, old.flow)
+	if w.isVoid(old) {
+		return false
+	}
+	delete(w.byFlow, old.flow)
+	return true
+}
+
+// compact drops the void places, of which a peer that repeats its FIN makes
+// one each time.
+func (w *timeWaits) compact() {
+	for range w.queue.Len() {
+		if p := w.queue.Pop(); !w.isVoid(p) {
+			w.queue.Push(p)
+		}
 	}
 }
 
@@ -88,7 +111,7 @@ func (w *timeWaits) segmentArrives(now time.Time, f flow, s *segment, msl time.D
 	case s.has(SYN) && !s.has(ACK) && tw.newer(s):
 		delete(w.byFlow, f)
 		return segment{}, false, true
-	case s.has(FIN): // the peer has not had our acknowledgement: wait anew
+	case s.has(FIN) && s.end() == tw.rcvNxt: // the peer has not had our acknowledgement: wait anew
 		tw.until = now.Add(2 * msl)
 		w.add(f, tw, stats)
 	case s.span() == 0 && s.seq == tw.rcvNxt:
@@ -103,10 +126,11 @@ func (w *timeWaits) segmentArrives(now time.Time, f flow, s *segment, msl time.D
 }
 
 // newer says whether the SYN s can only come from a new connection: by its
-// timestamp (RFC 6191) or by its sequence number.
+// timestamp or, where that does not decide, by its sequence number (RFC 6191
+// section 2).
 func (tw *timeWait) newer(s *segment) bool {
-	if tw.timestamps && s.opts.hasTimestamps && int32(s.opts.tsVal-tw.tsRecent) > 0 {
-		return true
+	if tw.timestamps && s.opts.hasTimestamps && s.opts.tsVal != tw.tsRecent {
+		return int32(s.opts.tsVal-tw.tsRecent) > 0
 	}
 	return s.seq.after(tw.rcvNxt)
 }

@@ -8,7 +8,7 @@ package tcp
 // scale cuts off: there the window is rounded up instead.
 func (t *tcb) windowField() uint16 {
 	wnd := t.rcv.edge.sub(t.rcv.nxt)
-	if gain := t.windowGain(); gain >= min(t.recvq.limit/2, t.rcv.mss) {
+	if gain := t.windowGain(); gain >= t.leastGain() {
 		wnd += gain
 	}
 	wnd = max(wnd, 0)
@@ -29,13 +29,18 @@ func (t *tcb) windowGain() int {
 	if t.noReader {
 		free = t.recvq.limit
 	}
+	free = min(free, 0xffff<<t.rcv.scale) // more does not fit the header
 	return free - t.rcv.edge.sub(t.rcv.nxt)
 }
+
+// leastGain is the least step by which the right edge moves: min(Fr*RCV.BUFF,
+// Eff.snd.MSS) of RFC 9293 section 3.8.6.2.2.
+func (t *tcb) leastGain() int { return min(t.recvq.limit/2, t.rcv.mss) }
 
 // updateDue says whether the reader has freed so much that the peer should
 // know without delay: when the window that it sees would double, or the whole
 // buffer half.
 func (t *tcb) updateDue() bool {
 	gain := t.windowGain()
-	return gain >= t.rcv.mss && (gain >= t.rcv.edge.sub(t.rcv.nxt) || gain >= t.recvq.limit/2)
+	return gain >= t.leastGain() && (gain >= t.rcv.edge.sub(t.rcv.nxt) || gain >= t.recvq.limit/2)
 }

@@ -1,3 +1,5 @@
+//go:build linux
+
 // Bench measures the stack beside the kernel, in one run and on the same
 // work, and prints ratios: absolute figures of a busy machine drift.
 //
@@ -33,6 +35,7 @@ type path struct {
 	addr   string // of the server
 	listen func(address string) (net.Listener, error)
 	close  func()
+	stats  func() gonet.Stats // of the stack; nil for the kernel
 }
 
 const congestionControl = "reno"
@@ -43,6 +46,7 @@ var (
 	only    = flag.String("only", "", "run the works whose name contains this only")
 	paths   = flag.String("paths", "", "use the paths whose name contains this only")
 	idle    = flag.Int("idle", 10000, "number of idle connections")
+	stats   = flag.Bool("stats", false, "print the counters of the stacks at the end")
 	profile = flag.String("cpuprofile", "", "write a CPU profile to this file")
 )
 
@@ -69,6 +73,9 @@ func run() error {
 	}
 	defer func() {
 		for _, w := range ways {
+			if *stats && w.stats != nil {
+				fmt.Printf("\n%s\n%v", w.name, w.stats())
+			}
 			w.close()
 		}
 	}()
@@ -202,5 +209,6 @@ func tapPath(name string, cfg tap.Config) (path, error) {
 		name: name, client: client, addr: "10.0.0.2",
 		listen: func(a string) (net.Listener, error) { return stack.Listen("tcp", a) },
 		close:  func() { stack.Close(); client.Close() },
+		stats:  stack.Stats,
 	}, nil
 }

@@ -2,29 +2,30 @@
 // moved while calls wait for it.
 package deadline
 
-import "time"
+import (
+	"sync"
+	"time"
+)
 
 // A Deadline is an instant, and a channel that is closed while it has passed.
-// Its methods may be called from any goroutine. It has a channel for a lock,
-// because a goroutine that waits for a sync.Mutex stalls the virtual time of
-// testing/synctest.
+// Its methods may be called from any goroutine. The lock is never held while
+// anything is waited for but the timer's own goroutine.
 type Deadline struct {
-	lock  chan struct{} // holds one token while nobody is inside
+	mu    sync.Mutex
 	timer *time.Timer
 	done  chan struct{}
 }
 
 // New returns a Deadline that never passes.
 func New() *Deadline {
-	return &Deadline{lock: make(chan struct{}, 1), done: make(chan struct{})}
+	return &Deadline{done: make(chan struct{})}
 }
 
 // Set moves the deadline to t; the zero time means never. A t in the past
 // wakes all waiters at once.
 func (d *Deadline) Set(t time.Time) {
-	d.lock <- struct{}{}
-	defer func() { <-d.lock }()
-
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	if d.timer != nil && !d.timer.Stop() {
 		<-d.done // the timer has fired: wait until it has closed done
 	}
@@ -48,8 +49,8 @@ func (d *Deadline) Set(t time.Time) {
 // Passed returns a channel that is closed when the deadline passes. A call
 // asks for it once, when it starts to wait.
 func (d *Deadline) Passed() <-chan struct{} {
-	d.lock <- struct{}{}
-	defer func() { <-d.lock }()
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	return d.done
 }
 

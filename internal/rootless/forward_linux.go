@@ -3,6 +3,7 @@ package rootless
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"sync"
@@ -19,6 +20,17 @@ const (
 	startTime = 5 * time.Second
 	retryTime = 20 * time.Millisecond
 )
+
+// Serve forwards connections from and to the network that this program is in
+// already, until ctx is done: for a program that does without Run.
+func (f Forward) Serve(ctx context.Context) error {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", f.Listen)
+	if err != nil {
+		return fmt.Errorf("rootless: %w (choose another address)", err)
+	}
+	go forward(ctx, l, f.To)
+	return nil
+}
 
 // forward accepts the connections of l, and joins each with one to the address
 // to, until ctx is done; those that have been accepted go on until they end.

@@ -10,3 +10,6 @@ import (
 
 // Run returns an error: this system has no network namespaces.
 func Run(context.Context, []Forward) (inside bool, err error) { return false, tap.Available() }
+
+// Serve returns an error, as Run does.
+func (f Forward) Serve(context.Context) error { return tap.Available() }

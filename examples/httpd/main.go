@@ -1,0 +1,123 @@
+// Httpd serves a web page about itself over a TCP/IP stack of its own, live:
+// the connections, and what each layer counts.
+//
+//	sudo go run ./examples/httpd             makes tap0; look at http://10.0.0.2/
+//	go run ./examples/httpd                  needs no root: http://127.0.0.1:8080/
+//	sudo go run ./examples/httpd -dir .      serves the files of a directory instead
+//	sudo go run ./examples/httpd -tls        https://10.0.0.2/, with HTTP/2
+//
+// Ctrl-C ends it, and takes the tap away.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/seed-012105e5/gonet/examples/internal/setup"
+)
+
+const about = `
+Httpd serves a web page about itself over a TCP/IP stack of its own behind a
+tap. As an ordinary user it runs in a private network, and this machine gets to
+it through a forwarded port.`
+
+func main() { setup.Main(run) }
+
+func run(ctx context.Context, args []string, out io.Writer) error {
+	tap := setup.New("httpd", "", about, out).Tap()
+	var s server
+	tap.StringVar(&s.dir, "dir", "", "serve the files of this `directory`")
+	tap.BoolVar(&s.tls, "tls", false, "serve HTTPS, with a certificate made at the start that nobody vouches for")
+	port := tap.Int("port", 0, "`port` to serve on (default 80, or 443 with -tls)")
+	tap.Forward(port)
+	if err := tap.Parse(args); err != nil {
+		return err
+	}
+	if *port == 0 {
+		*port = s.defaultPort()
+	}
+	return tap.Run(ctx, func(host *setup.Host) error {
+		handler, err := s.handler(tap, host)
+		if err != nil {
+			return err
+		}
+		l, err := host.Listen("tcp", ":"+strconv.Itoa(*port))
+		if err != nil {
+			return err
+		}
+		tap.Say("serving on %s", s.url(tap.Addr.Addr().String(), *port))
+		if o := tap.Outside(); o != "" {
+			tap.Say("forwarded from %s://%s/", s.scheme(), o)
+		}
+		return s.serve(ctx, l, handler, tap)
+	})
+}
+
+// A server is what the command line says of the web server.
+type server struct {
+	dir string
+	tls bool
+}
+
+// handler returns what is to be served.
+func (s *server) handler(tap *setup.Tap, host *setup.Host) (http.Handler, error) {
+	if s.dir == "" {
+		return newPage(host, tap.Addr, tap.Host), nil
+	}
+	root, err := os.OpenRoot(s.dir) // which no link leads out of
+	if err != nil {
+		return nil, fmt.Errorf("-dir: %w", err)
+	}
+	return http.FileServerFS(root.FS()), nil
+}
+
+// serve serves on l until ctx is done.
+func (s *server) serve(ctx context.Context, l net.Listener, handler http.Handler, tap *setup.Tap) error {
+	web := &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		ErrorLog:          log.New(io.Discard, "", 0),
+	}
+	if !tap.Quiet {
+		web.ErrorLog = log.New(tap.Out, "", 0)
+		web.Handler = logAccess(handler, web.ErrorLog)
+	}
+	start := func() error { return web.Serve(l) }
+	if s.tls {
+		var err error
+		if web.TLSConfig, err = selfSigned(tap.Addr.Addr(), time.Now()); err != nil {
+			return err
+		}
+		start = func() error { return web.ServeTLS(l, "", "") }
+	}
+	return setup.ServeHTTP(ctx, web, start)
+}
+
+func (s *server) scheme() string {
+	if s.tls {
+		return "https"
+	}
+	return "http"
+}
+
+func (s *server) defaultPort() int {
+	if s.tls {
+		return 443
+	}
+	return 80
+}
+
+func (s *server) url(host string, port int) string {
+	if port != s.defaultPort() {
+		host = net.JoinHostPort(host, strconv.Itoa(port))
+	}
+	return s.scheme() + "://" + host + "/"
+}

@@ -1,0 +1,143 @@
+package setup
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/seed-012105e5/gonet/link"
+)
+
+// Flags is a set of flags with those that all programs have.
+type Flags struct {
+	*flag.FlagSet
+	Out   io.Writer // where the program prints
+	Quiet bool      // leaves out what is not a result
+	Stats bool      // prints the counters at the end
+
+	pcap  string
+	wire  link.Impairment
+	about string
+	args  string
+}
+
+// New returns the flags of a program that prints to out. Args names what
+// follows the flags on its command line; about is what -h says first.
+func New(name, args, about string, out io.Writer) *Flags {
+	f := &Flags{FlagSet: flag.NewFlagSet(name, flag.ContinueOnError), Out: out, about: about, args: args}
+	f.SetOutput(io.Discard) // Parse says it
+	f.BoolVar(&f.Quiet, "quiet", false, "print results only")
+	f.BoolVar(&f.Stats, "stats", false, "print the counters of all layers at the end")
+	f.StringVar(&f.pcap, "pcap", "", "write all packets to this `file`, for Wireshark and tcpdump")
+	f.Float64Var(&f.wire.Loss, "loss", 0, "`probability` that a packet is lost, 0 to 1, each way")
+	f.Float64Var(&f.wire.Reorder, "reorder", 0, "`probability` that a packet is held back by 1 ms, 0 to 1, each way")
+	f.DurationVar(&f.wire.Delay, "delay", 0, "how much later packets arrive, as 10ms, each way")
+	f.Var((*Number)(&f.wire.Rate), "rate", "`bit/s` of the line, as 100M, each way (default no limit)")
+	f.Uint64Var(&f.wire.Seed, "seed", 1, "what the fates of packets are drawn from")
+	return f
+}
+
+// Parse reads the command line. Arguments, which may stand before flags and
+// behind them, go to positional, in order; those that are not there leave it
+// as it is.
+func (f *Flags) Parse(args []string, positional ...*string) error {
+	for {
+		err := f.FlagSet.Parse(args)
+		if errors.Is(err, flag.ErrHelp) {
+			f.help()
+			return err
+		}
+		if err != nil {
+			return usageError{err}
+		}
+		if f.NArg() == 0 {
+			return f.check()
+		}
+		if len(positional) == 0 {
+			return Usage("unexpected argument %q", f.Arg(0))
+		}
+		*positional[0] = f.Arg(0)
+		positional, args = positional[1:], f.Args()[1:]
+	}
+}
+
+func (f *Flags) check() error {
+	switch w := f.wire; {
+	case !(w.Loss >= 0 && w.Loss <= 1):
+		return Usage("-loss %v is not a probability from 0 to 1", w.Loss)
+	case !(w.Reorder >= 0 && w.Reorder <= 1):
+		return Usage("-reorder %v is not a probability from 0 to 1", w.Reorder)
+	case w.Delay < 0:
+		return Usage("-delay %v is less than nothing", w.Delay)
+	case w.Rate < 0:
+		return Usage("-rate %d is less than nothing", w.Rate)
+	}
+	return nil
+}
+
+func (f *Flags) help() {
+	fmt.Fprintf(f.Out, "%s\n\nUsage: %s [flags]", strings.TrimSpace(f.about), f.Name())
+	if f.args != "" {
+		fmt.Fprint(f.Out, " ", f.args)
+	}
+	fmt.Fprint(f.Out, "\n\n")
+	f.SetOutput(f.Out)
+	f.PrintDefaults()
+}
+
+// Say prints a line, unless the user wants it quiet.
+func (f *Flags) Say(format string, args ...any) {
+	if !f.Quiet {
+		fmt.Fprintf(f.Out, format+"\n", args...)
+	}
+}
+
+// wrap impairs a card as the flags say, and records its packets, after those
+// that are received were impaired and before those that are sent are. Finish
+// completes the recording, once the card is closed. A card is closed when
+// there is an error.
+func (f *Flags) wrap(card link.Link, sinks ...link.Sink) (wrapped link.Link, finish func() error, err error) {
+	finish = func() error { return nil }
+	if w := f.wire; w.Loss > 0 || w.Reorder > 0 || w.Delay > 0 || w.Rate > 0 {
+		card = link.Impair(card, w)
+		f.Say("%s: %s", card.Name, describe(w))
+	}
+	if f.pcap != "" {
+		file, err := os.Create(f.pcap)
+		if err != nil {
+			close(card.Tx)
+			for b := range card.Rx {
+				b.Release()
+			}
+			return link.Link{}, finish, fmt.Errorf("-pcap: %w", err)
+		}
+		finish = file.Close
+		sinks = append(sinks, link.Pcap(file))
+		f.Say("%s: packets are written to %s", card.Name, f.pcap)
+	}
+	if len(sinks) > 0 {
+		card = link.Tee(card, func(err error) { fmt.Fprintf(f.Out, "no more packets are recorded: %v\n", err) }, sinks...)
+	}
+	return card, finish, nil
+}
+
+// describe says what a line does to packets.
+func describe(w link.Impairment) string {
+	words := []string{"each way"}
+	if w.Rate > 0 {
+		words = append(words, BitRate(float64(w.Rate)))
+	}
+	if w.Delay > 0 {
+		words = append(words, fmt.Sprintf("%v late", w.Delay))
+	}
+	if w.Loss > 0 {
+		words = append(words, fmt.Sprintf("%.4g%% lost", 100*w.Loss))
+	}
+	if w.Reorder > 0 {
+		words = append(words, fmt.Sprintf("%.4g%% held back", 100*w.Reorder))
+	}
+	return strings.Join(words, ", ")
+}

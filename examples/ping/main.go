@@ -1,0 +1,145 @@
+// Ping asks a host for echoes, as ping(8) does, with a TCP/IP stack of its own
+// behind a tap. Nobody but the kernel is at the other end of the tap, unless
+// the kernel forwards.
+//
+//	sudo go run ./examples/ping -c 5
+//	sudo go run ./examples/ping -delay 10ms -loss 0.2 10.0.0.1
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/seed-012105e5/gonet/examples/internal/setup"
+	"github.com/seed-012105e5/gonet/icmp"
+)
+
+const about = `
+Ping asks a host for echoes, with a TCP/IP stack of its own behind a tap. The
+address is that of the kernel's end of the tap if none is given; others are
+reached if the kernel forwards (sysctl net.ipv4.ip_forward=1).`
+
+func main() { setup.Main(run) }
+
+// ipAndICMP is how many bytes of headers a ping has.
+const ipAndICMP = 28
+
+func run(ctx context.Context, args []string, out io.Writer) error {
+	tap := setup.New("ping", "[ADDRESS]", about, out).Tap()
+	tap.Private()
+	p := pinger{out: out}
+	var to string
+	tap.IntVar(&p.count, "c", 0, "stop after so `many` (default at Ctrl-C)")
+	interval := tap.Float64("i", 1, "`seconds` from one to the next")
+	wait := tap.Float64("W", 1, "`seconds` to wait for an answer")
+	tap.IntVar(&p.options.Size, "s", 56, "`bytes` of data")
+	if err := tap.Parse(args, &to); err != nil {
+		return err
+	}
+	p.interval, p.wait, p.quiet = seconds(*interval), seconds(*wait), tap.Quiet
+	p.to = tap.Host.Addr()
+	if to != "" {
+		var err error
+		if p.to, err = netip.ParseAddr(to); err != nil {
+			return setup.Usage("%q is no address: there is no name service", to)
+		}
+	}
+	switch {
+	case !p.to.Is4():
+		return setup.Usage("want the IPv4 address of a host")
+	case p.options.Size < 0 || p.options.Size > icmp.MaxPingSize:
+		return setup.Usage("-s %d: a ping carries 0 to %d bytes", p.options.Size, icmp.MaxPingSize)
+	case p.interval <= 0 || p.wait <= 0 || p.count < 0:
+		return setup.Usage("-c, -i and -W are more than nothing")
+	}
+	return tap.Run(ctx, func(host *setup.Host) error {
+		fmt.Fprintf(out, "PING %v %d(%d) bytes of data.\n", p.to, p.options.Size, p.options.Size+ipAndICMP)
+		seen := p.run(ctx, host)
+		fmt.Fprint(out, seen.summary(p.to))
+		if seen.received == 0 {
+			return errors.New("no answer")
+		}
+		return nil
+	})
+}
+
+func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
+
+// A pinger sends pings to a host.
+type pinger struct {
+	to             netip.Addr
+	count          int // 0: without end
+	interval, wait time.Duration
+	options        icmp.PingOptions
+	quiet          bool
+	out            io.Writer
+}
+
+// An answer is what became of one ping.
+type answer struct {
+	seq   int
+	reply icmp.PingReply
+	err   error
+}
+
+// run pings until all are answered, or ctx is done.
+func (p *pinger) run(ctx context.Context, host *setup.Host) (seen statistics) {
+	began := time.Now()
+	ticker := time.NewTicker(p.interval)
+	defer ticker.Stop()
+	answers := make(chan answer)
+	asked, open := 0, 0
+	next, done := ticker.C, ctx.Done()
+	ask := func() {
+		asked++
+		open++
+		seq := asked
+		go func() { answers <- p.ask(ctx, host, seq) }()
+		if asked == p.count {
+			next = nil
+		}
+	}
+	for ask(); next != nil || open > 0; {
+		select {
+		case <-next:
+			ask()
+		case a := <-answers:
+			open--
+			if !errors.Is(a.err, context.Canceled) { // then it was not lost
+				seen.add(a)
+				p.print(a)
+			}
+		case <-done:
+			next, done = nil, nil
+		}
+	}
+	seen.took = time.Since(began)
+	return seen
+}
+
+// ask sends one ping, and waits for what becomes of it.
+func (p *pinger) ask(ctx context.Context, host *setup.Host, seq int) answer {
+	ctx, cancel := context.WithTimeout(ctx, p.wait)
+	defer cancel()
+	reply, err := host.PingWith(ctx, p.to, p.options)
+	return answer{seq, reply, err}
+}
+
+func (p *pinger) print(a answer) {
+	var wrapped *net.OpError // says whom we ask, which everybody knows here
+	switch {
+	case p.quiet:
+	case a.err == nil:
+		fmt.Fprintf(p.out, "%d bytes from %v: icmp_seq=%d ttl=%d time=%s ms\n",
+			a.reply.Size+icmp.HeaderLen, a.reply.From, a.seq, a.reply.TTL, milliseconds(a.reply.RTT))
+	case errors.Is(a.err, context.DeadlineExceeded):
+		fmt.Fprintf(p.out, "no answer to icmp_seq=%d in %v\n", a.seq, p.wait)
+	case errors.As(a.err, &wrapped):
+		fmt.Fprintf(p.out, "icmp_seq=%d: %v\n", a.seq, wrapped.Err)
+	}
+}

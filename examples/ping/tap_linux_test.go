@@ -1,0 +1,32 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/seed-012105e5/gonet/examples/internal/exampletest"
+	"github.com/seed-012105e5/gonet/internal/netns"
+)
+
+func TestMain(m *testing.M) { netns.Main(m) }
+
+// TestTap pings the kernel.
+func TestTap(t *testing.T) {
+	p := exampletest.Start(t, nil, run, "-c", "3", "-i", "0.01", "-s", "4000", "-stats")
+	out, err := p.Wait()
+	if err != nil {
+		t.Error(err)
+	}
+	for _, want := range []string{"tap0: the kernel is 10.0.0.1/24", "PING 10.0.0.1 4000(4028) bytes", "4008 bytes from 10.0.0.1: icmp_seq=3 ttl=64", "3 received, 0% packet loss", "icmp.RxReplies                   3"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in\n%s", want, out)
+		}
+	}
+}
+
+func TestTapNobody(t *testing.T) {
+	p := exampletest.Start(t, nil, run, "-c", "1", "-W", "0.05", "-quiet", "10.0.0.9")
+	if out, err := p.Wait(); err == nil || strings.Contains(out, "tap0") || !strings.Contains(out, "100% packet loss") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}

@@ -1,0 +1,90 @@
+package tcp
+
+import (
+	"math/rand/v2"
+	"testing"
+	"time"
+)
+
+func newTestHalfOpen(now time.Time, cfg *Config) halfOpen {
+	return newHalfOpen(now, &segment{seq: 7, flags: SYN}, 9, 0, cfg)
+}
+
+// TestHalfOpensBounds: RFC4987-3.3: a flood of SYNs takes bounded memory, in the table and
+// in its queues, and the newest are those that stay.
+func TestHalfOpensBounds(t *testing.T) {
+	cfg := Config{SynBacklog: 100}.withDefaults()
+	var stats Stats
+	q := halfOpens{limit: cfg.SynBacklog}
+	now := start
+	for i := range 10000 {
+		now = now.Add(time.Millisecond)
+		q.expire(now, func(flow, *halfOpen) {})
+		q.add(peerFlow(i%20000), newTestHalfOpen(now, &cfg), &stats)
+		places := 0
+		for n := range q.queues {
+			places += q.queues[n].Len()
+		}
+		if len(q.byFlow) > q.limit || places > 4*q.limit {
+			t.Fatalf("%d flows, %d places, limit %d", len(q.byFlow), places, q.limit)
+		}
+	}
+	if _, ok := q.byFlow[peerFlow(9999)]; !ok || len(q.byFlow) != q.limit {
+		t.Errorf("%d are there, the newest %v", len(q.byFlow), ok)
+	}
+	if n := stats.HalfOpenEvicted.Load(); n != 9900 {
+		t.Errorf("%d evicted", n)
+	}
+}
+
+// TestHalfOpensComplete: flows that leave at once leave no places behind that
+// grow without bound.
+func TestHalfOpensComplete(t *testing.T) {
+	cfg := Config{SynBacklog: 10}.withDefaults()
+	var stats Stats
+	q := halfOpens{limit: cfg.SynBacklog}
+	for i := range 1000 {
+		q.add(peerFlow(i), newTestHalfOpen(start, &cfg), &stats)
+		delete(q.byFlow, peerFlow(i))
+	}
+	if n := q.queues[0].Len(); n > 2*q.limit || stats.HalfOpenEvicted.Load() != 0 {
+		t.Errorf("%d places, %d evicted", n, stats.HalfOpenEvicted.Load())
+	}
+}
+
+// TestHalfOpensRandom: MUST-22: whatever comes and goes, each flow has its SYN-ACK
+// sent again after 1, 3, 7… seconds while it is there, and never after.
+func TestHalfOpensRandom(t *testing.T) {
+	cfg := Config{}.withDefaults()
+	var stats Stats
+	q := halfOpens{limit: 1000}
+	rnd := rand.New(rand.NewPCG(1, 4))
+	born := map[flow]time.Time{}
+	sent := map[flow]int{}
+	now := start
+	for i := range 3000 {
+		now = now.Add(time.Duration(rnd.IntN(200)) * time.Millisecond)
+		q.expire(now, func(f flow, h *halfOpen) {
+			at, ok := born[f]
+			sent[f]++
+			if age := now.Sub(at); !ok || age < time.Second<<sent[f]-time.Second || age > time.Second<<sent[f] {
+				t.Fatalf("SYN-ACK sent again for the %d. time at age %v, known %v", sent[f], age, ok)
+			}
+		})
+		f := peerFlow(i)
+		q.add(f, newTestHalfOpen(now, &cfg), &stats)
+		born[f] = now
+		if gone := peerFlow(rnd.IntN(i + 1)); rnd.IntN(2) == 0 {
+			delete(q.byFlow, gone)
+			delete(born, gone)
+		}
+		for f, at := range born {
+			if _, ok := q.byFlow[f]; !ok {
+				if age := now.Sub(at); age < 63*time.Second {
+					t.Fatalf("forgotten at age %v", age)
+				}
+				delete(born, f)
+			}
+		}
+	}
+}

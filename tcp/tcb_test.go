@@ -1,0 +1,173 @@
+package tcp
+
+import (
+	"testing"
+	"time"
+)
+
+// established is a node with a connection to a peer whose SYN has opts.
+func established(t *testing.T, cfg Config, opts options, window uint16) *node {
+	t.Helper()
+	n := newNode(cfg, scriptISS, 1500)
+	n.open()
+	n.pump()
+	n.advance(n.now.Add(100 * time.Millisecond))
+	n.arrives(n.flow, segment{seq: scriptIRS, ack: scriptISS + 1, flags: SYN | ACK, window: window, opts: opts})
+	n.pump()
+	n.sent = nil
+	if n.state() != Established || n.err != nil {
+		t.Fatalf("state %v, %v", n.state(), n.err)
+	}
+	t.Cleanup(n.end)
+	return n
+}
+
+// ack has the peer acknowledge all that is in flight.
+func (n *node) ack() {
+	n.advance(n.now.Add(10 * time.Millisecond))
+	n.arrives(n.flow, segment{seq: n.t.rcv.nxt, ack: n.t.snd.nxt, flags: ACK, window: 65535})
+	n.pump()
+}
+
+// TestRecoverIsNotLeftBehind: RFC6582-3.2, RFC6675-5: after 2^31 bytes without a loss,
+// the end of the last recovery does not seem to lie ahead.
+func TestRecoverIsNotLeftBehind(t *testing.T) {
+	for _, sack := range []bool{false, true} {
+		n := established(t, Config{SendBuffer: 1 << 20}, options{mss: 1460, sackPermitted: sack, hasScale: true, scale: 14}, 65535)
+		p := make([]byte, 1<<20)
+		for sent := 0; sent < 3<<30; {
+			m, err := n.t.write(n.now, p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			sent += m
+			skipTo(n, m)
+		}
+		if _, err := n.t.write(n.now, p[:14600]); err != nil {
+			t.Fatal(err)
+		}
+		n.pump()
+		una := n.t.snd.una
+		for i := range 3 {
+			dup := segment{seq: n.t.rcv.nxt, ack: una, flags: ACK, window: uint16(n.t.snd.wnd >> n.t.snd.scale)}
+			if sack {
+				dup.opts = options{sacks: 1, sack: [maxSACK]block{{una + 1460, una.add(1460 * (i + 2))}}}
+			}
+			n.arrives(n.flow, dup)
+			n.pump()
+		}
+		if !n.t.recovering || n.err != nil {
+			t.Errorf("SACK %v: three duplicates begin no recovery: %v", sack, n.err)
+		}
+	}
+}
+
+// skipTo has all m bytes that are queued sent and acknowledged, without the
+// work of building them.
+func skipTo(n *node, m int) {
+	for m > 0 {
+		s, ok := n.t.output(n.now)
+		if !ok {
+			n.now = n.now.Add(time.Millisecond)
+			n.t.segmentArrives(n.now, segment{seq: n.t.rcv.nxt, ack: n.t.snd.nxt, flags: ACK, window: 65535})
+			continue
+		}
+		n.t.sent(n.now, &s)
+		m -= s.len
+	}
+	n.now = n.now.Add(time.Millisecond)
+	n.t.segmentArrives(n.now, segment{seq: n.t.rcv.nxt, ack: n.t.snd.nxt, flags: ACK, window: 65535})
+}
+
+// TestUrgentIsNotLeftBehind: MUST-33: urgent data that was read long ago does not
+// seem to lie ahead after 2^31 bytes.
+func TestUrgentIsNotLeftBehind(t *testing.T) {
+	n := established(t, Config{}, options{mss: 1460}, 65535)
+	p := make([]byte, 65536)
+	take := func(f flags, k int) {
+		n.arrives(n.flow, segment{seq: n.t.rcv.nxt, ack: n.t.snd.nxt, flags: ACK | f, urgent: 5, window: 65535, text: piece(0, k, 0), len: k, train: 1460})
+		if s, ok := n.t.output(n.now); ok {
+			n.t.sent(n.now, &s)
+		}
+	}
+	read := func() {
+		if _, err := n.t.read(p); err != nil {
+			t.Fatal(err)
+		}
+		if s, ok := n.t.output(n.now); ok {
+			n.t.sent(n.now, &s)
+		}
+	}
+	take(URG, 100)
+	if u := n.t.info().Urgent; u != 5 {
+		t.Fatalf("%d urgent", u)
+	}
+	read()
+	for range (1<<31 + 1<<29) / 60000 {
+		take(0, 60000)
+		read()
+	}
+	if u := n.t.info().Urgent; u != 0 {
+		t.Errorf("%d urgent after it was read", u)
+	}
+	take(URG, 100)
+	if u := n.t.info().Urgent; u != 5 {
+		t.Errorf("%d urgent of new urgent data", u)
+	}
+}
+
+// TestNoSYNAfterWrap: RFC9293-3.4: text whose number is the ISS, 2^32 bytes
+// later, is sent again as text.
+func TestNoSYNAfterWrap(t *testing.T) {
+	n := established(t, Config{}, options{mss: 1460, hasScale: true}, 65535)
+	if n.t.snd.nxt != n.t.snd.iss+1 {
+		t.Fatal("SND.NXT")
+	}
+	n.t.snd.iss = n.t.snd.nxt // as if 2^32-1 bytes had been sent
+	if _, err := n.t.write(n.now, []byte("text")); err != nil {
+		t.Fatal(err)
+	}
+	n.pump()
+	n.advance(n.now.Add(time.Second))
+	for _, s := range n.sent {
+		if s.has(SYN) || string(s.data) != "text" {
+			t.Errorf("sent %v", &s.segment)
+		}
+	}
+	if len(n.sent) < 2 {
+		t.Errorf("%d sent", len(n.sent))
+	}
+}
+
+// TestAbortGivesBack: what a user has not read is given back when he aborts.
+func TestAbortGivesBack(t *testing.T) {
+	leakCheck(t)
+	n := newNode(Config{}, scriptISS, 1500)
+	n.open()
+	n.pump()
+	n.arrives(n.flow, segment{seq: scriptIRS, ack: scriptISS + 1, flags: SYN | ACK, window: 1000})
+	n.arrives(n.flow, segment{seq: scriptIRS + 1, ack: scriptISS + 1, flags: ACK, window: 1000, text: piece(0, 10, 10), len: 10})
+	n.arrives(n.flow, segment{seq: scriptIRS + 50, ack: scriptISS + 1, flags: ACK, window: 1000, text: piece(0, 10, 10), len: 10})
+	n.t.orphan = true
+	n.t.abort(nil)
+	if n.t.readable() && n.t.recvq.readyLen > 0 {
+		t.Errorf("%d bytes to be read", n.t.recvq.readyLen)
+	}
+}
+
+// TestSmallSegments: MUST-16, SHLD-28: with SACK blocks to send, the segments of a train
+// are shorter by so much, so that each still fits.
+func TestSmallSegments(t *testing.T) {
+	n := established(t, Config{}, options{mss: 1460, sackPermitted: true}, 65535)
+	n.arrives(n.flow, segment{seq: n.t.rcv.nxt + 100, ack: n.t.snd.nxt, flags: ACK, window: 65535, text: piece(0, 10, 10), len: 10})
+	if _, err := n.t.write(n.now, make([]byte, 1460)); err != nil {
+		t.Fatal(err)
+	}
+	n.pump()
+	if n.err != nil {
+		t.Fatal(n.err)
+	}
+	if s := n.sent[0]; s.len != 1460 || s.opts.sacks != 1 || s.train != 1460-12 {
+		t.Errorf("sent %v in segments of %d", &s.segment, s.train)
+	}
+}

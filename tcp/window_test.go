@@ -1,0 +1,55 @@
+package tcp
+
+import (
+	"math/rand/v2"
+	"testing"
+)
+
+// TestWindowField: SHLD-14, MUST-39: whatever arrives and is read, the right edge that
+// the peer sees does not move left by more than the scale cuts off, and what
+// is promised and unread together stays near the limit.
+func TestWindowField(t *testing.T) {
+	for _, limit := range []int{400, 5000, 65535, 100000, 1 << 20, 1 << 24} {
+		for _, most := range []int{1, 100, 1460, 20000} {
+			testWindowField(t, limit, most)
+		}
+	}
+}
+
+// testWindowField has up to most bytes arrive at a time.
+func testWindowField(t *testing.T, limit, most int) {
+	leakCheck(t)
+	rnd := rand.New(rand.NewPCG(uint64(limit), uint64(most)))
+	n := newNode(Config{ReceiveBuffer: limit}, scriptISS, 1500)
+	n.open()
+	defer n.end()
+	n.pump()
+	n.arrives(n.flow, segment{seq: scriptIRS, ack: scriptISS + 1, flags: SYN | ACK, window: 1000, opts: options{mss: 1460, hasScale: true}})
+	n.pump()
+	m := n.t
+	edge := m.rcv.nxt.add(min(limit, 65535))
+	p := make([]byte, 3*most)
+	for i := range 3000 {
+		room := edge.sub(m.rcv.nxt)
+		if k := min(room, 1+rnd.IntN(most)); k > 0 {
+			n.arrives(n.flow, segment{seq: m.rcv.nxt, ack: m.snd.nxt, flags: ACK, window: 1000, text: piece(0, k, 0), len: k})
+		}
+		if i%1000 > 500 { // a reader that comes and goes
+			if _, err := m.read(p[:rnd.IntN(len(p))+1]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		n.pump()
+		for _, s := range n.sent {
+			right := s.ack.add(int(s.window) << m.rcv.scale)
+			if d := edge.sub(right); s.has(ACK) && !s.has(SYN) && d > 1<<m.rcv.scale-1 {
+				t.Fatalf("limit %d, %d at a time: the right edge moves left by %d, by %v", limit, most, d, &s.segment)
+			}
+			edge = later(edge, right)
+		}
+		n.sent = nil
+		if n.err != nil {
+			t.Fatalf("limit %d, %d at a time: %v", limit, most, n.err)
+		}
+	}
+}
