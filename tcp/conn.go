@@ -169,7 +169,7 @@ func (p *process) over() bool {
 // receive takes a segment, and those that have come behind it, so that one
 // acknowledgement serves all (MUST-58, MUST-59).
 func (p *process) receive(b *packet.Buffer, ok bool) {
-	for range trainsAtOnce {
+	for n := 1; ; n++ {
 		if !ok {
 			p.in = nil
 			p.t.orphan = true
@@ -181,6 +181,9 @@ func (p *process) receive(b *packet.Buffer, ok bool) {
 			b.Release()
 		} else {
 			p.t.segmentArrives(b.Arrived, s)
+		}
+		if n == trainsAtOnce {
+			return // before another one is taken
 		}
 		select {
 		case b, ok = <-p.in:

@@ -5,7 +5,10 @@ package tcp
 // The right edge follows what the reader leaves free. It moves in steps of a
 // segment or half of the buffer at least (MUST-39, RFC 9293 section
 // 3.8.6.2.2), and it never moves back (SHLD-14), not even by the bits that the
-// scale cuts off: there the window is rounded up instead.
+// scale cuts off: there the window is rounded up instead. Tiny segments, each
+// of which rounds up once more, would so keep the window open for ever; when
+// an eighth of the buffer has been promised twice, rounding is down after all
+// (RFC 7323 section 2.4 warns of that).
 func (t *tcb) windowField() uint16 {
 	wnd := t.rcv.edge.sub(t.rcv.nxt)
 	if gain := t.windowGain(); gain >= t.leastGain() {
@@ -13,10 +16,18 @@ func (t *tcb) windowField() uint16 {
 	}
 	wnd = max(wnd, 0)
 	field := wnd >> t.rcv.scale
-	if t.rcv.nxt.add(field<<t.rcv.scale).before(t.rcv.edge) && t.recvq.readyLen < t.recvq.limit {
+	if t.rcv.nxt.add(field<<t.rcv.scale).before(t.rcv.edge) && (field+1)<<t.rcv.scale <= t.free()+t.recvq.limit/8 {
 		field++
 	}
 	return uint16(min(field, 0xffff))
+}
+
+// free is how much the buffer has room for.
+func (t *tcb) free() int {
+	if t.noReader {
+		return t.recvq.limit
+	}
+	return t.recvq.limit - t.recvq.readyLen
 }
 
 // windowGain is how far the right edge could move: the free room of the
@@ -25,12 +36,8 @@ func (t *tcb) windowGain() int {
 	if t.finTaken {
 		return 0
 	}
-	free := t.recvq.limit - t.recvq.readyLen
-	if t.noReader {
-		free = t.recvq.limit
-	}
-	free = min(free, 0xffff<<t.rcv.scale) // more does not fit the header
-	return free - t.rcv.edge.sub(t.rcv.nxt)
+	most := min(t.free(), 0xffff<<t.rcv.scale) // more does not fit the header
+	return most - t.rcv.edge.sub(t.rcv.nxt)
 }
 
 // leastGain is the least step by which the right edge moves: min(Fr*RCV.BUFF,

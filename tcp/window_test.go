@@ -26,6 +26,7 @@ func testWindowField(t *testing.T, limit, most int) {
 	n.pump()
 	n.arrives(n.flow, segment{seq: scriptIRS, ack: scriptISS + 1, flags: SYN | ACK, window: 1000, opts: options{mss: 1460, hasScale: true}})
 	n.pump()
+	n.sent = nil
 	m := n.t
 	edge := m.rcv.nxt.add(min(limit, 65535))
 	p := make([]byte, 3*most)
@@ -42,14 +43,39 @@ func testWindowField(t *testing.T, limit, most int) {
 		n.pump()
 		for _, s := range n.sent {
 			right := s.ack.add(int(s.window) << m.rcv.scale)
-			if d := edge.sub(right); s.has(ACK) && !s.has(SYN) && d > 1<<m.rcv.scale-1 {
-				t.Fatalf("limit %d, %d at a time: the right edge moves left by %d, by %v", limit, most, d, &s.segment)
+			if d := edge.sub(right); d > 1<<m.rcv.scale-1 {
+				t.Fatalf("step %d: limit %d, %d at a time: the right edge moves left by %d, by %v", i, limit, most, d, &s.segment)
 			}
 			edge = later(edge, right)
 		}
 		n.sent = nil
 		if n.err != nil {
 			t.Fatalf("limit %d, %d at a time: %v", limit, most, n.err)
+		}
+	}
+}
+
+// TestWindowOfTinySegments: RFC7323-2.4: rounding up to the scale, with each of many tiny
+// segments, does not promise the buffer twice.
+func TestWindowOfTinySegments(t *testing.T) {
+	const limit = 1 << 20
+	n := established(t, Config{ReceiveBuffer: limit}, options{mss: 1460, hasScale: true}, 65535)
+	m := n.t
+	edge := m.rcv.edge
+	for edge.sub(m.rcv.nxt) >= 20 {
+		m.segmentArrives(n.now, segment{seq: m.rcv.nxt, ack: m.snd.nxt, flags: ACK, window: 1000, text: piece(0, 20, 0), len: 20})
+		s := m.makeSegment(n.now, m.snd.nxt, 0)
+		m.sent(n.now, &s)
+		right := s.ack.add(int(s.window) << m.rcv.scale)
+		if d := edge.sub(right); d > 1<<m.rcv.scale-1 {
+			t.Fatalf("the right edge moves left by %d", d)
+		}
+		edge = later(edge, right)
+		if err := checkInvariants(m); err != nil {
+			t.Fatal(err)
+		}
+		if m.recvq.readyLen > 3*limit {
+			t.Fatalf("%d bytes are taken", m.recvq.readyLen)
 		}
 	}
 }

@@ -25,7 +25,6 @@ func newPinger(out io.Writer) *pinger {
 
 func TestPing(t *testing.T) {
 	exampletest.Bubble(t, []string{"-delay", "10ms"}, func(t *testing.T, pair *setup.Pair) {
-		time.Sleep(time.Second) // until ARP has announced
 		var out bytes.Buffer
 		seen := newPinger(&out).run(t.Context(), pair.A)
 		if seen.sent != 5 || seen.received != 5 || seen.took < 400*time.Millisecond || seen.took > 600*time.Millisecond {
@@ -75,9 +74,8 @@ func TestPingNobody(t *testing.T) {
 // yet.
 func TestPingInterrupted(t *testing.T) {
 	exampletest.Bubble(t, []string{"-delay", "50ms"}, func(t *testing.T, pair *setup.Pair) {
-		time.Sleep(time.Second)
-		ctx, cancel := context.WithTimeout(t.Context(), 250*time.Millisecond)
-		defer cancel()
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(250*time.Millisecond, cancel)
 		p := newPinger(io.Discard)
 		p.count, p.quiet = 0, true
 		began := time.Now()

@@ -48,31 +48,41 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	return tap.Run(ctx, func(host *setup.Host) error {
-		address := func(port int) string {
-			return netip.AddrPortFrom(tap.Addr.Addr(), uint16(port)).String()
+		l, err := start(host, *port)
+		if err != nil {
+			return err
 		}
-		for _, s := range classics {
-			tap.Say("%-8s %s, TCP and UDP", s.name, address(s.port))
-		}
-		tap.Say("%-8s http://%s/", "http", address(*port))
-		if tap.Outside() != "" {
-			tap.Say("%-8s http://%s/", "", tap.Outside())
-		}
-		return serve(ctx, host, *port)
+		announce(tap, *port)
+		return serve(ctx, l)
 	})
 }
 
-// serve starts all servers, and returns when ctx is done.
-func serve(ctx context.Context, host *setup.Host, port int) error {
+// announce says where all servers are.
+func announce(tap *setup.Tap, port int) {
+	address := func(port int) string {
+		return netip.AddrPortFrom(tap.Addr.Addr(), uint16(port)).String()
+	}
+	for _, s := range classics {
+		tap.Say("%-8s %s, TCP and UDP", s.name, address(s.port))
+	}
+	tap.Say("%-8s http://%s/", "http", address(port))
+	if tap.Outside() != "" {
+		tap.Say("%-8s http://%s/", "", tap.Outside())
+	}
+}
+
+// start starts the servers, but for that of the web, whose listener it returns.
+func start(host *setup.Host, port int) (net.Listener, error) {
 	for _, s := range classics {
 		if err := s.start(host); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	l, err := host.Listen("tcp", ":"+strconv.Itoa(port))
-	if err != nil {
-		return err
-	}
+	return host.Listen("tcp", ":"+strconv.Itoa(port))
+}
+
+// serve is the web server, until ctx is done.
+func serve(ctx context.Context, l net.Listener) error {
 	server := &http.Server{Handler: newWeb()}
 	return setup.ServeHTTP(ctx, server, func() error { return server.Serve(l) })
 }

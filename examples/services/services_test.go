@@ -21,8 +21,12 @@ import (
 func withServices(t *testing.T, f func(t *testing.T, client *setup.Host)) {
 	exampletest.Bubble(t, nil, func(t *testing.T, p *setup.Pair) {
 		ctx, cancel := context.WithCancel(t.Context())
+		l, err := start(p.B, 80)
+		if err != nil {
+			t.Fatal(err)
+		}
 		ended := make(chan error)
-		go func() { ended <- serve(ctx, p.B, 80) }()
+		go func() { ended <- serve(ctx, l) }()
 		f(t, p.A)
 		cancel()
 		if err := <-ended; err != nil {
