@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/seed-012105e5/gonet/internal/deadline"
 	"github.com/seed-012105e5/gonet/packet"
 )
 
@@ -20,7 +21,9 @@ type Conn struct {
 	rdn chan result // and the slice is back
 	wr  chan []byte // the writer lends a slice to be taken from
 	wrn chan result
-	ctl chan func(now time.Time, t *tcb) // everything else that users and ICMP want
+	// Holds a token while a Write is under way, so that each goes out whole.
+	writing chan struct{}
+	ctl     chan func(now time.Time, t *tcb) // everything else that users and ICMP want
 
 	opened chan struct{} // closed when a connection that was dialled is established
 	closed chan struct{} // closed when the user calls Close
@@ -35,7 +38,7 @@ type Conn struct {
 
 	drained chan struct{} // the process's: closed when all is delivered; nil when nobody waits
 
-	deadlines
+	readDeadline, writeDeadline *deadline.Deadline
 }
 
 // A result answers a lent slice.
@@ -57,9 +60,10 @@ func newConn(f flow) *Conn {
 		flow: f,
 		rd:   make(chan []byte), rdn: make(chan result),
 		wr: make(chan []byte), wrn: make(chan result),
-		ctl:    make(chan func(time.Time, *tcb)),
-		closed: make(chan struct{}), done: make(chan struct{}),
-		deadlines: newDeadlines(),
+		writing: make(chan struct{}, 1),
+		ctl:     make(chan func(time.Time, *tcb)),
+		closed:  make(chan struct{}), done: make(chan struct{}),
+		readDeadline: deadline.New(), writeDeadline: deadline.New(),
 	}
 }
 

@@ -1,33 +1,31 @@
 package tcp
 
 import (
+	"net"
 	"time"
 
 	"github.com/seed-012105e5/gonet/internal/deadline"
 )
 
-// deadlines are those of a connection.
-type deadlines struct{ read, write *deadline.Deadline }
-
-func newDeadlines() deadlines { return deadlines{deadline.New(), deadline.New()} }
-
 // SetDeadline sets the read and the write deadline. A call that waits when its
 // deadline passes returns an error that is os.ErrDeadlineExceeded. The zero
 // time means no deadline.
-func (d *deadlines) SetDeadline(t time.Time) error {
-	d.read.Set(t)
-	d.write.Set(t)
-	return nil
+func (c *Conn) SetDeadline(t time.Time) error {
+	return c.setDeadlines(t, c.readDeadline, c.writeDeadline)
 }
 
 // SetReadDeadline sets the deadline of Read and WriteTo.
-func (d *deadlines) SetReadDeadline(t time.Time) error {
-	d.read.Set(t)
-	return nil
-}
+func (c *Conn) SetReadDeadline(t time.Time) error { return c.setDeadlines(t, c.readDeadline) }
 
 // SetWriteDeadline sets the deadline of Write and ReadFrom.
-func (d *deadlines) SetWriteDeadline(t time.Time) error {
-	d.write.Set(t)
+func (c *Conn) SetWriteDeadline(t time.Time) error { return c.setDeadlines(t, c.writeDeadline) }
+
+func (c *Conn) setDeadlines(t time.Time, deadlines ...*deadline.Deadline) error {
+	if c.isClosed.Load() {
+		return c.opError("set", net.ErrClosed)
+	}
+	for _, d := range deadlines {
+		d.Set(t)
+	}
 	return nil
 }

@@ -23,7 +23,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 // lendRead lends p to the process to be filled, or asks for a whole Buffer
 // when p is nil.
 func (c *Conn) lendRead(p []byte) result {
-	passed := c.read.Passed()
+	passed := c.readDeadline.Passed()
 	switch {
 	case c.isClosed.Load():
 		return result{err: net.ErrClosed}
@@ -57,11 +57,20 @@ func (c *Conn) readRest(p []byte) (r result) {
 	return r
 }
 
-// Write queues all of p for sending, and waits for room as needed. It returns
+// Write queues all of p for sending, behind all of any Write that has begun
+// before, and waits for room as needed. It returns
 // once all is queued, not when it has arrived. Errors are *net.OpError around
 // net.ErrClosed, os.ErrDeadlineExceeded, syscall.ECONNRESET, EPIPE, ETIMEDOUT.
 func (c *Conn) Write(p []byte) (int, error) {
-	passed := c.write.Passed()
+	passed := c.writeDeadline.Passed()
+	select {
+	case c.writing <- struct{}{}:
+		defer func() { <-c.writing }()
+	case <-c.closed:
+		return 0, c.opError("write", net.ErrClosed)
+	case <-passed:
+		return 0, c.opError("write", os.ErrDeadlineExceeded)
+	}
 	n := 0
 	for {
 		m, err := c.lendWrite(p[n:], passed)
