@@ -14,7 +14,8 @@ import (
 )
 
 // trace is what passes a's card during a simple exchange over a link with
-// delay and loss.
+// delay and loss. No two goroutines act on one connection at the same instant,
+// for which comes first is chance.
 func trace(t *testing.T) string {
 	var text bytes.Buffer
 	inBubble(t, func(t *testing.T) {
@@ -23,22 +24,29 @@ func trace(t *testing.T) string {
 		p := newPair(t, impair.Middleware(), tee)
 		defer p.close()
 		time.Sleep(time.Second)
-		l := listen(t, p.b, ":7")
-		defer l.Close()
-		go echo(l)
-		c := dial(t, p.a, "10.0.0.2:7")
-		c.Write(payload(50_000))
-		c.CloseWrite()
-		if n, err := io.Copy(io.Discard, c); n != 50_000 || err != nil {
-			t.Errorf("%d bytes came back, %v", n, err)
-		}
-		c.Close()
+		ca, cb := p.connect(t)
+		talk(t, ca, cb)
+		talk(t, cb, ca)
+		ca.Close()
+		cb.Close()
 		time.Sleep(time.Minute)
 		if _, err := p.a.Ping(t.Context(), netip.MustParseAddr("10.0.0.2")); err != nil {
 			t.Error(err)
 		}
 	})
 	return text.String()
+}
+
+// talk sends some bytes one way, and the end of the stream behind them.
+func talk(t *testing.T, from, to *tcp.Conn) {
+	const n = 50_000
+	time.Sleep(time.Second)
+	from.Write(payload(n))
+	time.Sleep(time.Second)
+	from.CloseWrite()
+	if m, err := io.Copy(io.Discard, to); m != n || err != nil {
+		t.Errorf("%d bytes came, %v", m, err)
+	}
 }
 
 // The same seeds and the same link give the same run, to the nanosecond.

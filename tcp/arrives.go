@@ -10,14 +10,14 @@ import (
 // segmentArrives is SEGMENT ARRIVES for all states but CLOSED (demux.go) and
 // LISTEN (listener.go): RFC 9293 section 3.10.7, step by step. It takes
 // s.text, if there is one. Now is when the segment arrived.
-func (t *tcb) segmentArrives(now time.Time, s segment) {
+func (t *tcb) segmentArrives(now time.Time, s *segment) {
 	t.lastHeard, t.keepAlives = now, 0
 	if t.opts.keepAlive {
 		t.keepAliveAt = now.Add(t.opts.keepAliveIdle)
 	}
 	switch t.state {
 	case Closed:
-		t.drop(&s)
+		t.drop(s)
 	case SynSent:
 		t.synSentArrives(now, s)
 	default:
@@ -26,8 +26,8 @@ func (t *tcb) segmentArrives(now time.Time, s segment) {
 }
 
 // synSentArrives is section 3.10.7.3.
-func (t *tcb) synSentArrives(now time.Time, s segment) {
-	defer t.drop(&s) // text on a SYN is not accepted; the peer sends it again
+func (t *tcb) synSentArrives(now time.Time, s *segment) {
+	defer t.drop(s) // text on a SYN is not accepted; the peer sends it again
 
 	// First, check the ACK bit.
 	ackOK := false
@@ -56,7 +56,7 @@ func (t *tcb) synSentArrives(now time.Time, s segment) {
 	}
 	t.rcv.irs = s.seq
 	t.rcv.nxt = s.seq + 1
-	t.negotiate(now, &s)
+	t.negotiate(now, s)
 	t.ackNow = true
 	if !ackOK { // a simultaneous open (MUST-10)
 		t.state = SynReceived
@@ -65,8 +65,8 @@ func (t *tcb) synSentArrives(now time.Time, s segment) {
 		t.mustResend = true
 		return
 	}
-	t.acknowledge(now, &s)
-	t.establish(&s)
+	t.acknowledge(now, s)
+	t.establish(s)
 }
 
 // negotiate takes the options of the peer's SYN.
@@ -108,14 +108,14 @@ func (t *tcb) establish(s *segment) {
 }
 
 // otherwiseArrives is section 3.10.7.4.
-func (t *tcb) otherwiseArrives(now time.Time, s segment) {
-	if !t.checkSequence(now, &s) || !t.checkRST(&s) || !t.checkSYN(&s) || !t.checkACK(now, &s) {
-		t.drop(&s)
+func (t *tcb) otherwiseArrives(now time.Time, s *segment) {
+	if !t.checkSequence(now, s) || !t.checkRST(s) || !t.checkSYN(s) || !t.checkACK(now, s) {
+		t.drop(s)
 		return
 	}
-	t.checkURG(&s)
-	t.processText(now, &s)
-	t.checkFIN(&s)
+	t.checkURG(s)
+	t.processText(now, s)
+	t.checkFIN(s)
 }
 
 // drop gives the text of s back.

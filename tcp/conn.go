@@ -38,7 +38,7 @@ type Conn struct {
 
 	drained chan struct{} // the process's: closed when all is delivered; nil when nobody waits
 
-	readDeadline, writeDeadline *deadline.Deadline
+	readDeadline, writeDeadline deadline.Deadline
 }
 
 // A result answers a lent slice.
@@ -63,7 +63,6 @@ func newConn(f flow) *Conn {
 		writing: make(chan struct{}, 1),
 		ctl:     make(chan func(time.Time, *tcb)),
 		closed:  make(chan struct{}), done: make(chan struct{}),
-		readDeadline: deadline.New(), writeDeadline: deadline.New(),
 	}
 }
 
@@ -75,6 +74,7 @@ type process struct {
 	out     chan<- *packet.Buffer
 	gone    chan<- departure
 	pending pending
+	segment segment // that arrives, or that output wants; here, so that the stack stays small
 
 	announced bool // opened is closed, or nobody waits for it
 
@@ -112,8 +112,7 @@ func (p *process) run() {
 		case b, ok := <-p.in:
 			p.receive(b, ok)
 		case tx <- p.pending.b:
-			p.pending.b = nil
-			t.sent(now, &p.pending.segment)
+			p.onItsWay(now)
 		case lent := <-rd:
 			p.read(lent)
 		case lent := <-wr:
@@ -180,11 +179,11 @@ func (p *process) receive(b *packet.Buffer, ok bool) {
 			p.t.abort(net.ErrClosed)
 			return
 		}
-		if s, err := parse(b); err != nil {
+		if err := parse(b, &p.segment); err != nil {
 			p.t.stats.drop(err)
 			b.Release()
 		} else {
-			p.t.segmentArrives(b.Arrived, s)
+			p.t.segmentArrives(b.Arrived, &p.segment)
 		}
 		if n == trainsAtOnce {
 			return // before another one is taken
@@ -219,34 +218,30 @@ func (p *process) write(lent []byte) {
 // returns the channel that it waits for.
 func (p *process) transmit(now time.Time) chan<- *packet.Buffer {
 	p.announce()
-	for range trainsAtOnce {
-		s, ok := p.t.output(now)
-		if !ok {
+	for n := 0; ; n++ {
+		if !p.t.output(now, &p.segment) {
 			p.t.blocked(now)
 			p.dropPending()
 			return nil
 		}
-		p.prepare(&s)
+		p.prepare()
+		if n == trainsAtOnce {
+			return p.out // others first
+		}
 		select {
 		case p.out <- p.pending.b:
-			p.pending.b = nil
-			p.t.sent(now, &s)
+			p.onItsWay(now)
 		default:
 			return p.out
 		}
 	}
-	s, ok := p.t.output(now)
-	if !ok {
-		return nil
-	}
-	p.prepare(&s)
-	return p.out
 }
 
-// prepare makes s the pending packet. Where the text is that of the packet
-// which is pending already, only the headers are written anew.
-func (p *process) prepare(s *segment) {
-	old := &p.pending
+// prepare makes what output has said the pending packet. Where the text is
+// that of the packet which is pending already, only the headers are written
+// anew.
+func (p *process) prepare() {
+	s, old := &p.segment, &p.pending
 	if old.b != nil && old.seq == s.seq && old.len == s.len && old.flags&SYN == s.flags&SYN {
 		old.b.Pull(old.b.Len() - s.len)
 		old.b.SegmentSize = 0
@@ -256,6 +251,12 @@ func (p *process) prepare(s *segment) {
 		old.b = p.t.build(s)
 	}
 	old.segment = *s
+}
+
+// onItsWay notes that the network layer has taken the pending packet.
+func (p *process) onItsWay(now time.Time) {
+	p.pending.b = nil
+	p.t.sent(now, &p.pending.segment)
 }
 
 func (p *process) dropPending() {

@@ -164,8 +164,8 @@ func (d *demux) hand(c handle, b *packet.Buffer) {
 
 // stranger handles a packet that belongs to no connection with a process.
 func (d *demux) stranger(f flow, b *packet.Buffer) {
-	s, err := parse(b)
-	if err != nil {
+	var s segment
+	if err := parse(b, &s); err != nil {
 		d.stats.drop(err)
 		b.Release()
 		return
@@ -262,9 +262,10 @@ func (d *demux) halfOpenArrives(now time.Time, f flow, h *halfOpen, s segment) {
 // gets its process, and goes to the listener's queue.
 func (d *demux) complete(now time.Time, f flow, h *halfOpen, l *Listener, s segment) {
 	t := h.connection(now, &d.cfg, d.stats, f, d.mtu(f))
-	t.segmentArrives(now, s)
+	t.segmentArrives(now, &s)
 	if !t.state.synchronized() {
-		if reply, ok := t.output(now); ok {
+		var reply segment
+		if t.output(now, &reply) {
 			d.send(&f, &reply)
 		}
 		t.release()

@@ -70,7 +70,6 @@ func (h header) ack() seq         { return seq(binary.BigEndian.Uint32(h[8:])) }
 func (h header) len() int         { return int(h[12]>>4) * 4 }
 func (h header) flags() flags     { return flags(h[13]) }
 func (h header) window() uint16   { return binary.BigEndian.Uint16(h[14:]) }
-func (h header) checksum() uint16 { return binary.BigEndian.Uint16(h[16:]) }
 func (h header) urgent() uint16   { return binary.BigEndian.Uint16(h[18:]) }
 
 // checksumOffset is where the checksum field lies in the header.
@@ -82,22 +81,22 @@ var (
 )
 
 // parse checks the segment in b, whose front is at the TCP header and whose
-// network header is marked, and returns it as a value. The segment's text is
-// what b holds afterwards; b stays with the caller.
-func parse(b *packet.Buffer) (segment, error) {
+// network header is marked, and makes s its value. The segment's text is what
+// b holds afterwards; b stays with the caller.
+func parse(b *packet.Buffer, s *segment) error {
 	h := header(b.Bytes())
 	if len(h) < minHeaderLen || h.len() < minHeaderLen || h.len() > len(h) {
-		return segment{}, errLength
+		return errLength
 	}
 	// MUST-3: the receiver verifies the checksum; the device may have done so.
 	if b.Checksum == packet.ChecksumComplete {
 		ip := ipv4.Header(b.Network())
 		sum := checksum.PseudoHeader(ip.Src(), ip.Dst(), ipv4.ProtocolTCP, len(h))
 		if checksum.Fold(checksum.Sum(h, sum)) != 0xffff {
-			return segment{}, errChecksum
+			return errChecksum
 		}
 	}
-	s := segment{
+	*s = segment{
 		seq:    h.seq(),
 		ack:    h.ack(),
 		flags:  h.flags(),
@@ -109,7 +108,7 @@ func parse(b *packet.Buffer) (segment, error) {
 	b.Pull(h.len())
 	s.text = b
 	s.len = b.Len()
-	return s, nil
+	return nil
 }
 
 // encode writes s as a header in front of b, which holds the segment's text,

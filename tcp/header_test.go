@@ -37,7 +37,7 @@ func TestEncodeParse(t *testing.T) {
 			text := bytes.Repeat([]byte{0xa5}, n)
 			b := wire(s, f, text)
 			compareHeader(t, b, &s, text)
-			got, err := parse(b)
+			got, err := parseSegment(b)
 			if err != nil {
 				t.Fatalf("%v: %v", &s, err)
 			}
@@ -102,7 +102,7 @@ func TestParseRefuses(t *testing.T) {
 	} {
 		b := wire(s, peerFlow(1), []byte("some text of this segment"))
 		c.spoil(b)
-		if _, err := parse(b); !errors.Is(err, c.want) {
+		if _, err := parseSegment(b); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v", c.name, err)
 		}
 		b.Release()
@@ -116,7 +116,7 @@ func TestParseTrusts(t *testing.T) {
 		b := wire(segment{flags: ACK}, peerFlow(1), nil)
 		b.Bytes()[16] ^= 0xff
 		b.Checksum = state
-		if _, err := parse(b); err != nil {
+		if _, err := parseSegment(b); err != nil {
 			t.Errorf("state %v: %v", state, err)
 		}
 		b.Release()
@@ -134,7 +134,7 @@ func FuzzParse(f *testing.F) {
 		b := packet.From(p[:min(len(p), packet.MaxSize)])
 		defer b.Release()
 		b.Checksum = packet.ChecksumVerified
-		s, err := parse(b)
+		s, err := parseSegment(b)
 		if err != nil {
 			return
 		}
@@ -148,7 +148,7 @@ func FuzzParse(f *testing.F) {
 		}
 		again := wire(s, peerFlow(1), b.Bytes())
 		defer again.Release()
-		got, err := parse(again)
+		got, err := parseSegment(again)
 		if err != nil || got.seq != s.seq || got.ack != s.ack || got.flags != s.flags || got.len != s.len {
 			t.Fatalf("%v became %v: %v", &s, &got, err)
 		}

@@ -18,7 +18,7 @@ type Listener struct {
 	accept   chan *Conn // filled by the demultiplexer only
 	closed   chan struct{}
 	isClosed atomic.Bool
-	deadline *deadline.Deadline
+	deadline deadline.Deadline
 }
 
 // Accept waits for the next connection. Errors are *net.OpError around
@@ -92,7 +92,6 @@ func (d *demux) listen(s *Sockets, at endpoint) (*Listener, error) {
 	l := &Listener{
 		local: at, calls: s,
 		accept: make(chan *Conn, d.cfg.Backlog), closed: make(chan struct{}),
-		deadline: deadline.New(),
 	}
 	d.listeners[at] = l
 	d.portUses[at.port]++

@@ -68,7 +68,7 @@ func (n *node) open() {
 // arrives handles a segment in the order of the demultiplexer.
 func (n *node) arrives(f flow, s segment) {
 	if n.t != nil && f == n.flow && !n.departed() {
-		n.t.segmentArrives(n.now, s)
+		n.t.segmentArrives(n.now, &s)
 		return
 	}
 	if _, ok := n.timeWaits.byFlow[f]; ok {
@@ -141,9 +141,9 @@ func (n *node) halfOpenArrives(f flow, h *halfOpen, s segment) {
 
 func (n *node) complete(f flow, h *halfOpen, s segment) {
 	t := h.connection(n.now, &n.cfg, &n.stats, f, n.mtu)
-	t.segmentArrives(n.now, s)
+	t.segmentArrives(n.now, &s)
 	if !t.state.synchronized() {
-		if reply, ok := t.output(n.now); ok {
+		if reply, ok := output(t, n.now); ok {
 			n.transmit(f, &reply, nil)
 		}
 		t.release()
@@ -186,7 +186,7 @@ func (n *node) pump() {
 	const enough = 10000
 	for i := 0; ; i++ {
 		was := dump(n.t)
-		s, ok := n.t.output(n.now)
+		s, ok := output(n.t, n.now)
 		if is := dump(n.t); is != was {
 			n.fail("output has changed the machine:\n%s\n%s", was, is)
 		}
@@ -221,7 +221,7 @@ func (n *node) transmit(f flow, s *segment, t *tcb) {
 	if b.SegmentSize == 0 {
 		b.CompleteChecksum()
 	}
-	w, err := parse(b)
+	w, err := parseSegment(b)
 	if err != nil {
 		n.fail("%v: %v", s, err)
 		return
@@ -248,7 +248,15 @@ func fits(w *segment, mtu int) error {
 
 // advance lets time pass until to, timer by timer.
 func (n *node) advance(to time.Time) {
+	stuck := 0
 	for d := n.deadline(); due(d, to); d = n.deadline() {
+		if stuck++; d.After(n.now) {
+			stuck = 0
+		}
+		if stuck > 100 {
+			n.fail("the timer is stuck at %v", d.Sub(start))
+			break
+		}
 		if d.After(n.now) {
 			n.now = d
 		}
@@ -291,4 +299,15 @@ func (n *node) end() {
 		n.t.release()
 		n.t.recvq.clear()
 	}
+}
+
+// output and parseSegment return segments by value, which is handier in tests.
+func output(t *tcb, now time.Time) (s segment, ok bool) {
+	ok = t.output(now, &s)
+	return s, ok
+}
+
+func parseSegment(b *packet.Buffer) (s segment, err error) {
+	err = parse(b, &s)
+	return s, err
 }

@@ -7,37 +7,38 @@ import (
 	"github.com/seed-012105e5/gonet/packet"
 )
 
-// output says which segment would go out now, if any. It changes nothing:
-// the caller puts the segment on its way and then calls sent, or it drops it
-// and asks again later. If there is none, the caller calls blocked.
-func (t *tcb) output(now time.Time) (segment, bool) {
+// output says whether a segment would go out now, and makes s that segment. It
+// changes nothing else: the caller puts the segment on its way and then calls
+// sent, or it drops it and asks again later. If there is none, the caller calls
+// blocked.
+func (t *tcb) output(now time.Time, s *segment) bool {
 	if t.replies {
-		return t.reply, true
+		*s = t.reply
+		return true
 	}
 	switch t.state {
 	case Closed, Listen:
-		return segment{}, false
+		return false
 	case SynSent, SynReceived:
 		if t.flightEmpty() {
-			return t.synSegment(now), true
+			t.makeSYN(now, s)
+			return true
 		}
 	}
-	if s, ok := t.retransmission(now); ok {
-		return s, true
-	}
-	if s, ok := t.newText(now); ok {
-		return s, true
+	if t.retransmission(now, s) || t.newText(now, s) {
+		return true
 	}
 	if t.ackNow && t.state != SynSent {
-		return t.makeSegment(now, t.snd.nxt, 0), true
+		t.makeSegment(now, s, t.snd.nxt, 0)
+		return true
 	}
-	return segment{}, false
+	return false
 }
 
-// synSegment is our SYN, with the acknowledgement of the peer's in
+// makeSYN makes s our SYN, with the acknowledgement of the peer's in
 // SYN-RECEIVED.
-func (t *tcb) synSegment(now time.Time) segment {
-	s := segment{seq: t.snd.iss, flags: SYN, window: uint16(min(t.recvq.limit, 0xffff))}
+func (t *tcb) makeSYN(now time.Time, s *segment) {
+	*s = segment{seq: t.snd.iss, flags: SYN, window: uint16(min(t.recvq.limit, 0xffff))}
 	s.opts = options{
 		mss:           offeredMSS(t.snd.pmtu),
 		hasScale:      !t.cfg.NoWindowScale,
@@ -54,14 +55,13 @@ func (t *tcb) synSegment(now time.Time) segment {
 		s.opts.hasTimestamps = t.timestamps
 		s.opts.tsEcr = t.tsRecent
 	}
-	return s
 }
 
-// makeSegment is a segment with n bytes of text from q on, and the
-// acknowledgement, window and options of the moment. FIN and PSH are set where
-// they belong.
-func (t *tcb) makeSegment(now time.Time, q seq, n int) segment {
-	s := segment{seq: q, ack: t.rcv.nxt, flags: ACK, len: n, window: t.windowField()}
+// makeSegment makes s a segment with n bytes of text from q on, and with the
+// acknowledgement, window and options of the moment. PSH is set where it
+// belongs.
+func (t *tcb) makeSegment(now time.Time, s *segment, q seq, n int) {
+	*s = segment{seq: q, ack: t.rcv.nxt, flags: ACK, len: n, window: t.windowField()}
 	if t.timestamps {
 		s.opts.hasTimestamps = true
 		s.opts.tsVal = t.timestamp(now)
@@ -77,18 +77,19 @@ func (t *tcb) makeSegment(now time.Time, q seq, n int) segment {
 	if n > 0 && q.add(n) == t.sendq.end() {
 		s.flags |= PSH // nothing more is queued (MUST-61)
 	}
-	return s
 }
 
-// retransmission is the next lost segment, if it may be sent.
-func (t *tcb) retransmission(now time.Time) (segment, bool) {
+// retransmission makes s the next lost segment, if there is one and it may be
+// sent.
+func (t *tcb) retransmission(now time.Time, s *segment) bool {
 	i, ok := t.board.nextLost()
 	if !ok {
-		return segment{}, false
+		return false
 	}
-	f := *t.board.flights.At(i)
+	f := t.board.flights.At(i)
 	if !t.state.synchronized() {
-		return t.synSegment(now), true
+		t.makeSYN(now, s)
+		return true
 	}
 	room := t.cc.window() - t.pipe()
 	if t.mustResend {
@@ -98,7 +99,7 @@ func (t *tcb) retransmission(now time.Time) (segment, bool) {
 		room = wnd // SHLD-16: what is behind a window that has shrunk waits
 	}
 	if room < min(t.snd.mss, f.len()) {
-		return segment{}, false
+		return false
 	}
 	text := f.len()
 	fin := f.end.after(t.sendq.end())
@@ -108,31 +109,32 @@ func (t *tcb) retransmission(now time.Time) (segment, bool) {
 	if limit := min(wholeSegments(room, t.snd.mss), t.maxTrain()); text > limit {
 		text, fin = limit, false
 	}
-	s := t.makeSegment(now, f.start, text)
+	t.makeSegment(now, s, f.start, text)
 	if fin {
 		s.flags |= FIN
 	}
-	return s, true
+	return true
 }
 
-// newText is the next segment that was never sent: text, FIN, or both.
-func (t *tcb) newText(now time.Time) (segment, bool) {
+// newText makes s the next segment that was never sent: text, FIN, or both; if
+// there is something, and it may be sent.
+func (t *tcb) newText(now time.Time, s *segment) bool {
 	if !t.state.sendsText() || t.finSent() || t.board.full() {
-		return segment{}, false
+		return false
 	}
 	unsent := t.sendq.end().sub(t.snd.nxt)
 	if unsent == 0 && !t.finQueued {
-		return segment{}, false
+		return false
 	}
 	n, ok := t.sendable(unsent)
 	if !ok {
-		return segment{}, false
+		return false
 	}
-	s := t.makeSegment(now, t.snd.nxt, n)
+	t.makeSegment(now, s, t.snd.nxt, n)
 	if n == unsent && t.finQueued {
 		s.flags |= FIN
 	}
-	return s, true
+	return true
 }
 
 // sendable is how many of the unsent bytes the next segment takes, by the

@@ -78,13 +78,14 @@ func (q *recvQueue) insertAhead(start seq, b *packet.Buffer) bool {
 		b.Release()
 		return false
 	}
+	right := start.add(b.Len())
+	q.addBlock(start, right) // all of it is here now, or was before
 	i := sort.Search(len(q.ahead), func(i int) bool { return q.ahead[i].start.after(start) })
 	if i > 0 {
 		prev := &q.ahead[i-1]
 		if d := prev.start.add(prev.b.Len()).sub(start); d > 0 {
 			if d >= b.Len() {
 				b.Release()
-				q.addBlock(prev.start, prev.start.add(prev.b.Len()))
 				return false
 			}
 			b.Pull(d)
@@ -92,12 +93,11 @@ func (q *recvQueue) insertAhead(start seq, b *packet.Buffer) bool {
 		}
 	}
 	// Later pieces that the new one covers go; one that it reaches into cuts it.
-	end := start.add(b.Len())
 	j := i
-	for ; j < len(q.ahead) && !q.ahead[j].start.add(q.ahead[j].b.Len()).after(end); j++ {
+	for ; j < len(q.ahead) && !q.ahead[j].start.add(q.ahead[j].b.Len()).after(right); j++ {
 		q.drop(q.ahead[j])
 	}
-	if j < len(q.ahead) && q.ahead[j].start.before(end) {
+	if j < len(q.ahead) && q.ahead[j].start.before(right) {
 		b.Trim(q.ahead[j].start.sub(start))
 	}
 	if b.Len() == 0 { // covered by its two neighbours
@@ -107,7 +107,6 @@ func (q *recvQueue) insertAhead(start seq, b *packet.Buffer) bool {
 	q.ahead = slices.Replace(q.ahead, i, j, chunk{start, b})
 	q.aheadLen += b.Len()
 	q.aheadSize += b.Size()
-	q.addBlock(start, start.add(b.Len()))
 	return true
 }
 

@@ -124,6 +124,6 @@ func (t *tcb) expireKeepAlive(now time.Time) {
 	}
 	t.keepAlives++
 	t.stats.KeepAliveProbes.Add(1)
-	t.reply = t.makeSegment(now, t.snd.nxt-1, 0) // SHLD-12: without text
+	t.makeSegment(now, &t.reply, t.snd.nxt-1, 0) // SHLD-12: without text
 	t.replies = true
 }

@@ -35,7 +35,7 @@ type Conn struct {
 	closed   chan struct{}
 	isClosed atomic.Bool
 
-	readDeadline, writeDeadline *deadline.Deadline
+	readDeadline, writeDeadline deadline.Deadline
 	options                     atomic.Pointer[options]
 	groups                      chan []membership // holds the joined groups while nobody changes them
 }
@@ -135,11 +135,11 @@ func (c *Conn) SetDeadline(t time.Time) error {
 
 // SetReadDeadline sets when reads fail with os.ErrDeadlineExceeded, those too
 // that wait already.
-func (c *Conn) SetReadDeadline(t time.Time) error { return c.setDeadline(c.readDeadline, t) }
+func (c *Conn) SetReadDeadline(t time.Time) error { return c.setDeadline(&c.readDeadline, t) }
 
 // SetWriteDeadline sets when writes fail with os.ErrDeadlineExceeded, those
 // too that wait already.
-func (c *Conn) SetWriteDeadline(t time.Time) error { return c.setDeadline(c.writeDeadline, t) }
+func (c *Conn) SetWriteDeadline(t time.Time) error { return c.setDeadline(&c.writeDeadline, t) }
 
 func (c *Conn) setDeadline(d *deadline.Deadline, t time.Time) error {
 	if c.isClosed.Load() {

@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"syscall"
 
-	"github.com/seed-012105e5/gonet/internal/deadline"
 	"github.com/seed-012105e5/gonet/ipv4"
 	"github.com/seed-012105e5/gonet/packet"
 )
@@ -111,16 +110,14 @@ func (s *Sockets) open(local, remote netip.AddrPort) (*Conn, error) {
 
 func (s *Sockets) newConn(local, remote netip.AddrPort) *Conn {
 	c := &Conn{
-		sockets:       s,
-		local:         local,
-		remote:        remote,
-		queue:         make(chan *packet.Buffer, cmp.Or(s.cfg.QueueLen, 256)),
-		failure:       make(chan error, 1),
-		reports:       make(chan ipv4.Report, maxReports),
-		closed:        make(chan struct{}),
-		groups:        make(chan []membership, 1),
-		readDeadline:  deadline.New(),
-		writeDeadline: deadline.New(),
+		sockets: s,
+		local:   local,
+		remote:  remote,
+		queue:   make(chan *packet.Buffer, cmp.Or(s.cfg.QueueLen, 256)),
+		failure: make(chan error, 1),
+		reports: make(chan ipv4.Report, maxReports),
+		closed:  make(chan struct{}),
+		groups:  make(chan []membership, 1),
 	}
 	c.limit.Store(int64(cmp.Or(s.cfg.ReadBuffer, 1<<20)))
 	c.options.Store(&options{})

@@ -58,7 +58,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		ctx, cancel = context.WithTimeout(ctx, *limit)
 		defer cancel()
 	}
-	return tap.Run(ctx, func(host *setup.Host) error { return fetch(ctx, host, o, out) })
+	return tap.Run(ctx, func(host *setup.Host) error { return fetch(ctx, host, o, tap.Out) })
 }
 
 // fetch gets the URL, and prints how that went.
@@ -103,7 +103,8 @@ func fetch(ctx context.Context, host *setup.Host, o options, out io.Writer) (err
 	fmt.Fprintf(out, "%s %s: %d bytes in %v, the first after %v, %s\n", response.Proto, response.Status,
 		n, took.Round(time.Microsecond), first.Round(time.Microsecond), setup.BitRate(8*float64(n)/took.Seconds()))
 	if c, ok := last.(*tcp.Conn); ok && o.verbose {
-		printInfo(out, c.Info())
+		info := c.Info()
+		fmt.Fprintf(out, "connection   %v to %v, %v\n%s", info.Local, info.Remote, info.State, setup.Describe(info))
 	}
 	if err == nil && response.StatusCode >= 400 {
 		return errors.New(response.Status)
@@ -129,12 +130,4 @@ func dial(ctx context.Context, host *setup.Host, network, address string) (net.C
 		}
 	}
 	return nil, err
-}
-
-func printInfo(out io.Writer, i tcp.Info) {
-	fmt.Fprintf(out, "%v > %v %v\n", i.Local, i.Remote, i.State)
-	fmt.Fprintf(out, "rtt %v, varies by %v, least %v; rto %v\n", i.RTT, i.RTTVar, i.MinRTT, i.RTO)
-	fmt.Fprintf(out, "mss %d, cwnd %d, ssthresh %d, send window %d, receive window %d\n",
-		i.SendMSS, i.CongestionWindow, i.SlowStartThresh, i.SendWindow, i.ReceiveWindow)
-	fmt.Fprintf(out, "SACK %v, timestamps %v, window scale %d here and %d there\n", i.SACK, i.Timestamps, i.ReceiveScale, i.SendScale)
 }

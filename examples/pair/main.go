@@ -37,7 +37,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	}
 	var sinks []link.Sink
 	if *text {
-		sinks = append(sinks, link.Text(out))
+		sinks = append(sinks, link.Text(flags.Out))
 	}
 	pair, err := flags.Pair(sinks...)
 	if err != nil {
@@ -46,11 +46,11 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags.Say("%v is to send %d bytes to %v", setup.AddrA.Addr(), size, setup.AddrB.Addr())
 	t := transfer{from: pair.A, to: pair.B, size: int64(size), pattern: pattern.New()}
 	if isTerminal(out) && !*text && !flags.Quiet {
-		t.progress = out
+		t.progress = flags.Out
 	}
 	result, err := t.run(ctx)
 	if err == nil {
-		fmt.Fprint(out, result)
+		fmt.Fprint(flags.Out, result)
 	}
 	return errors.Join(err, pair.Close())
 }

@@ -35,7 +35,7 @@ func TestPair(t *testing.T) {
 		"-size 3M":                         "received     3000000 bytes",
 		"-size 0":                          "received     0 bytes",
 		"-size 1M -rate 10M -delay 5ms":    "goodput      9.",
-		"-size 200k -loss 0.05 -delay 1ms": "pipe-a.DropImpaired",
+		"-size 200k -loss 0.05 -delay 1ms": "pipe-b.DropImpaired",
 		"-size 200k -reorder 0.05":         "received     200000 bytes",
 		"-size 5k -text":                   "10.0.0.2.5001: Flags [S]",
 		"-size 5k -stats":                  "counters of 10.0.0.2\n",
@@ -64,7 +64,7 @@ func TestInterrupt(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()
 		began := time.Now()
-		err := run(ctx, []string{"-size", "1G", "-rate", "1M"}, io.Discard)
+		err := run(ctx, []string{"-size", "1G", "-rate", "1M", "-queue", "5"}, io.Discard)
 		if took := time.Since(began); !errors.Is(err, context.DeadlineExceeded) || took < 3*time.Second || took > 3100*time.Millisecond {
 			t.Errorf("after %v: %v", took, err)
 		}

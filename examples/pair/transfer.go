@@ -140,8 +140,7 @@ func (r *result) String() string {
 	fmt.Fprintf(&s, "goodput      %s\n", setup.BitRate(8*float64(n)/r.took.Seconds()))
 	fmt.Fprintf(&s, "retransmits  %d segments or trains, %d timeouts, %d fast recoveries\n",
 		from["tcp.Retransmits"], from["tcp.Timeouts"], from["tcp.FastRecoveries"])
-	fmt.Fprintf(&s, "rtt          %v, varies by %v, least %v\n", r.info.RTT.Round(time.Microsecond), r.info.RTTVar.Round(time.Microsecond), r.info.MinRTT.Round(time.Microsecond))
-	fmt.Fprintf(&s, "cwnd         %d bytes, ssthresh %d\n", r.info.CongestionWindow, r.info.SlowStartThresh)
+	s.WriteString(setup.Describe(r.info))
 	fmt.Fprintf(&s, "drops        %v: %s\n", setup.AddrA.Addr(), drops(from))
 	fmt.Fprintf(&s, "             %v: %s\n", setup.AddrB.Addr(), drops(r.to.Stats()))
 	return s.String()

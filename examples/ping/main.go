@@ -32,7 +32,7 @@ const ipAndICMP = 28
 func run(ctx context.Context, args []string, out io.Writer) error {
 	tap := setup.New("ping", "[ADDRESS]", about, out).Tap()
 	tap.Private()
-	p := pinger{out: out}
+	p := pinger{out: tap.Out}
 	var to string
 	tap.IntVar(&p.count, "c", 0, "stop after so `many` (default at Ctrl-C)")
 	interval := tap.Float64("i", 1, "`seconds` from one to the next")
@@ -58,9 +58,9 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return setup.Usage("-c, -i and -W are more than nothing")
 	}
 	return tap.Run(ctx, func(host *setup.Host) error {
-		fmt.Fprintf(out, "PING %v %d(%d) bytes of data.\n", p.to, p.options.Size, p.options.Size+ipAndICMP)
+		fmt.Fprintf(p.out, "PING %v %d(%d) bytes of data.\n", p.to, p.options.Size, p.options.Size+ipAndICMP)
 		seen := p.run(ctx, host)
-		fmt.Fprint(out, seen.summary(p.to))
+		fmt.Fprint(p.out, seen.summary(p.to))
 		if seen.received == 0 {
 			return errors.New("no answer")
 		}

@@ -8,17 +8,12 @@ import (
 )
 
 // A Deadline is an instant, and a channel that is closed while it has passed.
-// Its methods may be called from any goroutine. The lock is never held while
+// The zero Deadline never passes. It must not be copied once used. Its methods may be called from any goroutine. The lock is never held while
 // anything is waited for but the timer's own goroutine.
 type Deadline struct {
 	mu    sync.Mutex
 	timer *time.Timer
-	done  chan struct{}
-}
-
-// New returns a Deadline that never passes.
-func New() *Deadline {
-	return &Deadline{done: make(chan struct{})}
+	done  chan struct{} // nil until somebody asks
 }
 
 // Set moves the deadline to t; the zero time means never. A t in the past
@@ -30,6 +25,9 @@ func (d *Deadline) Set(t time.Time) {
 		<-d.done // the timer has fired: wait until it has closed done
 	}
 	d.timer = nil
+	if d.done == nil {
+		d.done = make(chan struct{})
+	}
 	passed := isClosed(d.done)
 	if t.IsZero() || time.Until(t) > 0 {
 		if passed {
@@ -51,6 +49,9 @@ func (d *Deadline) Set(t time.Time) {
 func (d *Deadline) Passed() <-chan struct{} {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.done == nil {
+		d.done = make(chan struct{})
+	}
 	return d.done
 }
 

@@ -8,7 +8,7 @@ import (
 
 func TestDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := New()
+		d := new(Deadline)
 		passed := func() bool { return isClosed(d.Passed()) }
 		if passed() {
 			t.Fatal("a new deadline has passed")

@@ -29,7 +29,7 @@ func TestClient(t *testing.T) {
 			t.Run(c.String(), func(t *testing.T) {
 				sizes := []int{0, 1, 1460, 1_000_000}
 				if wire == (link.Impairment{}) {
-					sizes = append(sizes, min(big(), 50_000_000))
+					sizes = append(sizes, big(wire))
 					c.limit = 20e6
 				} else {
 					t.Parallel()

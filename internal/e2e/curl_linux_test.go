@@ -20,9 +20,12 @@ import (
 var lossy = link.Impairment{Loss: 0.01, Reorder: 0.02, ReorderDelay: 300 * time.Microsecond, Seed: 1}
 
 // big is the size of the big file: 100 MB, or what a run in a hurry can bear.
-func big() int {
-	if testing.Short() {
+func big(wire link.Impairment) int {
+	switch {
+	case testing.Short():
 		return 5_000_000
+	case wire != link.Impairment{} && !long():
+		return 20_000_000
 	}
 	return 100_000_000
 }
@@ -37,7 +40,7 @@ func TestCurl(t *testing.T) {
 				sizes := []int{0, 1, 1460, 1_000_000}
 				clean := wire == link.Impairment{}
 				if mtu == 1500 && (clean || !plain) || long() {
-					sizes = append(sizes, big())
+					sizes = append(sizes, big(wire))
 					c.limit = 20e6
 				}
 				t.Run(c.String(), func(t *testing.T) {

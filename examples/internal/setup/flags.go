@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 
 	"github.com/seed-012105e5/gonet/link"
 )
@@ -14,7 +15,7 @@ import (
 // Flags is a set of flags with those that all programs have.
 type Flags struct {
 	*flag.FlagSet
-	Out   io.Writer // where the program prints
+	Out   io.Writer // where the program prints, from any goroutine
 	Quiet bool      // leaves out what is not a result
 	Stats bool      // prints the counters at the end
 
@@ -27,7 +28,7 @@ type Flags struct {
 // New returns the flags of a program that prints to out. Args names what
 // follows the flags on its command line; about is what -h says first.
 func New(name, args, about string, out io.Writer) *Flags {
-	f := &Flags{FlagSet: flag.NewFlagSet(name, flag.ContinueOnError), Out: out, about: about, args: args}
+	f := &Flags{FlagSet: flag.NewFlagSet(name, flag.ContinueOnError), Out: &shared{w: out}, about: about, args: args}
 	f.SetOutput(io.Discard) // Parse says it
 	f.BoolVar(&f.Quiet, "quiet", false, "print results only")
 	f.BoolVar(&f.Stats, "stats", false, "print the counters of all layers at the end")
@@ -36,6 +37,7 @@ func New(name, args, about string, out io.Writer) *Flags {
 	f.Float64Var(&f.wire.Reorder, "reorder", 0, "`probability` that a packet is held back by 1 ms, 0 to 1, each way")
 	f.DurationVar(&f.wire.Delay, "delay", 0, "how much later packets arrive, as 10ms, each way")
 	f.Var((*Number)(&f.wire.Rate), "rate", "`bit/s` of the line, as 100M, each way (default no limit)")
+	f.IntVar(&f.wire.Queue, "queue", link.DefaultQueue, "how many `packets` wait for the line, where there is a -rate, each way")
 	f.Uint64Var(&f.wire.Seed, "seed", 1, "what the fates of packets are drawn from")
 	return f
 }
@@ -74,6 +76,8 @@ func (f *Flags) check() error {
 		return Usage("-delay %v is less than nothing", w.Delay)
 	case w.Rate < 0:
 		return Usage("-rate %d is less than nothing", w.Rate)
+	case w.Queue < 1:
+		return Usage("-queue %d holds no packet", w.Queue)
 	}
 	return nil
 }
@@ -95,16 +99,20 @@ func (f *Flags) Say(format string, args ...any) {
 	}
 }
 
-// wrap impairs a card as the flags say, and records its packets, after those
-// that are received were impaired and before those that are sent are. Finish
-// completes the recording, once the card is closed. A card is closed when
-// there is an error.
-func (f *Flags) wrap(card link.Link, sinks ...link.Sink) (wrapped link.Link, finish func() error, err error) {
-	finish = func() error { return nil }
-	if w := f.wire; w.Loss > 0 || w.Reorder > 0 || w.Delay > 0 || w.Rate > 0 {
-		card = link.Impair(card, w)
-		f.Say("%s: %s", card.Name, describe(w))
+// impair makes a card what the flags say.
+func (f *Flags) impair(card link.Link) link.Link {
+	w := f.wire
+	if w.Loss == 0 && w.Reorder == 0 && w.Delay == 0 && w.Rate == 0 {
+		return card
 	}
+	f.Say("%s: %s", card.Name, describe(w))
+	return link.Impair(card, w)
+}
+
+// record records the packets of a card. Finish completes the recording, once
+// the card is closed. A card is closed when there is an error.
+func (f *Flags) record(card link.Link, sinks ...link.Sink) (recorded link.Link, finish func() error, err error) {
+	finish = func() error { return nil }
 	if f.pcap != "" {
 		file, err := os.Create(f.pcap)
 		if err != nil {
@@ -112,7 +120,7 @@ func (f *Flags) wrap(card link.Link, sinks ...link.Sink) (wrapped link.Link, fin
 			for b := range card.Rx {
 				b.Release()
 			}
-			return link.Link{}, finish, fmt.Errorf("-pcap: %w", err)
+			return link.Link{}, nil, fmt.Errorf("-pcap: %w", err)
 		}
 		finish = file.Close
 		sinks = append(sinks, link.Pcap(file))
@@ -140,4 +148,16 @@ func describe(w link.Impairment) string {
 		words = append(words, fmt.Sprintf("%.4g%% held back", 100*w.Reorder))
 	}
 	return strings.Join(words, ", ")
+}
+
+// shared is a writer for any number of goroutines.
+type shared struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (s *shared) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.w.Write(p)
 }

@@ -23,14 +23,14 @@ func TestParse(t *testing.T) {
 	tap.Forward(&port)
 	arg, other := "", "as it is"
 	err := tap.Parse(strings.Fields("-tap wire -addr 10.1.0.2/16 -host 10.1.0.1/16 -mtu 9000 -offload=false -pcap x.pcap -loss 0.25 "+
-		"the-argument -reorder 0.5 -delay 20ms -rate 1.5M -seed 7 -quiet -stats -rootless -forward 127.0.0.1:99"), &arg, &other)
+		"the-argument -reorder 0.5 -delay 20ms -rate 1.5M -queue 9 -seed 7 -quiet -stats -rootless -forward 127.0.0.1:99"), &arg, &other)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if arg != "the-argument" || other != "as it is" {
 		t.Errorf("arguments %q, %q", arg, other)
 	}
-	if want := (link.Impairment{Loss: 0.25, Reorder: 0.5, Delay: 20 * time.Millisecond, Rate: 1_500_000, Seed: 7}); tap.wire != want {
+	if want := (link.Impairment{Loss: 0.25, Reorder: 0.5, Delay: 20 * time.Millisecond, Rate: 1_500_000, Queue: 9, Seed: 7}); tap.wire != want {
 		t.Errorf("%+v", tap.wire)
 	}
 	if tap.name != "wire" || tap.Addr != netip.MustParsePrefix("10.1.0.2/16") || tap.Host != netip.MustParsePrefix("10.1.0.1/16") || tap.mtu != 9000 || tap.offload {
@@ -88,6 +88,7 @@ func TestUsageErrors(t *testing.T) {
 		"-reorder 2":                "-reorder",
 		"-delay -1s":                "-delay",
 		"-rate fast":                "-rate",
+		"-queue 0":                  "-queue",
 		"-addr 10.0.0.2":            "-addr",
 		"-addr ::1/64":              "-addr",
 		"-host 10.0.1.1/24":         "not on one network",

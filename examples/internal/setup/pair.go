@@ -23,15 +23,19 @@ type Pair struct {
 	finish func() error
 }
 
-// Pair makes two hosts. The card of A is impaired and recorded as the flags
-// say, and by sinks.
+// Pair makes two hosts. The line to B and back is impaired as the flags say;
+// the packets of A are recorded, by sinks too.
+//
+// It is the end of B that is impaired, because there packets are cut out of
+// trains. Cut earlier, the bursts would not fit the queue of the cable.
 func (f *Flags) Pair(sinks ...link.Sink) (*Pair, error) {
 	a, b := link.Pipe(link.PipeConfig{})
-	a, finish, err := f.wrap(a, sinks...)
+	a, finish, err := f.record(a, sinks...)
 	if err != nil {
 		close(b.Tx)
 		return nil, err
 	}
+	b = f.impair(b)
 	p := &Pair{flags: f, finish: finish}
 	var errA, errB error
 	p.A, errA = newHost(gonet.Config{Link: a, Addr: AddrA})
@@ -44,8 +48,8 @@ func (f *Flags) Pair(sinks ...link.Sink) (*Pair, error) {
 
 // Close ends both hosts, and prints their counters if the flags say so.
 func (p *Pair) Close() error {
-	p.B.Close() // first: what is on a slow line to B is lost, and not waited for
 	p.A.Close()
+	p.B.Close()
 	if p.flags.Stats {
 		fmt.Fprintf(p.flags.Out, "\ncounters of %v\n%v\ncounters of %v\n%v", AddrA.Addr(), p.A.Stats(), AddrB.Addr(), p.B.Stats())
 	}

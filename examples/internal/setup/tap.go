@@ -94,7 +94,7 @@ func (t *Tap) hides(err error) bool {
 // on is Run with the tap.
 func (t *Tap) on(ctx context.Context, card link.Link, do func(*Host) error) (err error) {
 	t.Say("%s: the kernel is %v, the stack %v, MTU %d", card.Name, t.Host, t.Addr, card.MTU)
-	card, finish, err := t.wrap(card)
+	card, finish, err := t.record(t.impair(card))
 	if err != nil {
 		return err
 	}

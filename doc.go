@@ -1,0 +1,60 @@
+// Package gonet is a TCP/IP stack in user space, written as communicating
+// sequential processes: each layer is a goroutine, joined to its neighbours by
+// channels, and programs see sockets that look like package net's.
+//
+// # Usage
+//
+// A stack is made of a link, which is a network card as two channels, and an
+// address:
+//
+//	card, err := tap.Open(tap.Config{Name: "tap0", HostAddr: netip.MustParsePrefix("10.0.0.1/24")})
+//	stack, err := gonet.New(gonet.Config{Link: card, Addr: netip.MustParsePrefix("10.0.0.2/24")})
+//	listener, err := stack.Listen("tcp", ":80")
+//	http.Serve(listener, handler)
+//
+// [Stack.DialContext] fits net/http.Transport.DialContext; [Stack.ListenPacket]
+// makes UDP sockets, [Stack.Ping] sends an echo request. [Stack.Close] ends
+// everything, the link too. Package link has links that need no device: a pipe
+// between two stacks, and middleware that loses, delays and records frames.
+//
+// Errors are *net.OpError around values that satisfy errors.Is for
+// net.ErrClosed, os.ErrDeadlineExceeded and the errno values that the kernel's
+// sockets give: ECONNREFUSED, ECONNRESET, ETIMEDOUT, EHOSTUNREACH, EADDRINUSE.
+//
+// [Stack.Stats] are the counters of all layers, with a reason for each dropped
+// packet; [Stack.Connections] is what ss prints.
+//
+// # Architecture
+//
+// The file graph.go is the map: every channel between layers and every fixed
+// goroutine stands there, with the rules that keep the graph free of deadlock.
+// Each piece of state has one goroutine that owns it. The core of each protocol
+// is a pure machine, of the form (now, event) -> state, with output, deadline
+// and expire; the goroutine around it only moves events. So rules of an RFC are
+// plain code that is tested without goroutines, and a stack runs in the virtual
+// time of testing/synctest.
+//
+// What flows is a [packet.Buffer], as large as the device gives: with a tap's
+// offloads, a train of TCP segments of up to 64 KB crosses every layer once.
+// Whoever holds a Buffer owns it; sending it on a channel gives it away.
+//
+// # RFCs implemented
+//
+//	Ethernet  894, 1042 (received)
+//	ARP       826, 5227, 1122 section 2.3.2
+//	IPv4      791, 1122, 815, 5722, 6864, 1191, 1812 (forwarding), 7126
+//	ICMP      792, 1122, 1812, 6633
+//	IGMP      1112, 2236
+//	UDP       768, 1122, 6056
+//	TCP       9293, 1122, 5681, 6298, 6582, 6675, 2018, 6928, 7323, 5961, 6528,
+//	          5927, 1191, 1337, 6056, 6093, 6691, 3465, 5482
+//
+// # Limitations
+//
+// IPv4 only. There is no name service, no DHCP, and no firewall: addresses are
+// literal and routes come from [Config]. TCP has Reno congestion control with
+// SACK recovery (RFC 6675); there is no ECN, RACK, CUBIC or Fast Open, and a
+// listener under a SYN flood forgets its oldest half-open connections rather
+// than send cookies. Path MTU discovery relies on ICMP. A link without offloads
+// gets no coalescing on receive. Linux is needed for taps only.
+package gonet

@@ -1,0 +1,252 @@
+package gonet
+
+import (
+	"bytes"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// The rules of the house are tests: these read the source of the whole
+// repository.
+
+const module = "github.com/seed-012105e5/gonet"
+
+// layers is what each package of the stack may import of the others. Packages
+// go one way, and a new one must find its place here.
+var layers = map[string][]string{
+	"internal/checksum": {},
+	"internal/counter":  {},
+	"internal/deadline": {},
+	"internal/port":     {},
+	"internal/prf":      {},
+	"internal/ring":     {},
+	"packet":            {"internal/checksum"},
+	"ethernet":          {"packet"},
+	"link":              {"packet", "internal/checksum"},
+	"arp":               {"packet", "ethernet"},
+	"ipv4":              {"packet", "ethernet", "internal/checksum"},
+	"icmp":              {"packet", "ipv4", "internal/checksum"},
+	"udp":               {"packet", "ipv4", "internal/checksum", "internal/deadline", "internal/port", "internal/prf"},
+	"tcp":               {"packet", "ipv4", "internal/checksum", "internal/deadline", "internal/port", "internal/prf", "internal/ring"},
+	"tap":               {"packet", "link", "internal/netlink"},
+	".":                 {"packet", "ethernet", "arp", "ipv4", "icmp", "udp", "tcp", "link", "internal/counter"},
+}
+
+// outside are packages that no packet passes: programs, and what tests need.
+// Only some of the rules hold for them.
+var outside = []string{
+	"examples", "paper", "scripts", "doc",
+	"internal/bench", "internal/e2e", "internal/echopeer", "internal/netlink", "internal/netns", "internal/rootless",
+}
+
+// wiring are the files that may make channels and start goroutines, and why.
+var wiring = map[string]string{
+	"graph.go":                      "the map of the house",
+	"stack.go":                      "the end of a stack",
+	"link/pipe.go":                  "a link starts its own goroutines",
+	"link/loopback.go":              "a link starts its own goroutines",
+	"link/impair.go":                "a link starts its own goroutines",
+	"link/tee.go":                   "a link starts its own goroutines",
+	"tap/card_linux.go":             "a link starts its own goroutines",
+	"tcp/demux.go":                  "connections start there, and only there",
+	"tcp/conn.go":                   "the channels between a connection and its users",
+	"tcp/socket.go":                 "the answers to calls of users",
+	"tcp/sockets.go":                "the answers to calls of users",
+	"tcp/listener.go":               "the queue of a listener",
+	"udp/sockets.go":                "the queue of a socket, and the answers to calls of users",
+	"icmp/ping.go":                  "the answers to calls of users",
+	"internal/deadline/deadline.go": "the channel that a deadline closes",
+}
+
+// locked are the files that may hold a lock, and why.
+var locked = map[string]string{
+	"internal/deadline/deadline.go": "users set and ask for deadlines, packets do not; held for some instructions only",
+}
+
+// A source is one file that is no test.
+type source struct {
+	name string // from the root, with slashes
+	dir  string
+	file *ast.File
+	set  *token.FileSet
+	text []byte
+}
+
+// sources reads all files of the repository that are no tests.
+func sources(t *testing.T) []source {
+	t.Helper()
+	var all []source
+	err := filepath.WalkDir(".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name = filepath.ToSlash(name)
+		if d.IsDir() {
+			if base := d.Name(); base == "testdata" || base != "." && strings.HasPrefix(base, ".") {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		if !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") {
+			return nil
+		}
+		text, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		set := token.NewFileSet()
+		file, err := parser.ParseFile(set, name, text, parser.ParseComments)
+		if err != nil {
+			return err
+		}
+		all = append(all, source{name, path.Dir(name), file, set, text})
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(all) < 100 {
+		t.Fatalf("only %d files were found", len(all))
+	}
+	return all
+}
+
+// inStack says whether the file is part of the stack.
+func (s source) inStack() bool {
+	_, ok := layers[s.dir]
+	return ok
+}
+
+// imports is the packages of this repository that s imports, from the root.
+func (s source) imports() (names []string) {
+	for _, i := range s.file.Imports {
+		if p, _ := strconv.Unquote(i.Path.Value); p == module {
+			names = append(names, ".")
+		} else if rest, ok := strings.CutPrefix(p, module+"/"); ok {
+			names = append(names, rest)
+		}
+	}
+	return names
+}
+
+func (s source) errorf(t *testing.T, at ast.Node, format string, args ...any) {
+	t.Helper()
+	t.Errorf("%v: "+format, append([]any{s.set.Position(at.Pos())}, args...)...)
+}
+
+// isSelector says whether e is pkg.name.
+func isSelector(e ast.Node, pkg string, names ...string) bool {
+	s, ok := e.(*ast.SelectorExpr)
+	if !ok {
+		return false
+	}
+	x, ok := s.X.(*ast.Ident)
+	return ok && x.Name == pkg && slices.Contains(names, s.Sel.Name)
+}
+
+func TestRuleLayers(t *testing.T) {
+	for _, s := range sources(t) {
+		allowed, ok := layers[s.dir]
+		isOutside := slices.ContainsFunc(outside, func(p string) bool { return s.dir == p || strings.HasPrefix(s.dir, p+"/") })
+		switch {
+		case !ok && !isOutside:
+			t.Errorf("%s: the package %s is in no layer", s.name, s.dir)
+		case ok:
+			for _, p := range s.imports() {
+				if !slices.Contains(allowed, p) {
+					t.Errorf("%s imports %s, against the direction of the layers", s.name, p)
+				}
+			}
+		}
+	}
+}
+
+func TestRuleFileLength(t *testing.T) {
+	for _, s := range sources(t) {
+		if n := bytes.Count(s.text, []byte("\n")); n > 500 {
+			t.Errorf("%s has %d lines: a file is one concept, of 500 lines at most", s.name, n)
+		}
+	}
+}
+
+func TestRuleNoInit(t *testing.T) {
+	for _, s := range sources(t) {
+		for _, d := range s.file.Decls {
+			if f, ok := d.(*ast.FuncDecl); ok && f.Recv == nil && f.Name.Name == "init" {
+				s.errorf(t, f, "an init function")
+			}
+		}
+	}
+}
+
+func TestRuleNoLocks(t *testing.T) {
+	used := map[string]bool{}
+	for _, s := range sources(t) {
+		ast.Inspect(s.file, func(n ast.Node) bool {
+			if !s.inStack() || !isSelector(n, "sync", "Mutex", "RWMutex", "Cond", "Once", "OnceFunc", "OnceValue", "OnceValues", "Map") {
+				return true
+			}
+			used[s.name] = true
+			if locked[s.name] == "" {
+				s.errorf(t, n, "sync.%s: state has one owner", n.(*ast.SelectorExpr).Sel.Name)
+			}
+			return true
+		})
+	}
+	for name := range locked {
+		if !used[name] {
+			t.Errorf("%s holds no lock any more: take it from the list", name)
+		}
+	}
+}
+
+func TestRuleWiring(t *testing.T) {
+	used := map[string]bool{}
+	for _, s := range sources(t) {
+		if !s.inStack() {
+			continue
+		}
+		ast.Inspect(s.file, func(n ast.Node) bool {
+			what := ""
+			switch n := n.(type) {
+			case *ast.GoStmt:
+				what = "a goroutine is started"
+			case *ast.CallExpr:
+				if f, ok := n.Fun.(*ast.Ident); ok && f.Name == "make" && isChannel(n.Args[0]) {
+					what = "a channel is made"
+				}
+			}
+			if what != "" {
+				used[s.name] = true
+				if wiring[s.name] == "" {
+					s.errorf(t, n, "%s outside of the wiring", what)
+				}
+			}
+			return true
+		})
+	}
+	for name := range wiring {
+		if !used[name] {
+			t.Errorf("%s makes no channel and starts no goroutine any more: take it from the list", name)
+		}
+	}
+}
+
+// isChannel says whether e is the type of a channel, by its own form or by the
+// name that graph.go gives to the most common one.
+func isChannel(e ast.Expr) bool {
+	if name, ok := e.(*ast.Ident); ok {
+		return name.Name == "packets"
+	}
+	_, ok := e.(*ast.ChanType)
+	return ok
+}

@@ -1,0 +1,198 @@
+package tcp
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func addrPort(s string) netip.AddrPort { return netip.MustParseAddrPort(s) }
+
+// TestAccept: MUST-41, MUST-42, MUST-43: listeners of one port do not disturb each other,
+// and the one of the address itself comes first.
+func TestAccept(t *testing.T) {
+	withPeer(t, Config{}, func(p *peer) {
+		all := p.listen()
+		own, err := p.sockets.Listen(addrPort("10.0.0.1:80"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = p.sockets.Listen(addrPort("10.0.0.1:80"))
+		wantError(t, "listen again", err, syscall.EADDRINUSE)
+		_, err = p.sockets.Listen(addrPort("10.0.0.9:80"))
+		wantError(t, "listen on an address of another host", err, syscall.EADDRNOTAVAIL)
+
+		c := p.accepted(own)
+		if c.LocalAddr().String() != "10.0.0.1:80" || c.RemoteAddr().String() != "10.0.0.2:40001" {
+			t.Errorf("%v to %v", c.LocalAddr(), c.RemoteAddr())
+		}
+		if err := own.Close(); err != nil {
+			t.Fatal(err)
+		}
+		p.flow = peerFlow(2)
+		if c := p.accepted(all); c.RemoteAddr().String() != "10.0.0.2:40002" {
+			t.Errorf("from %v", c.RemoteAddr())
+		}
+		p.flow = peerFlow(1)
+	})
+}
+
+// TestAcceptQueueFull: when nobody accepts, SYNs are not answered; the peer tries again.
+func TestAcceptQueueFull(t *testing.T) {
+	withPeer(t, Config{Backlog: 1}, func(p *peer) {
+		l := p.listen()
+		p.send("S 0:0(0) win 60000 <mss 1000>")
+		p.want("there is room", "S. 0:0(0) ack 1")
+		first := p.iss
+		p.flow = peerFlow(2)
+		p.send("S 0:0(0) win 60000 <mss 1000>")
+		p.want("still", "S. 0:0(0) ack 1")
+		second := p.iss
+		p.flow, p.iss = peerFlow(1), first
+		p.send(". 1:1(0) ack 1 win 60000")
+		p.flow, p.iss = peerFlow(2), second
+		p.send("P. 1:11(10) ack 1 win 60000")
+		p.wantIdle("no room for the second")
+		p.flow = peerFlow(3)
+		p.send("S 0:0(0) win 60000 <mss 1000>")
+		p.wantIdle("and none for a third")
+		if n := p.stats.DropAcceptFull.Load(); n != 2 {
+			t.Errorf("%d dropped", n)
+		}
+		if _, err := l.Accept(); err != nil {
+			t.Fatal(err)
+		}
+		p.flow, p.iss = peerFlow(2), second
+		p.send("P. 1:11(10) ack 1 win 60000")
+		if _, err := l.Accept(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// TestListenerClose: Close wakes Accept, forgets the port, and resets who was not
+// accepted, text and all.
+func TestListenerClose(t *testing.T) {
+	withPeer(t, Config{}, func(p *peer) {
+		l := p.listen()
+		p.send("S 0:0(0) win 60000 <mss 1000>")
+		p.want("the SYN is answered", "S. 0:0(0) ack 1")
+		p.send("P. 1:101(100) ack 1 win 60000")
+		synctest.Wait()
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		p.want("a reset for who waited", "R. 1:1(0) ack 101")
+		_, err := l.Accept()
+		wantError(t, "accept", err, net.ErrClosed)
+		wantError(t, "second Close", l.Close(), net.ErrClosed)
+		if l, err = p.sockets.Listen(l.local.addrPort()); err != nil {
+			t.Fatal(err)
+		}
+		accept := async(func() (int, error) { _, err := l.Accept(); return 0, err })
+		pendingCall(t, "accept", accept)
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		wantError(t, "accept", (<-accept).err, net.ErrClosed)
+	})
+}
+
+// TestBadAddresses: MUST-57, MUST-63: nothing from or to a group is answered.
+func TestBadAddresses(t *testing.T) {
+	withPeer(t, Config{}, func(p *peer) {
+		p.listen()
+		good := p.flow
+		for _, c := range []struct{ local, remote string }{
+			{"224.0.0.1", "10.0.0.2"}, {"255.255.255.255", "10.0.0.2"}, {"10.0.0.255", "10.0.0.2"},
+			{"10.0.0.1", "224.0.0.5"}, {"10.0.0.1", "255.255.255.255"}, {"10.0.0.1", "10.0.0.255"}, {"10.0.0.1", "0.0.0.0"},
+		} {
+			p.flow = good
+			p.flow.local.ip, p.flow.remote.ip = netip.MustParseAddr(c.local).As4(), netip.MustParseAddr(c.remote).As4()
+			p.send("S 0:0(0) win 60000")
+			p.wantIdle("a SYN from " + c.remote + " to " + c.local)
+		}
+		p.flow = good
+		if n := p.stats.DropBadAddress.Load(); n != 7 {
+			t.Errorf("%d dropped", n)
+		}
+	})
+}
+
+// TestTimeWaitProcess: MUST-13: the connection's goroutine has ended, the demultiplexer
+// keeps TIME-WAIT, and its port is not used meanwhile.
+func TestTimeWaitProcess(t *testing.T) {
+	withPeer(t, Config{}, func(p *peer) {
+		c := p.connected()
+		if err := c.Close(); err != nil {
+			t.Fatal(err)
+		}
+		p.want("our FIN", "F. 1:1(0) ack 1")
+		p.send("F. 1:1(0) ack 2 win 60000")
+		p.want("the last acknowledgement", ". 2:2(0) ack 2")
+		time.Sleep(time.Second)
+		if all := p.sockets.Connections(); len(all) != 1 || all[0].State != TimeWait {
+			t.Errorf("connections %v", all)
+		}
+		_, err := p.sockets.Dial(context.Background(), p.flow.local.addrPort(), p.flow.remote.addrPort())
+		wantError(t, "dial from the same port", err, syscall.EADDRINUSE)
+		p.send("F. 1:1(0) ack 2 win 60000")
+		p.want("the FIN again", ". 2:2(0) ack 2")
+		time.Sleep(61 * time.Second)
+		if all := p.sockets.Connections(); len(all) != 0 {
+			t.Errorf("connections %v", all)
+		}
+	})
+}
+
+// TestMalformed: MUST-3: what has a bad checksum or length is counted and dropped.
+func TestMalformed(t *testing.T) {
+	withPeer(t, Config{}, func(p *peer) {
+		p.listen()
+		for i, spoil := range []func(b []byte){
+			func(b []byte) { b[4] ^= 1 }, func(b []byte) { b[12] = 0xf0 },
+		} {
+			b := wire(segment{seq: 1, flags: SYN}, flow{p.flow.remote, p.flow.local}, nil)
+			b.Arrived = time.Now()
+			spoil(b.Bytes())
+			p.in <- b
+			p.wantIdle("a bad segment")
+			if p.stats.DropBadChecksum.Load() != 1 || p.stats.DropMalformed.Load() != uint64(i) {
+				t.Errorf("%d: %d with a bad checksum, %d malformed", i, p.stats.DropBadChecksum.Load(), p.stats.DropMalformed.Load())
+			}
+		}
+		b := wire(segment{flags: SYN}, flow{p.flow.remote, p.flow.local}, nil)
+		b.Trim(10)
+		p.in <- b
+		p.wantIdle("half a header")
+	})
+}
+
+// TestNetworkBusy: a connection whose segments the network layer does not take
+// goes on receiving and serving its user, and what goes out in the end is up
+// to date.
+func TestNetworkBusy(t *testing.T) {
+	withPeer(t, Config{}, func(p *peer) {
+		c := p.connected()
+		for range cap(p.out) {
+			p.out <- wire(segment{}, p.flow, nil) // the queue is full of others' packets
+		}
+		if _, err := c.Write([]byte("text")); err != nil {
+			t.Fatal(err)
+		}
+		p.send("P. 1:101(100) ack 1 win 60000")
+		if n, err := c.Read(make([]byte, 200)); n != 100 || err != nil {
+			t.Errorf("read %d, %v", n, err)
+		}
+		synctest.Wait()
+		for range cap(p.out) {
+			(<-p.out).Release()
+		}
+		p.want("text with the acknowledgement of what came meanwhile", "P. 1:5(4) ack 101")
+		p.wantIdle("nothing else")
+	})
+}

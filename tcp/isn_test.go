@@ -1,0 +1,39 @@
+package tcp
+
+import (
+	"math/rand/v2"
+	"testing"
+	"time"
+)
+
+// TestISN: MUST-8, MUST-9, SHLD-1, RFC6528-3: initial sequence numbers follow a clock of 4
+// microseconds for each connection, and those of different connections or
+// secrets have nothing to do with each other.
+func TestISN(t *testing.T) {
+	k := newSecrets(rand.New(rand.NewPCG(1, 9)).Uint64)
+	other := newSecrets(rand.New(rand.NewPCG(2, 9)).Uint64)
+	f := peerFlow(1)
+	first := k.initialSeq(start, f)
+	if got := k.initialSeq(start.Add(time.Second), f).sub(first); got != 250000 {
+		t.Errorf("%d further on after a second", got)
+	}
+	for i := range 100 {
+		if d := k.initialSeq(start, peerFlow(i+2)).sub(first); d > -100000 && d < 100000 {
+			t.Errorf("the number of the next connection is only %d away", d)
+		}
+	}
+	if d := other.initialSeq(start, f).sub(first); d > -100000 && d < 100000 {
+		t.Errorf("with another secret it is only %d away", d)
+	}
+}
+
+// TestTimestampOffset: RFC7323-5.4, RFC6191: connections between the same two hosts share a clock,
+// others do not.
+func TestTimestampOffset(t *testing.T) {
+	k := newSecrets(rand.New(rand.NewPCG(1, 9)).Uint64)
+	far := peerFlow(1)
+	far.remote.ip[3]++
+	if k.timestampOffset(peerFlow(1)) != k.timestampOffset(peerFlow(2)) || k.timestampOffset(peerFlow(1)) == k.timestampOffset(far) {
+		t.Error("the clock is not that of the two hosts")
+	}
+}

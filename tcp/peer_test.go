@@ -1,0 +1,241 @@
+package tcp
+
+import (
+	"context"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/seed-012105e5/gonet/ipv4"
+	"github.com/seed-012105e5/gonet/packet"
+)
+
+// A peer is the other end of a Demux, played by the test: it sees all that
+// goes out, and says what comes in. Each runs in a bubble, in which time is
+// virtual and a goroutine that does not end fails the test.
+type peer struct {
+	t       *testing.T
+	in      chan *packet.Buffer
+	out     chan *packet.Buffer
+	reports chan ipv4.Report
+	ended   chan struct{}
+	sockets *Sockets
+	stats   Stats
+
+	flow flow // as the stack sees it
+	iss  seq  // of the stack
+	irs  seq  // of the peer
+}
+
+var (
+	hostAddr = netip.MustParseAddr("10.0.0.1")
+	peerAddr = netip.MustParseAddr("10.0.0.2")
+)
+
+// withPeer runs f in a bubble with a stack of configuration cfg, ends the
+// stack, and checks that no packet is left.
+func withPeer(t *testing.T, cfg Config, f func(p *peer)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		live := packet.Live()
+		p := newPeer(t, cfg)
+		defer func() { // after t.Fatal too
+			p.end()
+			if n := packet.Live() - live; n != 0 {
+				t.Errorf("%d packets leak", n)
+			}
+		}()
+		f(p)
+	})
+}
+
+func newPeer(t *testing.T, cfg Config) *peer {
+	p := &peer{
+		t: t, in: make(chan *packet.Buffer), out: make(chan *packet.Buffer, 64), reports: make(chan ipv4.Report),
+		ended: make(chan struct{}), irs: scriptIRS, flow: peerFlow(1),
+	}
+	table, err := ipv4.NewTable([]ipv4.Interface{{Addrs: []netip.Prefix{netip.MustParsePrefix("10.0.0.1/24")}}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Table, cfg.Random = table, rand.New(rand.NewPCG(1, 8)).Uint64
+	calls := make(chan Call)
+	p.sockets = NewSockets(calls, p.ended)
+	go func() {
+		Demux(p.in, p.reports, calls, p.out, cfg, &p.stats)
+		close(p.ended)
+	}()
+	return p
+}
+
+// end shuts the stack down; what it says then is thrown away.
+func (p *peer) end() {
+	p.sockets.Shutdown()
+	close(p.in)
+	close(p.reports)
+	<-p.ended
+	for len(p.out) > 0 {
+		(<-p.out).Release()
+	}
+}
+
+// send has a segment with relative numbers arrive, "S. 0:0(0) ack 1 win 100".
+func (p *peer) send(text string) {
+	p.t.Helper()
+	s, err := parseSpec(text, bases{seq: p.irs, ack: p.iss, sack: p.iss, isIncoming: true})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	data := piece(s.seq.sub(p.irs+1), s.seq.sub(p.irs+1)+s.len, 0)
+	defer data.Release()
+	f := p.flow
+	if s.peer != 1 {
+		f.remote.port += uint16(s.peer - 1)
+	}
+	b := wire(s.segment, flow{local: f.remote, remote: f.local}, data.Bytes())
+	b.Arrived = time.Now()
+	p.in <- b
+	synctest.Wait()
+}
+
+// next is what the stack has sent, as soon as all is quiet; nil for nothing.
+func (p *peer) next() *wireSegment {
+	p.t.Helper()
+	synctest.Wait()
+	select {
+	case b := <-p.out:
+		defer b.Release()
+		b.MarkNetwork()
+		ip := ipv4.Header(b.Bytes())
+		h := header(b.Bytes()[ip.Len():])
+		f := flow{endpoint{ip.Src().As4(), h.srcPort()}, endpoint{ip.Dst().As4(), h.dstPort()}}
+		b.Pull(ip.Len())
+		if b.SegmentSize == 0 {
+			b.CompleteChecksum()
+		}
+		s, err := parseSegment(b)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		s.text = nil
+		return &wireSegment{segment: s, flow: f, data: append([]byte(nil), b.Bytes()...)}
+	default:
+		return nil
+	}
+}
+
+// want fails unless the stack now sends the segment text, and says why it
+// should have.
+func (p *peer) want(why, text string) *wireSegment {
+	p.t.Helper()
+	got := p.next()
+	if got == nil {
+		p.t.Fatalf("%s: want %s, nothing is sent", why, text)
+	}
+	if got.has(SYN) && !got.has(ACK) { // the stack dials
+		p.flow, p.iss = got.flow, got.seq
+	} else if got.has(SYN) {
+		p.iss = got.seq
+	}
+	want, err := parseSpec(text, bases{seq: p.iss, ack: p.irs, sack: p.irs})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	if got.flags != want.flags || got.seq != want.seq || got.len != want.len || want.has(ACK) && got.ack != want.ack ||
+		want.win && got.window != want.window {
+		p.t.Fatalf("%s: want %s, sent %v (ISS %d, IRS %d)", why, text, &got.segment, p.iss, p.irs)
+	}
+	return got
+}
+
+// wantIdle fails if the stack sends something.
+func (p *peer) wantIdle(why string) {
+	p.t.Helper()
+	if got := p.next(); got != nil {
+		p.t.Fatalf("%s: sent %v", why, &got.segment)
+	}
+}
+
+// dialed is what Dial has returned.
+type dialed struct {
+	c   *Conn
+	err error
+}
+
+// dial begins to connect to port 80 of the peer.
+func (p *peer) dial(ctx context.Context) <-chan dialed {
+	ch := make(chan dialed, 1)
+	go func() {
+		c, err := p.sockets.Dial(ctx, netip.AddrPort{}, netip.AddrPortFrom(peerAddr, 80))
+		ch <- dialed{c, err}
+	}()
+	return ch
+}
+
+// connected is an established connection that the stack has dialled.
+func (p *peer) connected() *Conn {
+	p.t.Helper()
+	ch := p.dial(context.Background())
+	p.want("a SYN", "S 0:0(0)")
+	p.send("S. 0:0(0) ack 1 win 60000 <mss 1000>")
+	p.want("the third segment", ". 1:1(0) ack 1")
+	d := <-ch
+	if d.err != nil {
+		p.t.Fatal(d.err)
+	}
+	return d.c
+}
+
+// listen listens on port 80.
+func (p *peer) listen() *Listener {
+	p.t.Helper()
+	l, err := p.sockets.Listen(netip.AddrPortFrom(netip.IPv4Unspecified(), 80))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return l
+}
+
+// accepted is an established connection that the peer has begun.
+func (p *peer) accepted(l *Listener) *Conn {
+	p.t.Helper()
+	p.send("S 0:0(0) win 60000 <mss 1000>")
+	p.want("the SYN is answered", "S. 0:0(0) ack 1")
+	p.send(". 1:1(0) ack 1 win 60000")
+	c, err := l.AcceptTCP()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return c
+}
+
+// async runs a call of the user that may block.
+func async(f func() (int, error)) <-chan outcome {
+	ch := make(chan outcome, 1)
+	go func() {
+		n, err := f()
+		ch <- outcome{n, err}
+	}()
+	return ch
+}
+
+type outcome struct {
+	n   int
+	err error
+}
+
+// pending fails when the call has returned.
+func pendingCall(t *testing.T, why string, ch <-chan outcome) {
+	t.Helper()
+	synctest.Wait()
+	select {
+	case o := <-ch:
+		t.Fatalf("%s: returns %d, %v", why, o.n, o.err)
+	default:
+	}
+}
+
+var _ net.Listener = (*Listener)(nil)

@@ -1,0 +1,189 @@
+package tcp
+
+import (
+	"encoding/binary"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/seed-012105e5/gonet/ipv4"
+	"github.com/seed-012105e5/gonet/packet"
+)
+
+// stateTo brings a node to the state s, with the peer's segments as bare as
+// they can be.
+func stateTo(n *node, s State) {
+	before := map[State]State{
+		SynReceived: SynSent, Established: SynSent, CloseWait: Established, FinWait1: Established, FinWait2: FinWait1,
+		Closing: FinWait1, LastAck: CloseWait, TimeWait: FinWait2, Closed: Established,
+	}
+	if b, ok := before[s]; ok {
+		stateTo(n, b)
+	}
+	switch s {
+	case Listen:
+		n.listening = true
+	case SynSent:
+		n.open()
+	case SynReceived:
+		n.peer(SYN, 0, 0)
+	case Established:
+		n.peer(SYN|ACK, 0, 1)
+	case CloseWait, Closing:
+		n.peer(FIN|ACK, 1, 1)
+	case FinWait1, LastAck:
+		n.t.closeWrite()
+	case FinWait2:
+		n.peer(ACK, 1, 2)
+	case TimeWait:
+		n.peer(FIN|ACK, 1, 2)
+	case Closed:
+		n.t.abort(nil)
+	}
+	n.pump()
+}
+
+// peer has a segment arrive with relative numbers.
+func (n *node) peer(f flags, q, ack int) {
+	s := segment{seq: scriptIRS.add(q), ack: scriptISS.add(ack), flags: f, window: 5000}
+	if f&SYN != 0 {
+		s.opts = options{mss: 1000, sackPermitted: true, hasScale: true, scale: 3}
+	}
+	n.arrives(n.flow, s)
+}
+
+// TestStates: RFC9293-3.3.2: the eleven states can all be reached.
+func TestStates(t *testing.T) {
+	leakCheck(t)
+	for i := range stateNames {
+		s, n := State(i), newNode(Config{}, scriptISS, 1500)
+		stateTo(n, s)
+		if got := n.state(); got != s || n.err != nil {
+			t.Errorf("%v is %v: %v", s, got, n.err)
+		}
+		n.end()
+	}
+}
+
+// FuzzTCB has arbitrary segments, calls and times come to a connection in any
+// state. Nothing panics or leaks, the invariants hold, and output changes
+// nothing.
+func FuzzTCB(f *testing.F) {
+	for s := range len(stateNames) {
+		f.Add(uint8(s), []byte{0, 0x10, 1, 1, 0, 5, 3, 0xff, 1, 0x12, 0, 0, 9, 2, 2, 0x04, 1, 1, 1, 1})
+		f.Add(uint8(s), []byte{4, 200, 3, 3, 3, 3, 0, 0x11, 100, 1, 1, 60, 7, 0x18, 2, 2, 2, 2, 6, 1, 0, 0, 0, 0})
+	}
+	f.Fuzz(func(t *testing.T, state uint8, p []byte) {
+		live := packet.Live()
+		n := newNode(Config{ReceiveBuffer: 3000, SendBuffer: 20000}, scriptISS, 1500)
+		stateTo(n, State(int(state)%len(stateNames)))
+		for ; len(p) >= 6 && n.err == nil; p = p[6:] {
+			n.disturb(p)
+			n.sent = nil
+		}
+		if n.err != nil {
+			t.Fatal(n.err)
+		}
+		n.end()
+		if k := packet.Live() - live; k != 0 {
+			t.Fatalf("%d packets leak", k)
+		}
+	})
+}
+
+// disturb does what six bytes say.
+func (n *node) disturb(p []byte) {
+	t := n.t
+	switch kind := p[0] % 10; {
+	case kind <= 5 || t == nil || kind > 6 && n.departed():
+		n.arrives(n.flow, n.strange(p))
+	case kind == 6:
+		n.advance(n.now.Add(time.Duration(p[1]) * time.Duration(p[2]) * time.Millisecond * 10))
+	case kind == 7 && t.writable():
+		_, _ = t.write(n.now, make([]byte, int(p[1])*int(p[2])))
+	case kind == 8:
+		_, _ = t.read(make([]byte, 1+int(p[1])*int(p[2])))
+	case kind == 9:
+		n.call(p[1]%8, p)
+	}
+	if n.t != nil && n.t.state != TimeWait {
+		n.check()
+	}
+	n.pump()
+}
+
+// call is one of the rarer calls.
+func (n *node) call(which byte, p []byte) {
+	t := n.t
+	switch which {
+	case 0:
+		t.closeWrite()
+	case 1:
+		t.closeRead()
+	case 2:
+		t.close(n.now)
+	case 3:
+		if p[2] < 20 {
+			t.orphan = true
+			t.abort(nil)
+		}
+	case 4:
+		t.setKeepAlive(n.now, p[2]%2 == 0)
+	case 5:
+		t.opts.noDelay = p[2]%2 == 0
+	default:
+		r := ipv4.Report{Type: p[2] % 13, Code: p[3] % 6, MTU: int(p[4]) * 8}
+		binary.BigEndian.PutUint32(r.Transport[4:], uint32(t.snd.una.add(int(p[5])-3)))
+		t.icmpReport(n.now, r)
+	}
+}
+
+// strange is a segment that is near what the connection expects.
+func (n *node) strange(p []byte) segment {
+	nxt, una := scriptIRS+1, scriptISS
+	if n.t != nil {
+		nxt, una = n.t.rcv.nxt, n.t.snd.una
+	}
+	s := segment{
+		flags: flags(p[1]), seq: nxt.add(int(int8(p[2])) * 20), ack: una.add(int(int8(p[3])) * 30),
+		window: uint16(p[4]) * 40, urgent: uint16(p[5]) * 100,
+	}
+	if p[2] >= 0x80 && p[2] < 0xc0 { // quite right numbers, often
+		s.seq = nxt
+	}
+	if p[0]%2 == 0 {
+		s.flags |= ACK
+	}
+	if p[5]%3 == 0 {
+		s.opts = options{hasTimestamps: true, tsVal: uint32(p[5]), sacks: 2, sack: [maxSACK]block{
+			{una.add(int(p[4]) * 10), una.add(int(p[3]) * 30)}, {una + 1000, una + 2000}}}
+	}
+	s.len = int(p[5]) * 7
+	if p[0]%3 == 0 {
+		s.len = 0
+	}
+	if s.len > 1460 {
+		s.train = 1460
+	}
+	s.text = piece(0, s.len, 0)
+	return s
+}
+
+// TestTCBRandom is FuzzTCB with random bytes.
+func TestTCBRandom(t *testing.T) {
+	leakCheck(t)
+	rnd := rand.New(rand.NewPCG(1, 5))
+	for i := range 110 {
+		n := newNode(Config{ReceiveBuffer: 3000, SendBuffer: 20000}, scriptISS, 1500)
+		stateTo(n, State(i%len(stateNames)))
+		for range 40 {
+			p := binary.BigEndian.AppendUint64(nil, rnd.Uint64())
+			n.disturb(p)
+			n.sent = nil
+		}
+		if n.err != nil {
+			t.Fatalf("run %d: %v", i, n.err)
+		}
+		n.end()
+	}
+}
