@@ -312,24 +312,13 @@ func (p *process) end() {
 }
 
 // leave tells the demultiplexer that no more segments are wanted, and what is
-// to be put in the table of TIME-WAIT. It may be handing us a segment at that
-// moment.
+// to be put in the table of TIME-WAIT. What is still in the inbox is the
+// demultiplexer's.
 func (p *process) leave() {
 	d := departure{flow: p.flow}
 	if p.t.state == TimeWait {
 		tw := p.t.timeWait(time.Now())
 		d.timeWait = &tw
 	}
-	for {
-		select {
-		case p.gone <- d:
-			return
-		case b, ok := <-p.in:
-			if !ok {
-				p.in = nil
-				continue
-			}
-			b.Release()
-		}
-	}
+	p.gone <- d
 }

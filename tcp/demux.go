@@ -45,7 +45,7 @@ type demux struct {
 
 // A handle is how the demultiplexer reaches a connection.
 type handle struct {
-	in   chan<- *packet.Buffer
+	in   chan *packet.Buffer
 	conn *Conn
 }
 
@@ -144,20 +144,29 @@ func (d *demux) arrives(b *packet.Buffer) {
 		remote: endpoint{[4]byte(ip[12:16]), h.srcPort()},
 	}
 	if c, ok := d.conns[f]; ok {
-		d.hand(c, b)
+		d.hand(f, c, b)
 		return
 	}
 	d.stranger(f, b)
 }
 
-// hand gives b to a connection, which may be about to depart.
-func (d *demux) hand(c handle, b *packet.Buffer) {
+// hand gives b to a connection. If that departs just then, b is a stranger's.
+func (d *demux) hand(f flow, c handle, b *packet.Buffer) {
+	if d.closing { // c.in is closed
+		d.stats.DropClosing.Add(1)
+		b.Release()
+		return
+	}
 	for {
 		select {
 		case c.in <- b:
 			return
 		case g := <-d.gone:
 			d.departed(g)
+			if g.flow == f {
+				d.stranger(f, b)
+				return
+			}
 		}
 	}
 }
@@ -292,16 +301,19 @@ func (d *demux) start(c *Conn, t *tcb) {
 	go p.run()
 }
 
-// departed forgets a connection whose process has ended.
+// departed forgets a connection whose process has ended. What has come too
+// late for it is a stranger's.
 func (d *demux) departed(g departure) {
-	d.running--
-	if _, ok := d.conns[g.flow]; ok {
-		delete(d.conns, g.flow)
-		d.unusePort(g.flow.local.port)
-		if g.timeWait != nil {
-			d.timeWaits.add(g.flow, *g.timeWait, d.stats)
-		}
+	c := d.conns[g.flow]
+	delete(d.conns, g.flow)
+	d.unusePort(g.flow.local.port)
+	if g.timeWait != nil {
+		d.timeWaits.add(g.flow, *g.timeWait, d.stats)
 	}
+	for len(c.in) > 0 {
+		d.stranger(g.flow, <-c.in)
+	}
+	d.running--
 	if d.running == 0 {
 		for _, idle := range d.idle {
 			close(idle)
@@ -379,12 +391,15 @@ func (d *demux) send(f *flow, s *segment) {
 
 // closeAll ends all listeners and connections: the stack ends.
 func (d *demux) closeAll() {
+	if d.closing {
+		return
+	}
+	d.closing = true
 	for _, l := range d.listeners {
 		d.unlisten(l)
 	}
-	for f, c := range d.conns {
+	for _, c := range d.conns {
 		close(c.in)
-		delete(d.conns, f)
 	}
 }
 

@@ -63,14 +63,14 @@ func (f flags) String() string {
 // RFC 9293 section 3.1.
 type header []byte
 
-func (h header) srcPort() uint16  { return binary.BigEndian.Uint16(h[0:]) }
-func (h header) dstPort() uint16  { return binary.BigEndian.Uint16(h[2:]) }
-func (h header) seq() seq         { return seq(binary.BigEndian.Uint32(h[4:])) }
-func (h header) ack() seq         { return seq(binary.BigEndian.Uint32(h[8:])) }
-func (h header) len() int         { return int(h[12]>>4) * 4 }
-func (h header) flags() flags     { return flags(h[13]) }
-func (h header) window() uint16   { return binary.BigEndian.Uint16(h[14:]) }
-func (h header) urgent() uint16   { return binary.BigEndian.Uint16(h[18:]) }
+func (h header) srcPort() uint16 { return binary.BigEndian.Uint16(h[0:]) }
+func (h header) dstPort() uint16 { return binary.BigEndian.Uint16(h[2:]) }
+func (h header) seq() seq        { return seq(binary.BigEndian.Uint32(h[4:])) }
+func (h header) ack() seq        { return seq(binary.BigEndian.Uint32(h[8:])) }
+func (h header) len() int        { return int(h[12]>>4) * 4 }
+func (h header) flags() flags    { return flags(h[13]) }
+func (h header) window() uint16  { return binary.BigEndian.Uint16(h[14:]) }
+func (h header) urgent() uint16  { return binary.BigEndian.Uint16(h[18:]) }
 
 // checksumOffset is where the checksum field lies in the header.
 const checksumOffset = 16

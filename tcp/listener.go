@@ -64,6 +64,9 @@ func (l *Listener) Addr() net.Addr { return l.local.netAddr() }
 
 // SetDeadline sets the deadline of Accept; the zero time means none.
 func (l *Listener) SetDeadline(t time.Time) error {
+	if isClosed(l.closed) {
+		return l.opError("set", net.ErrClosed)
+	}
 	l.deadline.Set(t)
 	return nil
 }

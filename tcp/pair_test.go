@@ -245,7 +245,7 @@ func testPair(seed uint64) error {
 // written, and both ends close (RFC9293-3.8, RFC9293-3.6).
 func TestPairs(t *testing.T) {
 	leakCheck(t)
-	runs := uint64(60)
+	runs := uint64(40)
 	if testing.Short() {
 		runs = 10
 	}

@@ -155,7 +155,6 @@ func (s *Sockets) Shutdown() {
 }
 
 func (d *demux) shutdown(idle chan struct{}) {
-	d.closing = true
 	d.closeAll()
 	if d.running == 0 {
 		close(idle)

@@ -38,6 +38,7 @@ type Stats struct {
 	DropNoConnection atomic.Uint64 // answered by a reset
 	DropReplyFull    atomic.Uint64 // resets, SYN-ACKs… of the demultiplexer that the network layer did not take
 	DropAfterClose   atomic.Uint64 // text for a connection that the user has closed
+	DropClosing      atomic.Uint64 // the stack was ending
 	DropTimeWait     atomic.Uint64
 	DropUnexpected   atomic.Uint64 // no state wants such a segment
 }
