@@ -216,6 +216,7 @@ func TestLinger(t *testing.T) {
 		writer.SetLinger(10)
 		start := time.Now()
 		writer.Close()
+		synctest.Wait()
 		if d := time.Since(start); d != 10*time.Second || p.a.Stats()["tcp.OutResets"] != 1 {
 			t.Errorf("Close with a peer that does not read took %v, with %d resets", d, p.a.Stats()["tcp.OutResets"])
 		}
@@ -230,6 +231,7 @@ func TestLinger(t *testing.T) {
 			reader.Close()
 		}()
 		writer.Close()
+		synctest.Wait()
 		if d := time.Since(start); d < 5*time.Second || d > 6*time.Second || p.a.Stats()["tcp.OutResets"] != 1 {
 			t.Errorf("Close with a peer that reads after 5 s took %v, with %d resets", d, p.a.Stats()["tcp.OutResets"]-1)
 		}

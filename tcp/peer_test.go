@@ -3,7 +3,6 @@ package tcp
 import (
 	"context"
 	"math/rand/v2"
-	"net"
 	"net/netip"
 	"testing"
 	"testing/synctest"
@@ -85,7 +84,7 @@ func (p *peer) end() {
 // send has a segment with relative numbers arrive, "S. 0:0(0) ack 1 win 100".
 func (p *peer) send(text string) {
 	p.t.Helper()
-	s, err := parseSpec(text, bases{seq: p.irs, ack: p.iss, sack: p.iss, isIncoming: true})
+	s, err := parseSpec(text, bases{seq: p.irs, ack: p.iss, sack: p.iss})
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -227,7 +226,7 @@ type outcome struct {
 	err error
 }
 
-// pending fails when the call has returned.
+// pendingCall fails when the call has returned.
 func pendingCall(t *testing.T, why string, ch <-chan outcome) {
 	t.Helper()
 	synctest.Wait()
@@ -237,5 +236,3 @@ func pendingCall(t *testing.T, why string, ch <-chan outcome) {
 	default:
 	}
 }
-
-var _ net.Listener = (*Listener)(nil)

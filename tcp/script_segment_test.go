@@ -28,14 +28,13 @@ type spec struct {
 
 // A bases is what the numbers of one direction are relative to.
 type bases struct {
-	seq, ack   seq
-	sack       seq
-	val, ecr   uint32
-	isIncoming bool
+	seq, ack seq
+	sack     seq
+	val, ecr uint32
 }
 
 var (
-	incoming = bases{seq: scriptIRS, ack: scriptISS, sack: scriptISS, val: peerTSBase, ecr: ourTSBase, isIncoming: true}
+	incoming = bases{seq: scriptIRS, ack: scriptISS, sack: scriptISS, val: peerTSBase, ecr: ourTSBase}
 	outgoing = bases{seq: scriptISS, ack: scriptIRS, sack: scriptIRS, val: ourTSBase, ecr: peerTSBase}
 )
 
