@@ -73,15 +73,18 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.MSL, 30*time.Second)
 	setDefault(&c.TimeWaits, 65536)
 	setDefault(&c.MinRTO, 200*time.Millisecond)
-	setDefault(&c.DelayedACK, 40*time.Millisecond)
+	if c.DelayedACK == 0 {
+		c.DelayedACK = 40 * time.Millisecond
+	}
 	setDefault(&c.UserTimeout, 5*time.Minute)
 	setDefault(&c.ConnectTimeout, 3*time.Minute)
 	setDefault(&c.FinWait2, time.Minute)
 	return c
 }
 
+// setDefault replaces what was left out, and what makes no sense.
 func setDefault[T int | time.Duration](v *T, d T) {
-	if *v == 0 {
+	if *v <= 0 {
 		*v = d
 	}
 }

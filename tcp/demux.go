@@ -35,6 +35,8 @@ type demux struct {
 	halfOpens halfOpens
 	timeWaits timeWaits
 
+	challenges challengeLimit // of all half-open connections
+
 	running int             // processes that have not departed
 	closing bool            // the stack ends: nothing new begins
 	idle    []chan struct{} // to be closed when none is running
@@ -169,122 +171,6 @@ func (d *demux) hand(f flow, c handle, b *packet.Buffer) {
 			}
 		}
 	}
-}
-
-// stranger handles a packet that belongs to no connection with a process.
-func (d *demux) stranger(f flow, b *packet.Buffer) {
-	var s segment
-	if err := parse(b, &s); err != nil {
-		d.stats.drop(err)
-		b.Release()
-		return
-	}
-	if b.Group || !d.cfg.Table.IsLocal(f.local.addr()) || d.cfg.Table.IsBroadcast(f.remote.addr()) || f.remote.addr().IsMulticast() {
-		d.stats.DropBadAddress.Add(1) // MUST-57, MUST-63
-		b.Release()
-		return
-	}
-	now := b.Arrived
-	if _, ok := d.timeWaits.byFlow[f]; ok {
-		reply, answer, reopen := d.timeWaits.segmentArrives(now, f, &s, d.cfg.MSL, d.stats)
-		if answer {
-			d.send(&f, &reply)
-		}
-		if !reopen {
-			b.Release()
-			return
-		}
-	}
-	if h, ok := d.halfOpens.byFlow[f]; ok {
-		d.halfOpenArrives(now, f, &h, s)
-		return
-	}
-	if l := d.listener(f.local); l != nil {
-		d.listenArrives(now, f, l, &s)
-	} else {
-		d.closedArrives(&f, &s)
-	}
-	b.Release()
-}
-
-// closedArrives is SEGMENT ARRIVES in CLOSED (RFC 9293 section 3.10.7.1): what
-// nobody wants is reset.
-func (d *demux) closedArrives(f *flow, s *segment) {
-	d.stats.DropNoConnection.Add(1)
-	if s.has(RST) {
-		return
-	}
-	reply := segment{flags: RST | ACK, ack: s.end()}
-	if s.has(ACK) {
-		reply = segment{flags: RST, seq: s.ack}
-	}
-	d.stats.OutResets.Add(1)
-	d.send(f, &reply)
-}
-
-// listenArrives is SEGMENT ARRIVES in LISTEN (section 3.10.7.2).
-func (d *demux) listenArrives(now time.Time, f flow, l *Listener, s *segment) {
-	switch {
-	case s.has(RST):
-		d.stats.DropUnexpected.Add(1)
-	case s.has(ACK):
-		d.closedArrives(&f, s)
-	case !s.has(SYN):
-		d.stats.DropUnexpected.Add(1)
-	case len(l.accept) == cap(l.accept):
-		// Nobody accepts: no reason to begin a handshake. The peer tries again.
-		d.stats.DropAcceptFull.Add(1)
-	default:
-		iss := d.secrets.initialSeq(now, f)
-		h := newHalfOpen(now, s, iss, d.secrets.timestampOffset(f), &d.cfg)
-		d.halfOpens.add(f, h, d.stats)
-		reply := h.synACK(now, &d.cfg, d.mtu(f))
-		d.send(&f, &reply)
-	}
-}
-
-// halfOpenArrives is SEGMENT ARRIVES in SYN-RECEIVED of a connection that came
-// from LISTEN. It takes s.text.
-func (d *demux) halfOpenArrives(now time.Time, f flow, h *halfOpen, s segment) {
-	switch {
-	case s.has(SYN) && !s.has(ACK) && s.seq == h.irs: // our SYN-ACK was lost
-		reply := h.synACK(now, &d.cfg, d.mtu(f))
-		d.send(&f, &reply)
-	case s.has(RST):
-		if s.seq == h.irs+1 {
-			delete(d.halfOpens.byFlow, f) // back to LISTEN
-			d.stats.InResets.Add(1)
-		}
-	default:
-		l := d.listener(f.local)
-		if l == nil || len(l.accept) == cap(l.accept) {
-			d.stats.DropAcceptFull.Add(1)
-			break
-		}
-		d.complete(now, f, h, l, s)
-		return
-	}
-	s.text.Release()
-}
-
-// complete lets s arrive at the whole connection. If that establishes it, it
-// gets its process, and goes to the listener's queue.
-func (d *demux) complete(now time.Time, f flow, h *halfOpen, l *Listener, s segment) {
-	t := h.connection(now, &d.cfg, d.stats, f, d.mtu(f))
-	t.segmentArrives(now, &s)
-	if !t.state.synchronized() {
-		var reply segment
-		if t.output(now, &reply) {
-			d.send(&f, &reply)
-		}
-		t.release()
-		return
-	}
-	delete(d.halfOpens.byFlow, f)
-	d.stats.PassiveOpens.Add(1)
-	c := newConn(f)
-	d.start(c, t)
-	l.accept <- c // there is room, and nobody else sends
 }
 
 // start begins the process of a connection.

@@ -196,3 +196,28 @@ func TestNetworkBusy(t *testing.T) {
 		p.wantIdle("nothing else")
 	})
 }
+
+// TestReopenTimeWait: MAY-2, RFC9293-3.6.1: a new connection in the place of one in TIME-WAIT
+// begins beyond the numbers of the old one.
+func TestReopenTimeWait(t *testing.T) {
+	withPeer(t, Config{}, func(p *peer) {
+		l := p.listen()
+		c := p.accepted(l)
+		old := p.iss
+		if _, err := c.Write(make([]byte, 10000)); err != nil {
+			t.Fatal(err)
+		}
+		p.want("the text", "P. 1:10001(10000) ack 1")
+		if err := c.Close(); err != nil {
+			t.Fatal(err)
+		}
+		p.want("our FIN", "F. 10001:10001(0) ack 1")
+		p.send("F. 1:1(0) ack 10002 win 60000")
+		p.want("the last acknowledgement", ". 10002:10002(0) ack 2")
+		p.send("S 5000:5000(0) win 60000 <mss 1000>")
+		p.want("the SYN is answered", "S. 0:0(0) ack 5001")
+		if beyond := old.add(10002); !p.iss.after(beyond) {
+			t.Errorf("ISS is %d before the numbers of the old connection", beyond.sub(p.iss))
+		}
+	})
+}

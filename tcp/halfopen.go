@@ -24,8 +24,9 @@ type halfOpen struct {
 }
 
 // synTries is how often a SYN-ACK is sent again, after 1, 2, 4… seconds, until
-// the connection is forgotten.
-const synTries = 5
+// the connection is forgotten: after 255 seconds, since R2 for a SYN is 3
+// minutes at least (MUST-23).
+const synTries = 7
 
 // halfOpens is the table of all half-open connections, bounded.
 type halfOpens struct {

@@ -1,5 +1,8 @@
 package tcp
 
+// maxReceiveWindow is the largest window of all (RFC 7323 section 2.2).
+const maxReceiveWindow = 1 << 30
+
 // windowField is the window to be sent, as it stands in the header.
 //
 // The right edge follows what the reader leaves free. It moves in steps of a
