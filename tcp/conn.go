@@ -97,15 +97,15 @@ type pending struct {
 // Blocks on: its own select only.
 func (p *process) run() {
 	t := p.t
-	for {
+	for polls := 0; ; polls++ {
 		now := time.Now()
 		tx := p.transmit(now)
 		if p.over() { // after transmit, since the last word may have been said there
 			break
 		}
 		rd, wr := p.guards()
-		if p.poll(rd, wr) {
-			continue
+		if polls%trainsAtOnce > 0 && p.poll(rd, wr) {
+			continue // but now and then all channels have their turn
 		}
 		p.setTimer(now)
 		select {

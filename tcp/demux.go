@@ -84,6 +84,10 @@ func Demux(in <-chan *packet.Buffer, reports <-chan ipv4.Report, calls <-chan Ca
 	d := newDemux(cfg, stats, out)
 	defer d.timer.Stop()
 	for in != nil || reports != nil {
+		if in != nil && !d.burst(in) {
+			in = nil
+			continue
+		}
 		d.setTimer()
 		select {
 		case b, ok := <-in:
@@ -111,6 +115,26 @@ func Demux(in <-chan *packet.Buffer, reports <-chan ipv4.Report, calls <-chan Ca
 	for d.running > 0 {
 		d.departed(<-d.gone)
 	}
+}
+
+// batch is how many packets are taken before Demux looks at all its channels.
+const batch = 64
+
+// burst takes the packets that are there, up to a batch, and says whether in is
+// open. A look at one channel costs a tenth of a select over all.
+func (d *demux) burst(in <-chan *packet.Buffer) bool {
+	for range batch {
+		select {
+		case b, ok := <-in:
+			if !ok {
+				return false
+			}
+			d.arrives(b)
+		default:
+			return true
+		}
+	}
+	return true
 }
 
 // setTimer works as that of a connection does.
