@@ -104,6 +104,7 @@ func TestErrorsOfListen(t *testing.T) {
 
 		l.Close()
 		wantError(t, l.Close(), net.ErrClosed, "close", "tcp")
+		wantError(t, l.SetDeadline(time.Time{}), net.ErrClosed, "set", "tcp")
 		_, err = l.Accept()
 		wantError(t, err, net.ErrClosed, "accept", "tcp")
 		u.Close()

@@ -154,6 +154,9 @@ func newNamespace() (*netns.NS, error) {
 	if err := ns.Sysctl("net.ipv4.tcp_congestion_control", congestionControl); err != nil {
 		return nil, err
 	}
+	if err := ns.Sysctl("net.core.somaxconn", "65535"); err != nil {
+		return nil, err
+	}
 	return ns, ns.Sysctl("net.ipv4.ip_local_port_range", "1024 65535")
 }
 

@@ -162,7 +162,7 @@ func idleMemory(p path) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	for range 500 {
+	for range 2000 {
 		if open.Load() == int64(*idle) {
 			return (memory() - before) / float64(*idle), nil
 		}
