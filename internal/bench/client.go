@@ -20,9 +20,10 @@ import (
 
 // runClient runs a client of p in its namespace, and returns the figure that
 // it prints.
-func runClient(p path, kind, port string, streams int) (float64, error) {
-	cmd := exec.Command("/proc/self/exe", "-seconds", fmt.Sprint(*seconds),
-		"client", kind, net.JoinHostPort(p.addr, port), strconv.Itoa(streams))
+func runClient(p path, kind, port string, streams int, flags ...string) (float64, error) {
+	args := append([]string{"-seconds", fmt.Sprint(*seconds)}, flags...)
+	args = append(args, "client", kind, net.JoinHostPort(p.addr, port), strconv.Itoa(streams))
+	cmd := exec.Command("/proc/self/exe", args...)
 	out, err := p.client.Output(cmd)
 	if err != nil {
 		return 0, fmt.Errorf("client %s: %w: %s", kind, err, out)
@@ -36,6 +37,11 @@ func client(kind, addr, streams string) error {
 	if err != nil {
 		return err
 	}
+	if *cpu >= 0 {
+		if err := pin(*cpu); err != nil {
+			return err
+		}
+	}
 	var v float64
 	switch kind {
 	case "send":
@@ -48,7 +54,7 @@ func client(kind, addr, streams string) error {
 	case "echo99":
 		v, err = echoTimes(addr, 0.99)
 	case "connect":
-		v, err = connects(addr)
+		v, err = connectTimes(addr)
 	default:
 		err = fmt.Errorf("no client %q", kind)
 	}
@@ -141,9 +147,9 @@ func echoTimes(addr string, quantile float64) (float64, error) {
 	return float64(times[int(quantile*float64(len(times)-1))].Nanoseconds()) / 1e3, nil
 }
 
-// connects is how many connections a second are made, used for a byte each
+// connectTimes is how many connections a second are made, used for a byte each
 // way, and closed.
-func connects(addr string) (float64, error) {
+func connectTimes(addr string) (float64, error) {
 	n, start := 0, time.Now()
 	for time.Since(start) < transferTime() {
 		c, err := net.DialTimeout("tcp", addr, 5*time.Second)

@@ -46,6 +46,7 @@ var (
 	only    = flag.String("only", "", "run the works whose name contains this only")
 	paths   = flag.String("paths", "", "use the paths whose name contains this only")
 	idle    = flag.Int("idle", 10000, "number of idle connections")
+	cpu     = flag.Int("cpu", -1, "the CPU that a client is pinned to; for the clients that this program starts")
 	stats   = flag.Bool("stats", false, "print the counters of the stacks at the end")
 	profile = flag.String("cpuprofile", "", "write a CPU profile to this file")
 )

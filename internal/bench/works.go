@@ -5,6 +5,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os/exec"
@@ -27,9 +28,11 @@ var works = []work{
 	{"bulk to the server, 8 streams", "Gbit/s", bulk(8, true)},
 	{"bulk from the server, 1 stream", "Gbit/s", bulk(1, false)},
 	{"bulk from the server, 8 streams", "Gbit/s", bulk(8, false)},
-	{"1 byte there and back, p50", "us", echo("echo50")},
-	{"1 byte there and back, p99", "us", echo("echo99")},
-	{"connect, request, close", "per second", echo("connect")},
+	{"1 byte there and back, client and server on one CPU, p50", "us", echo("echo50", 0)},
+	{"1 byte there and back, client and server on one CPU, p99", "us", echo("echo99", 0)},
+	{"1 byte there and back, a CPU each, p50", "us", echo("echo50", 1)},
+	{"1 byte there and back, a CPU each, p99", "us", echo("echo99", 1)},
+	{"connect, request, close", "per second", connects},
 	{"HTTP 1 KB by wrk, 32 connections", "requests/s", wrk(32)},
 	{"idle connections", "bytes each", idleMemory},
 }
@@ -80,9 +83,27 @@ func bulk(streams int, toServer bool) func(path) (float64, error) {
 	}
 }
 
-// echo measures a quantile of the time that one byte takes there and back.
-func echo(client string) func(path) (float64, error) {
+// connects measures connections that are made, used for a byte each way, and
+// closed.
+func connects(p path) (float64, error) {
+	l, err := serve(p, "7", func(c net.Conn) { io.Copy(c, c) })
+	if err != nil {
+		return 0, err
+	}
+	defer l.Close()
+	return runClient(p, "connect", "7", 1)
+}
+
+// echo measures a quantile of the time that one byte takes there and back. The
+// server's process is on CPU 0, and the client's is where it is told: left to
+// themselves they are now on one and now on two, and waking the other CPU takes
+// longer than all the rest.
+func echo(client string, cpu int) func(path) (float64, error) {
 	return func(p path) (float64, error) {
+		if err := pin(0); err != nil {
+			return 0, err
+		}
+		defer pin(allCPUs...)
 		l, err := serve(p, "7", func(c net.Conn) {
 			var buf [1]byte
 			for {
@@ -98,7 +119,7 @@ func echo(client string) func(path) (float64, error) {
 			return 0, err
 		}
 		defer l.Close()
-		return runClient(p, client, "7", 1)
+		return runClient(p, client, "7", 1, "-cpu", strconv.Itoa(cpu))
 	}
 }
 
