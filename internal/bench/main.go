@@ -106,7 +106,11 @@ func run() error {
 // measure runs one work over all paths, interleaved, and prints a row each.
 func measure(w work, ways []path) error {
 	results := make([][]float64, len(ways))
-	for range *rounds {
+	n := *rounds
+	if w.once {
+		n = 1
+	}
+	for range n {
 		for i, p := range ways {
 			v, err := w.run(p)
 			if err != nil {

@@ -21,20 +21,24 @@ import (
 type work struct {
 	name, unit string
 	run        func(path) (float64, error)
+	once       bool // whatever -rounds says
 }
 
 var works = []work{
-	{"bulk to the server, 1 stream", "Gbit/s", bulk(1, true)},
-	{"bulk to the server, 8 streams", "Gbit/s", bulk(8, true)},
-	{"bulk from the server, 1 stream", "Gbit/s", bulk(1, false)},
-	{"bulk from the server, 8 streams", "Gbit/s", bulk(8, false)},
-	{"1 byte there and back, client and server on one CPU, p50", "us", echo("echo50", 0)},
-	{"1 byte there and back, client and server on one CPU, p99", "us", echo("echo99", 0)},
-	{"1 byte there and back, a CPU each, p50", "us", echo("echo50", 1)},
-	{"1 byte there and back, a CPU each, p99", "us", echo("echo99", 1)},
-	{"connect, request, close", "per second", connects},
-	{"HTTP 1 KB by wrk, 32 connections", "requests/s", wrk(32)},
-	{"idle connections", "bytes each", idleMemory},
+	// First, because a program that has had many goroutines keeps some of them.
+	{name: "idle connections", unit: "bytes each", run: idleMemory, once: true},
+	{name: "bulk to the server, Read, 1 stream", unit: "Gbit/s", run: bulkTo(1, (*meter).receive)},
+	{name: "bulk to the server, Read, 8 streams", unit: "Gbit/s", run: bulkTo(8, (*meter).receive)},
+	{name: "bulk to the server, WriteTo, 1 stream", unit: "Gbit/s", run: bulkTo(1, (*meter).discard)},
+	{name: "bulk to the server, WriteTo, 8 streams", unit: "Gbit/s", run: bulkTo(8, (*meter).discard)},
+	{name: "bulk from the server, 1 stream", unit: "Gbit/s", run: bulkFrom(1)},
+	{name: "bulk from the server, 8 streams", unit: "Gbit/s", run: bulkFrom(8)},
+	{name: "1 byte there and back, client and server on one CPU, p50", unit: "us", run: echo("echo50", 0)},
+	{name: "1 byte there and back, client and server on one CPU, p99", unit: "us", run: echo("echo99", 0)},
+	{name: "1 byte there and back, a CPU each, p50", unit: "us", run: echo("echo50", 1)},
+	{name: "1 byte there and back, a CPU each, p99", unit: "us", run: echo("echo99", 1)},
+	{name: "connect, request, close", unit: "per second", run: connects},
+	{name: "HTTP 1 KB by wrk, 32 connections", unit: "requests/s", run: wrk(32)},
 }
 
 // serve listens, and gives each connection to handle.
@@ -58,28 +62,33 @@ func serve(p path, port string, handle func(net.Conn)) (net.Listener, error) {
 	return l, nil
 }
 
-// bulk measures the bytes that the receiving side has read.
-func bulk(streams int, toServer bool) func(path) (float64, error) {
+// bulkTo measures the bytes that the server has taken by handle.
+func bulkTo(streams int, handle func(*meter, net.Conn)) func(path) (float64, error) {
 	return func(p path) (float64, error) {
 		var m meter
-		atServer, client := m.receive, "send"
-		if !toServer {
-			atServer, client = send, "receive"
-		}
-		l, err := serve(p, "9", atServer)
+		l, err := serve(p, "9", func(c net.Conn) { handle(&m, c) })
 		if err != nil {
 			return 0, err
 		}
 		defer l.Close()
-		if !toServer {
-			return runClient(p, client, "9", streams)
-		}
 		rate := make(chan float64, 1)
 		go func() { rate <- m.measure() }()
-		if _, err := runClient(p, client, "9", streams); err != nil {
+		if _, err := runClient(p, "send", "9", streams); err != nil {
 			return 0, err
 		}
 		return <-rate, nil
+	}
+}
+
+// bulkFrom measures the bytes that the client has read.
+func bulkFrom(streams int) func(path) (float64, error) {
+	return func(p path) (float64, error) {
+		l, err := serve(p, "19", send)
+		if err != nil {
+			return 0, err
+		}
+		defer l.Close()
+		return runClient(p, "receive", "19", streams)
 	}
 }
 
