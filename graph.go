@@ -16,7 +16,7 @@ import (
 // This file is the map of the house. Every channel between layers, and every
 // go statement of the fixed processes, stands here.
 //
-//	                 ┌───────────────── ipv4.Tx ◀──────── ipTx ◀──────────┐
+//	                 ┌───────────────── ipv4.Tx ◀─── ipTx, answers ◀──────┐
 //	                 │ hop (a link)        │ ▲                            │
 //	                 ▼                     │ └─ advice ─┐                 │
 //	link.Tx ◀── arp.Resolver ─ dead ───────┼──────────▶ │                 │
@@ -41,7 +41,9 @@ import (
 //  2. Every consumer of a receive edge is always ready, in the end: it blocks
 //     on receive edges further on only. Whoever turns receiving into
 //     transmitting (echo replies, resets, ARP and IGMP, forwarding, problems,
-//     advice) drops and counts its own packet when the edge is full.
+//     advice) drops and counts its own packet when the edge is full. What it
+//     sends has an edge of its own into ipv4.Tx, answers: on an edge where
+//     others wait, who does not wait never finds room.
 //  3. A connection's process selects on both directions.
 //  4. Loopback is the edge from ipv4.Tx to ip. It may block, because by rule 2
 //     ipv4.Rx never waits for ipv4.Tx.
@@ -63,6 +65,7 @@ func (s *Stack) start(cfg Config, all []Interface, table *ipv4.Table, random *ra
 	var (
 		ip       = make(packets, queue)
 		ipTx     = make(packets, queue)
+		answers  = make(packets, queue)
 		icmpRx   = make(packets, queue)
 		udpRx    = make(packets, queue)
 		tcpRx    = make(packets, queue)
@@ -92,19 +95,19 @@ func (s *Stack) start(cfg Config, all []Interface, table *ipv4.Table, random *ra
 
 	rx := ipv4.RxConfig{Table: table, Forward: cfg.Forward, Random: random.source()}
 	up := ipv4.Up{ICMP: icmpRx, UDP: udpRx, TCP: tcpRx}
-	s.run(nil, func() { ipv4.Rx(ip, joins, up, groups, ipTx, problems, rx, &s.stats.ipv4) })
+	s.run(nil, func() { ipv4.Rx(ip, joins, up, groups, answers, problems, rx, &s.stats.ipv4) })
 	tx := ipv4.TxConfig{Table: table, Random: random.source()}
-	s.run(&intoIP, func() { ipv4.Tx(ipTx, advice, s.quit, hops, ip, problems, tx, &s.stats.ipv4) })
+	s.run(&intoIP, func() { ipv4.Tx(ipTx, answers, advice, s.quit, hops, ip, problems, tx, &s.stats.ipv4) })
 
 	control := icmp.Config{Table: table, Random: random.source()}
 	s.run(nil, func() {
-		icmp.Run(icmpRx, dead, problems, pings, ipTx, udpErrs, tcpErrs, advice, control, &s.stats.icmp)
+		icmp.Run(icmpRx, dead, problems, pings, answers, udpErrs, tcpErrs, advice, control, &s.stats.icmp)
 	})
 	datagrams := udp.Config{Table: table, Random: random.source()}
 	udpEnded := s.run(nil, func() { udp.Demux(udpRx, udpErrs, udpCalls, problems, datagrams, &s.stats.udp) })
 	streams := cfg.TCP
 	streams.Table, streams.Random = table, random.source()
-	tcpEnded := s.run(nil, func() { tcp.Demux(tcpRx, tcpErrs, tcpCalls, ipTx, streams, &s.stats.tcp) })
+	tcpEnded := s.run(nil, func() { tcp.Demux(tcpRx, tcpErrs, tcpCalls, ipTx, answers, streams, &s.stats.tcp) })
 
 	s.udp = udp.NewSockets(udpCalls, ipTx, joins, udpEnded, datagrams, &s.stats.udp)
 	s.tcp = tcp.NewSockets(tcpCalls, tcpEnded)
@@ -114,7 +117,7 @@ func (s *Stack) start(cfg Config, all []Interface, table *ipv4.Table, random *ra
 		intoIP.Wait()
 		close(ip)
 		s.all.Wait()
-		s.drain(ipTx, dead, problems)
+		s.drain(problems, ipTx, answers, dead)
 		close(s.ended)
 	}()
 }
@@ -140,18 +143,14 @@ func (s *Stack) run(group *sync.WaitGroup, process func()) <-chan struct{} {
 
 // drain gives back what was still under way on edges that have no end of
 // their own.
-func (s *Stack) drain(ipTx, dead packets, problems chan ipv4.Problem) {
-	for {
-		select {
-		case b := <-ipTx:
-			b.Release()
-		case b := <-dead:
-			b.Release()
-		case p := <-problems:
-			p.Packet.Release()
-		default:
-			return
+func (s *Stack) drain(problems chan ipv4.Problem, edges ...packets) {
+	for _, edge := range edges {
+		for len(edge) > 0 {
+			(<-edge).Release()
 		}
+	}
+	for len(problems) > 0 {
+		(<-problems).Packet.Release()
 	}
 }
 

@@ -52,6 +52,13 @@ func TestGraph(t *testing.T) {
 			t.Errorf("%s is not what graph.go says; go test -run TestGraph -update writes it anew:\n%s", name, want)
 		}
 	}
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, drawing, _ := strings.Cut(g.markdown(), "```mermaid"); !strings.Contains(string(readme), strings.TrimSpace(drawing)) {
+		t.Error("README.md does not show the drawing of doc/graph.md")
+	}
 	t.Logf("\n%s", g.dot())
 }
 

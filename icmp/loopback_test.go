@@ -41,7 +41,7 @@ func newHost(t *testing.T) *host {
 	cfg := udp.Config{Table: table}
 
 	go ipv4.Rx(ip, joins, ipv4.Up{ICMP: toICMP, UDP: toUDP}, []chan<- []ethernet.Addr{groups}, tx, problems, ipv4.RxConfig{Table: table}, &ipStats)
-	go ipv4.Tx(tx, advice, quit, []chan<- *packet.Buffer{hop}, ip, problems, ipv4.TxConfig{Table: table}, &ipStats)
+	go ipv4.Tx(tx, nil, advice, quit, []chan<- *packet.Buffer{hop}, ip, problems, ipv4.TxConfig{Table: table}, &ipStats)
 	go func() {
 		defer close(icmpEnded)
 		icmp.Run(toICMP, dead, problems, pings, tx, reports, unread, advice, icmp.Config{Table: table}, &icmpStats)

@@ -23,24 +23,30 @@ type TxConfig struct {
 // On a host with several links, what goes to a group takes the link that has
 // its source address: a sender chooses the link by the address.
 //
+// In carries the datagrams of those who wait for their turn. Answers carries
+// those of processes that turn receiving into sending, which do not wait: an
+// edge of its own keeps room for them while in is always full.
+//
 // Tx returns when quit is closed, having sent what was waiting and closed hops.
 //
 //	Owns:      identifications; what ICMP has taught about gateways
-//	Reads:     in; advice; quit
+//	Reads:     in and answers, by turns; advice; quit
 //	Writes:    hops, one channel a link; loop; problems
 //	Blocks on: its inputs; hops and loop. What problems cannot take at once is dropped
-func Tx(in <-chan *packet.Buffer, advice <-chan Advice, quit <-chan struct{}, hops []chan<- *packet.Buffer, loop chan<- *packet.Buffer, problems chan<- Problem, cfg TxConfig, stats *Stats) {
+func Tx(in, answers <-chan *packet.Buffer, advice <-chan Advice, quit <-chan struct{}, hops []chan<- *packet.Buffer, loop chan<- *packet.Buffer, problems chan<- Problem, cfg TxConfig, stats *Stats) {
 	t := newTransmitter(hops, loop, problems, cfg, stats)
 	defer t.close()
 	for {
-		t.burst(in)
+		t.burst(in, answers)
 		select {
 		case b := <-in:
+			t.send(b)
+		case b := <-answers:
 			t.send(b)
 		case a := <-advice:
 			t.learn(a)
 		case <-quit:
-			t.burst(in)
+			t.burst(in, answers)
 			return
 		}
 	}
@@ -67,15 +73,24 @@ func newTransmitter(hops []chan<- *packet.Buffer, loop chan<- *packet.Buffer, pr
 	}
 }
 
-// burst sends what waits in in, up to a batch.
-func (t *transmitter) burst(in <-chan *packet.Buffer) {
+// burst sends what waits in in and in answers, by turns, up to a batch.
+func (t *transmitter) burst(in, answers <-chan *packet.Buffer) {
 	for range batch {
-		select {
-		case b := <-in:
-			t.send(b)
-		default:
+		sent := t.try(answers)
+		if !t.try(in) && !sent {
 			return
 		}
+	}
+}
+
+// try sends a datagram of from, if there is one, and says whether there was.
+func (t *transmitter) try(from <-chan *packet.Buffer) bool {
+	select {
+	case b := <-from:
+		t.send(b)
+		return true
+	default:
+		return false
 	}
 }
 

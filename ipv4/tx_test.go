@@ -266,7 +266,7 @@ func startTx(t *testing.T, table *Table) (x *txBench, in chan *packet.Buffer, ad
 	x.transmitter = &transmitter{stats: stats}
 	go func() {
 		defer close(ended)
-		Tx(in, advice, quit, hops, x.loop, x.problems, TxConfig{Table: table, Random: seeded()}, stats)
+		Tx(in, nil, advice, quit, hops, x.loop, x.problems, TxConfig{Table: table, Random: seeded()}, stats)
 	}()
 	return x, in, advice, func() {
 		close(quit)
@@ -354,7 +354,7 @@ func BenchmarkTx(b *testing.B) {
 	table := twoLinks(b)
 	go func() {
 		defer close(ended)
-		Tx(in, nil, quit, []chan<- *packet.Buffer{hop}, nil, nil, TxConfig{Table: table}, &Stats{})
+		Tx(in, nil, nil, quit, []chan<- *packet.Buffer{hop}, nil, nil, TxConfig{Table: table}, &Stats{})
 	}()
 	p := made(Fields{Protocol: ProtocolTCP, DF: true, Src: ip("10.0.0.2"), Dst: ip("8.8.8.8")}, pattern(1460))
 	for range 32 {

@@ -45,8 +45,8 @@ type Config struct {
 	MinRTO time.Duration
 
 	// DelayedACK is how long an acknowledgement may wait for company. 0 means
-	// 40 ms; it must be less than 500 ms (MUST-40). A negative value turns
-	// delaying off.
+	// 40 ms, and 500 ms or more mean a little less than that (MUST-40). A
+	// negative value turns delaying off.
 	DelayedACK time.Duration
 
 	// UserTimeout is how long data may stay unacknowledged before the
@@ -76,11 +76,15 @@ func (c Config) withDefaults() Config {
 	if c.DelayedACK == 0 {
 		c.DelayedACK = 40 * time.Millisecond
 	}
+	c.DelayedACK = min(c.DelayedACK, maxDelayedACK)
 	setDefault(&c.UserTimeout, 5*time.Minute)
 	setDefault(&c.ConnectTimeout, 3*time.Minute)
 	setDefault(&c.FinWait2, time.Minute)
 	return c
 }
+
+// maxDelayedACK is less than half a second (MUST-40).
+const maxDelayedACK = 499 * time.Millisecond
 
 // setDefault replaces what was left out, and what makes no sense.
 func setDefault[T int | time.Duration](v *T, d T) {

@@ -24,7 +24,8 @@ type departure struct {
 type demux struct {
 	cfg     Config
 	stats   *Stats
-	out     chan<- *packet.Buffer
+	out     chan<- *packet.Buffer // for connections, which wait
+	answers chan<- *packet.Buffer // for itself
 	gone    chan departure
 	secrets secrets
 	ports   *port.Chooser
@@ -51,10 +52,10 @@ type handle struct {
 	conn *Conn
 }
 
-func newDemux(cfg Config, stats *Stats, out chan<- *packet.Buffer) *demux {
+func newDemux(cfg Config, stats *Stats, out, answers chan<- *packet.Buffer) *demux {
 	cfg = cfg.withDefaults()
 	d := &demux{
-		cfg: cfg, stats: stats, out: out,
+		cfg: cfg, stats: stats, out: out, answers: answers,
 		gone:      make(chan departure, inbox),
 		secrets:   newSecrets(cfg.Random),
 		conns:     make(map[flow]handle),
@@ -78,10 +79,10 @@ func newDemux(cfg Config, stats *Stats, out chan<- *packet.Buffer) *demux {
 //
 // Owns: the tables of connections, listeners, half-open connections, TIME-WAIT and ports.
 // Reads: in (packets from ipv4.Rx), reports (ICMP errors), calls (of users), the departures of connections, its timer.
-// Writes: the inbox of each connection; out (resets, SYN-ACKs), where it drops when it would block.
+// Writes: the inbox of each connection; answers (resets, SYN-ACKs), where it drops when it would block. Connections write out.
 // Blocks on: its own select, and on a connection's inbox, which is always served until the connection departs.
-func Demux(in <-chan *packet.Buffer, reports <-chan ipv4.Report, calls <-chan Call, out chan<- *packet.Buffer, cfg Config, stats *Stats) {
-	d := newDemux(cfg, stats, out)
+func Demux(in <-chan *packet.Buffer, reports <-chan ipv4.Report, calls <-chan Call, out, answers chan<- *packet.Buffer, cfg Config, stats *Stats) {
+	d := newDemux(cfg, stats, out, answers)
 	defer d.timer.Stop()
 	for in != nil || reports != nil {
 		if in != nil && !d.burst(in) {
@@ -291,7 +292,7 @@ func (d *demux) send(f *flow, s *segment) {
 	encode(b, s, f)
 	ipv4.Push(b, ipv4.Fields{Protocol: ipv4.ProtocolTCP, DF: true, Src: f.local.addr(), Dst: f.remote.addr()})
 	select {
-	case d.out <- b:
+	case d.answers <- b:
 		d.stats.OutSegments.Add(1)
 	default:
 		d.stats.DropReplyFull.Add(1)

@@ -64,7 +64,7 @@ func newPeer(t *testing.T, cfg Config) *peer {
 	calls := make(chan Call)
 	p.sockets = NewSockets(calls, p.ended)
 	go func() {
-		Demux(p.in, p.reports, calls, p.out, cfg, &p.stats)
+		Demux(p.in, p.reports, calls, p.out, p.out, cfg, &p.stats)
 		close(p.ended)
 	}()
 	return p

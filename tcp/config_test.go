@@ -1,0 +1,22 @@
+package tcp
+
+import (
+	"testing"
+	"time"
+)
+
+// TestConfigDefaults: MUST-40: an acknowledgement is never delayed for half a
+// second; and what makes no sense is taken for the default.
+func TestConfigDefaults(t *testing.T) {
+	c := Config{DelayedACK: time.Second, SynBacklog: -1, TimeWaits: -1, SendBuffer: -1}.withDefaults()
+	d := Config{}.withDefaults()
+	if c.DelayedACK >= 500*time.Millisecond || c.DelayedACK < d.DelayedACK {
+		t.Errorf("DelayedACK is %v", c.DelayedACK)
+	}
+	if c.SynBacklog != d.SynBacklog || c.TimeWaits != d.TimeWaits || c.SendBuffer != d.SendBuffer {
+		t.Errorf("%+v", c)
+	}
+	if off := (Config{DelayedACK: -1}).withDefaults().DelayedACK; off >= 0 {
+		t.Errorf("delaying is not off: %v", off)
+	}
+}
