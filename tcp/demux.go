@@ -294,6 +294,9 @@ func (d *demux) send(f *flow, s *segment) {
 	select {
 	case d.answers <- b:
 		d.stats.OutSegments.Add(1)
+		if s.has(RST) {
+			d.stats.OutResets.Add(1)
+		}
 	default:
 		d.stats.DropReplyFull.Add(1)
 		b.Release()

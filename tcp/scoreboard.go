@@ -61,7 +61,7 @@ func (s *scoreboard) ack(una seq) (n int, sentAt time.Time) {
 		if s.flights.At(0).end.after(una) {
 			s.split(0, una)
 		}
-		s.forget(s.flights.At(0))
+		s.account(s.flights.At(0), -1)
 		f := s.flights.Pop()
 		s.hint = max(0, s.hint-1)
 		n += f.len()
@@ -97,8 +97,6 @@ func (s *scoreboard) account(f *flight, sign int) {
 		s.resent += n
 	}
 }
-
-func (s *scoreboard) forget(f *flight) { s.account(f, -1) }
 
 // find is the index of the first flight that ends after q.
 func (s *scoreboard) find(q seq) int {

@@ -20,7 +20,7 @@ func (d *demux) stranger(f flow, b *packet.Buffer) {
 		return
 	}
 	now := b.Arrived
-	iss := d.secrets.initialSeq(now, f)
+	var old *timeWait // whose place s may take
 	if tw, ok := d.timeWaits.byFlow[f]; ok {
 		reply, answer, reopen := d.timeWaits.segmentArrives(now, f, &s, d.cfg.MSL, d.stats)
 		if answer {
@@ -30,16 +30,14 @@ func (d *demux) stranger(f flow, b *packet.Buffer) {
 			b.Release()
 			return
 		}
-		// RFC 9293 section 3.6.1: the new connection's numbers are beyond all
-		// of the old one's.
-		iss = later(iss, tw.sndNxt.add(maxReceiveWindow))
+		old = &tw
 	}
 	if h, ok := d.halfOpens.byFlow[f]; ok {
 		d.halfOpenArrives(now, f, &h, s)
 		return
 	}
 	if l := d.listener(f.local); l != nil {
-		d.listenArrives(now, f, l, &s, iss)
+		d.listenArrives(now, f, l, &s, old)
 	} else {
 		d.closedArrives(&f, &s)
 	}
@@ -57,13 +55,12 @@ func (d *demux) closedArrives(f *flow, s *segment) {
 	if s.has(ACK) {
 		reply = segment{flags: RST, seq: s.ack}
 	}
-	d.stats.OutResets.Add(1)
 	d.send(f, &reply)
 }
 
-// listenArrives is SEGMENT ARRIVES in LISTEN (section 3.10.7.2). Iss is for the
-// connection that s may open.
-func (d *demux) listenArrives(now time.Time, f flow, l *Listener, s *segment, iss seq) {
+// listenArrives is SEGMENT ARRIVES in LISTEN (section 3.10.7.2). Old is the
+// connection in TIME-WAIT that s has ended, or nil.
+func (d *demux) listenArrives(now time.Time, f flow, l *Listener, s *segment, old *timeWait) {
 	switch {
 	case s.has(RST):
 		d.stats.DropUnexpected.Add(1)
@@ -75,6 +72,10 @@ func (d *demux) listenArrives(now time.Time, f flow, l *Listener, s *segment, is
 		// Nobody accepts: no reason to begin a handshake. The peer tries again.
 		d.stats.DropAcceptFull.Add(1)
 	default:
+		iss := d.secrets.initialSeq(now, f)
+		if old != nil { // the numbers are beyond all of the old ones (RFC 9293 section 3.6.1)
+			iss = later(iss, old.sndNxt.add(maxReceiveWindow))
+		}
 		h := newHalfOpen(now, s, iss, d.secrets.timestampOffset(f), &d.cfg)
 		d.halfOpens.add(f, h, d.stats)
 		reply := h.synACK(now, &d.cfg, d.mtu(f))
