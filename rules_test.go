@@ -36,7 +36,8 @@ var layers = map[string][]string{
 	"ipv4":              {"packet", "ethernet", "internal/checksum"},
 	"icmp":              {"packet", "ipv4", "internal/checksum"},
 	"udp":               {"packet", "ipv4", "internal/checksum", "internal/deadline", "internal/port", "internal/prf"},
-	"tcp":               {"packet", "ipv4", "internal/checksum", "internal/deadline", "internal/port", "internal/prf", "internal/ring"},
+	"tcp/congestion":    {},
+	"tcp":               {"packet", "ipv4", "internal/checksum", "internal/deadline", "internal/port", "internal/prf", "internal/ring", "tcp/congestion"},
 	"tap":               {"packet", "link", "internal/netlink"},
 	".":                 {"packet", "ethernet", "arp", "ipv4", "icmp", "udp", "tcp", "link", "internal/counter"},
 }

@@ -48,6 +48,9 @@ func New(cfg Config) (*Stack, error) {
 	random := randomness{from: cfg.Rand}
 	table, err := cfg.table(all)
 	if err == nil {
+		err = cfg.TCP.Check()
+	}
+	if err == nil {
 		_, err = random.source(), random.err // find out early whether Rand works
 	}
 	if err != nil {

@@ -1,6 +1,10 @@
 package tcp
 
-import "time"
+import (
+	"time"
+
+	"github.com/seed-012105e5/gonet/tcp/congestion"
+)
 
 // checkACK is the fifth step of RFC 9293 section 3.10.7.4. It says whether the
 // segment goes on to the next one.
@@ -60,56 +64,77 @@ func (t *tcb) checkACK(now time.Time, s *segment) bool {
 // acknowledge moves SND.UNA, measures the round trip, and tells loss recovery
 // and congestion control.
 func (t *tcb) acknowledge(now time.Time, s *segment) {
-	before := t.board.total
-	sackedBytes, sackedAt := t.takeSACKs(s)
+	in := recoverInput{flight: t.board.total, pipe: t.pipe()}
+	losses := t.board.losses
+	w := t.witness(now, s)
+	t.board.begin(&w)
 	newData := s.ack.after(t.snd.una)
-	duplicate := !newData && t.isDuplicate(s, sackedBytes)
-
-	acked := 0
 	if newData {
-		var sentAt time.Time
-		acked, sentAt = t.board.ack(s.ack)
-		if sentAt.After(sackedAt) {
-			sackedAt = sentAt
-		}
-		t.snd.una = s.ack
-		t.recover = later(t.recover, t.snd.una-1) // not left behind, or it would seem to lie ahead after 2^31 bytes
-		t.sendq.discard(s.ack)
-		t.failingSince = time.Time{}
-		t.softErr = nil
+		in.acked = t.board.ack(s.ack, &w)
+		t.advance(s.ack)
 	}
-	t.measure(now, s, sackedAt, newData)
-	t.recoverLoss(now, recoverInput{acked: acked, flightBefore: before, duplicate: duplicate, sacked: sackedBytes})
+	t.takeSACKs(s, &w)
+	in.duplicate = !newData && t.isDuplicate(s)
+	in.spurious = t.undo.spurious(s, newData)
+	sample := t.measure(now, s, newData)
+	rate, round := t.delivery.arrived(now, &t.board.news, t.rtt.min, t.board.losses)
+	t.recoverLoss(now, &in)
+	if t.board.news.delivered > 0 || t.board.losses != losses {
+		t.cc.Acked(congestion.Ack{
+			Now: now, Acked: in.acked, Delivered: t.board.news.delivered, Lost: int(t.board.losses - losses),
+			InFlight: t.pipe(), Before: in.pipe,
+			RTT: sample, SRTT: t.rtt.srtt, MinRTT: t.rtt.min,
+			Round: round, Limited: 2*in.pipe > t.cwnd(), Recovering: t.phase == recovering || in.left,
+			Rate: rate,
+		})
+	}
 	if newData {
 		t.restartRTO(now)
 	}
+	t.scheduleLossProbe(now)
+}
+
+// witness is what s tells of when its cause was sent.
+func (t *tcb) witness(now time.Time, s *segment) witness {
+	return witness{
+		now: now, minRTT: t.rtt.min, offset: t.tsOffset, behind: t.recover,
+		echoed: t.timestamps && s.opts.hasTimestamps && s.opts.tsEcr != 0, echo: s.opts.tsEcr,
+	}
+}
+
+// advance moves SND.UNA.
+func (t *tcb) advance(una seq) {
+	t.snd.una = una
+	t.recover = later(t.recover, una-1) // not left behind, or it would seem to lie ahead after 2^31 bytes
+	t.sendq.discard(una)
+	t.failingSince = time.Time{}
+	t.softErr = nil
 }
 
 // takeSACKs updates the scoreboard with the blocks of s (RFC 6675 section 5).
-func (t *tcb) takeSACKs(s *segment) (n int, sentAt time.Time) {
+func (t *tcb) takeSACKs(s *segment, w *witness) {
+	t.dsack.seen = false
 	if !t.sackOK {
-		return 0, time.Time{}
+		return
 	}
-	for _, b := range s.opts.sack[:s.opts.sacks] {
-		// A block that is not inside of what is in flight is old (or a
-		// duplicate report, RFC 2883), or nonsense.
-		if !b.left.before(b.right) || b.left.before(t.snd.una) || b.right.after(t.snd.nxt) || !b.right.after(s.ack) {
+	blocks := s.opts.sack[:s.opts.sacks]
+	if t.takeDSACK(s.ack, blocks) {
+		blocks = blocks[1:]
+	}
+	for _, b := range blocks {
+		// A block that is not inside of what is in flight is old, or nonsense.
+		if !b.left.before(b.right) || b.left.before(t.snd.una) || b.right.after(t.snd.nxt) {
 			continue
 		}
-		m, at := t.board.sack(b.left, b.right)
-		n += m
-		if at.After(sentAt) {
-			sentAt = at
-		}
+		t.board.sack(b.left, b.right, w)
 	}
-	return n, sentAt
 }
 
 // isDuplicate is the definition of a duplicate acknowledgement of RFC 5681
 // section 2; with SACK it is one that tells something new (RFC 6675 section 2).
-func (t *tcb) isDuplicate(s *segment, sacked int) bool {
+func (t *tcb) isDuplicate(s *segment) bool {
 	if t.sackOK {
-		return sacked > 0
+		return t.board.news.sacked > 0
 	}
 	if t.snd.wnd == 0 {
 		return false // it answers a window probe
@@ -118,18 +143,25 @@ func (t *tcb) isDuplicate(s *segment, sacked int) bool {
 		int(s.window)<<t.snd.scale == t.snd.wnd
 }
 
-// measure takes a round-trip time: from a flight that was sent once, sentAt,
-// or else from the timestamp that came back (RFC 7323 section 4).
-func (t *tcb) measure(now time.Time, s *segment, sentAt time.Time, newData bool) {
+// measure takes a round-trip time: from a flight that was sent once, or else
+// from the timestamp that came back (RFC 7323 section 4). It returns the
+// sample, or 0.
+func (t *tcb) measure(now time.Time, s *segment, newData bool) (sample time.Duration) {
+	once := t.board.news.once
 	switch {
-	case !sentAt.IsZero():
-		t.rtt.sample(now.Sub(sentAt))
+	case !once.IsZero():
+		sample = max(now.Sub(once), 1)
 	case newData && t.timestamps && s.opts.hasTimestamps && s.opts.tsEcr != 0:
 		ms := int32(t.timestamp(now) - s.opts.tsEcr)
-		if ms >= 0 && ms < int32(maxRTO/time.Millisecond) {
-			t.rtt.sample(time.Duration(ms) * time.Millisecond)
+		if ms < 0 || ms >= int32(maxRTO/time.Millisecond) {
+			return 0
 		}
+		sample = max(time.Duration(ms)*time.Millisecond, 1)
+	default:
+		return 0
 	}
+	t.rtt.sample(sample)
+	return sample
 }
 
 // updateWindow takes the window of a segment that is newer than the one which

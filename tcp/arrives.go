@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/seed-012105e5/gonet/packet"
+	"github.com/seed-012105e5/gonet/tcp/congestion"
 )
 
 // segmentArrives is SEGMENT ARRIVES for all states but CLOSED (demux.go) and
@@ -84,7 +85,7 @@ func (t *tcb) negotiate(now time.Time, s *segment) {
 		t.snd.scale, t.rcv.scale = 0, 0 // RFC 7323 section 2.2: both or none
 	}
 	t.updateMSS()
-	t.cc = newReno(t.snd.mss)
+	t.beginCongestionControl(now)
 	t.rcv.edge = t.rcv.nxt.add(min(t.recvq.limit, 0xffff)) // the window of a SYN is not scaled
 	t.lastACK = t.rcv.nxt
 }
@@ -101,7 +102,7 @@ func (t *tcb) establish(s *segment) {
 	if t.synResent {
 		// The initial window is one segment (RFC 5681 section 3.1), and the
 		// timeout 3 seconds (RFC 6298 (5.7)).
-		t.cc.timedOut(t.lastHeard, 0, true)
+		t.cc.TimedOut(congestion.Loss{Now: t.lastHeard, Again: true})
 		t.rtt.base = max(t.rtt.base, 3*time.Second)
 		t.rtt.backoff = 0
 	}

@@ -37,8 +37,8 @@ func (t *tcb) write(now time.Time, p []byte) (int, error) {
 	if t.finQueued || !t.state.canSend() {
 		return 0, syscall.EPIPE
 	}
-	if t.flightEmpty() && t.sendq.len == 0 && !t.lastSent.IsZero() && now.Sub(t.lastSent) > t.rtt.rto() {
-		t.cc.idled(now)
+	if idle := now.Sub(t.lastSent); t.flightEmpty() && t.sendq.len == 0 && !t.lastSent.IsZero() && idle > t.rtt.rto() {
+		t.cc.Idled(now, idle)
 	}
 	return t.sendq.append(p), nil
 }

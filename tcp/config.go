@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/seed-012105e5/gonet/ipv4"
+	"github.com/seed-012105e5/gonet/tcp/congestion"
 )
 
 // Config is what all connections of a stack have in common. The zero value of
@@ -60,6 +61,18 @@ type Config struct {
 	// peer's FIN. 0 means 60 seconds.
 	FinWait2 time.Duration
 
+	// Congestion is the name of the congestion control that connections begin
+	// with: of Controllers, or a built-in (see [congestion.ByName]). ""
+	// means "reno".
+	Congestion string
+
+	// Controllers is the program's own congestion controls, by name.
+	Controllers map[string]congestion.Factory
+
+	// Recovery is how losses are found: "rack" (RFC 8985), "sack" (RFC 6675)
+	// or "newreno" (RFC 6582). "" means "rack".
+	Recovery string
+
 	// NoTimestamps, NoSACK and NoWindowScale keep an option from being offered
 	// and accepted.
 	NoTimestamps, NoSACK, NoWindowScale bool
@@ -80,6 +93,12 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.UserTimeout, 5*time.Minute)
 	setDefault(&c.ConnectTimeout, 3*time.Minute)
 	setDefault(&c.FinWait2, time.Minute)
+	if c.Congestion == "" {
+		c.Congestion = defaultCongestion
+	}
+	if c.Recovery == "" {
+		c.Recovery = defaultRecovery
+	}
 	return c
 }
 

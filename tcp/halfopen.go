@@ -76,10 +76,10 @@ func (h *halfOpen) connection(now time.Time, cfg *Config, stats *Stats, f flow, 
 		sackPermitted: h.sackPermitted, hasTimestamps: h.hasTimestamps, tsVal: h.tsRecent,
 	}})
 	t.snd.nxt = h.iss + 1
-	t.board.push(h.iss, h.iss+1, h.since)
+	t.board.push(h.iss, h.iss+1, h.since, sending{})
 	if h.tries > 0 {
 		t.board.markAllLost()
-		t.board.resend(h.iss, h.iss+1, now) // Karn: its acknowledgement is ambiguous
+		t.board.resend(h.iss, h.iss+1, now, sending{}) // Karn: its acknowledgement is ambiguous
 	}
 	return t
 }

@@ -48,12 +48,12 @@ func (t *tcb) info() Info {
 		Local: t.flow.local.addrPort(), Remote: t.flow.remote.addrPort(), State: t.state,
 		RTT: t.rtt.srtt, RTTVar: t.rtt.rttvar, MinRTT: t.rtt.min, RTO: t.rtt.rto(),
 		SendMSS: t.snd.mss, PathMTU: t.snd.pmtu,
-		CongestionWindow: t.cc.window(), SlowStartThresh: t.cc.slowStartThreshold(),
+		CongestionWindow: t.cwnd(), SlowStartThresh: t.cc.Threshold(),
 		SendWindow: t.snd.wnd, ReceiveWindow: t.rcv.edge.sub(t.rcv.nxt),
 		SendScale: t.snd.scale, ReceiveScale: t.rcv.scale,
 		InFlight: t.pipe(), Unacked: t.snd.nxt.sub(t.snd.una),
 		SendQueue: t.sendq.len, ReceiveQueue: t.recvq.readyLen, OutOfOrderQueue: t.recvq.aheadLen,
-		Recovering: t.recovering, SACK: t.sackOK, Timestamps: t.timestamps,
+		Recovering: t.phase == recovering, SACK: t.sackOK, Timestamps: t.timestamps,
 		ConsecutiveProbes: t.rtt.backoff, SoftError: t.softErr,
 	}
 	if t.urgentSeen {

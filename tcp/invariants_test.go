@@ -9,7 +9,7 @@ import (
 func dump(t *tcb) string {
 	c := *t
 	c.board.hint = 0
-	return fmt.Sprintf("%+v %+v", c, *t.cc.(*reno))
+	return fmt.Sprintf("%+v %+v %+v", c, t.cc, t.detector)
 }
 
 // checkInvariants says what is wrong with t, which must hold between any two
@@ -44,8 +44,8 @@ func checkSender(t *tcb) error {
 		return fmt.Errorf("SND.NXT %d is beyond all that there is to send, %d", nxt, behind)
 	case t.sendq.len > t.sendq.limit:
 		return fmt.Errorf("%d bytes queued, limit %d", t.sendq.len, t.sendq.limit)
-	case t.cc.window() < t.snd.mss && t.cc.window() < defaultMSS:
-		return fmt.Errorf("cwnd %d, mss %d", t.cc.window(), t.snd.mss)
+	case t.cc.Window() < t.snd.mss && t.cc.Window() < defaultMSS:
+		return fmt.Errorf("cwnd %d, mss %d", t.cc.Window(), t.snd.mss)
 	case t.snd.wnd < 0 || t.state.synchronized() && t.snd.wnd > t.snd.maxWnd:
 		return fmt.Errorf("SND.WND %d, largest %d", t.snd.wnd, t.snd.maxWnd)
 	case una != nxt && t.rtoAt.IsZero() && t.state != TimeWait:

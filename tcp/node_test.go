@@ -2,6 +2,7 @@ package tcp
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"github.com/seed-012105e5/gonet/ipv4"
@@ -40,6 +41,7 @@ type wireSegment struct {
 var start = time.Unix(1_000_000_000, 0)
 
 func newNode(cfg Config, iss seq, mtu int) *node {
+	cfg.Random = rand.New(rand.NewPCG(1, 9)).Uint64
 	n := &node{cfg: cfg.withDefaults(), now: start, iss: iss, mtu: mtu, flow: peerFlow(1)}
 	n.halfOpens.limit = n.cfg.SynBacklog
 	n.timeWaits.limit = n.cfg.TimeWaits

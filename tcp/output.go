@@ -5,6 +5,7 @@ import (
 
 	"github.com/seed-012105e5/gonet/ipv4"
 	"github.com/seed-012105e5/gonet/packet"
+	"github.com/seed-012105e5/gonet/tcp/congestion"
 )
 
 // output says whether a segment would go out now, and makes s that segment. It
@@ -25,7 +26,7 @@ func (t *tcb) output(now time.Time, s *segment) bool {
 			return true
 		}
 	}
-	if t.retransmission(now, s) || t.newText(now, s) {
+	if t.lossProbeSegment(now, s) || t.retransmission(now, s) || t.newText(now, s) {
 		return true
 	}
 	if t.ackNow && t.state != SynSent {
@@ -91,7 +92,10 @@ func (t *tcb) retransmission(now time.Time, s *segment) bool {
 		t.makeSYN(now, s)
 		return true
 	}
-	room := t.cc.window() - t.pipe()
+	if (t.paced(now) || t.frto.stage == frtoNew) && !t.mustResend {
+		return false
+	}
+	room := t.cwnd() - t.pipe()
 	if t.mustResend {
 		room = max(room, t.snd.mss)
 	}
@@ -106,7 +110,7 @@ func (t *tcb) retransmission(now time.Time, s *segment) bool {
 	if fin {
 		text--
 	}
-	if limit := min(wholeSegments(room, t.snd.mss), t.maxTrain()); text > limit {
+	if limit := min(wholeSegments(room, t.snd.mss), t.paceTrain()); text > limit {
 		text, fin = limit, false
 	}
 	t.makeSegment(now, s, f.start, text)
@@ -119,7 +123,7 @@ func (t *tcb) retransmission(now time.Time, s *segment) bool {
 // newText makes s the next segment that was never sent: text, FIN, or both; if
 // there is something, and it may be sent.
 func (t *tcb) newText(now time.Time, s *segment) bool {
-	if !t.state.sendsText() || t.finSent() || t.board.full() {
+	if !t.state.sendsText() || t.finSent() || t.board.full() || t.paced(now) && !t.force {
 		return false
 	}
 	unsent := t.sendq.end().sub(t.snd.nxt)
@@ -148,11 +152,11 @@ func (t *tcb) sendable(unsent int) (n int, ok bool) {
 	}
 	mss := t.snd.mss
 	idle := t.flightEmpty()
-	cwnd := t.cc.window() - t.pipe()
+	cwnd := t.cwnd() - t.pipe()
 	if cwnd < mss && cwnd < unsent && !idle {
 		return 0, false
 	}
-	n = min(unsent, wnd, cwnd, t.maxTrain())
+	n = min(unsent, wnd, cwnd, t.paceTrain())
 	switch {
 	case unsent == 0: // a FIN alone
 		return 0, wnd > 0 || idle
@@ -201,14 +205,7 @@ func (t *tcb) sent(now time.Time, s *segment) {
 	if s.span() == 0 {
 		return
 	}
-	if s.seq == t.snd.nxt {
-		t.snd.nxt = s.end()
-		t.board.push(s.seq, s.end(), now)
-	} else {
-		t.stats.Retransmits.Add(1)
-		t.board.resend(s.seq, s.end(), now)
-		t.mustResend = false
-	}
+	t.occupied(now, s)
 	if t.force {
 		t.force = false
 		t.stats.WindowProbes.Add(1)
@@ -217,6 +214,32 @@ func (t *tcb) sent(now time.Time, s *segment) {
 	t.persistAt = time.Time{}
 	if t.rtoAt.IsZero() {
 		t.rtoAt = now.Add(t.rtt.rto()) // RFC 6298 (5.1)
+	}
+}
+
+// occupied notes what sequence numbers s has taken, and tells loss recovery
+// and congestion control.
+func (t *tcb) occupied(now time.Time, s *segment) {
+	again := s.seq != t.snd.nxt
+	pipe, n := t.pipe(), s.span()
+	how := t.delivery.sent(now, pipe, n, t.board.losses)
+	if again {
+		t.stats.Retransmits.Add(1)
+		t.board.resend(s.seq, s.end(), now, how)
+		t.mustResend = false
+		t.undo.resend(s, n)
+	} else {
+		t.snd.nxt = s.end()
+		t.board.push(s.seq, s.end(), now, how)
+	}
+	t.prr.out += n
+	t.paceSent(now, n)
+	t.cc.Sent(congestion.Sent{Now: now, Bytes: n, InFlight: pipe, Again: again})
+	switch {
+	case t.probe.due:
+		t.lossProbeSent(again)
+	case !again:
+		t.scheduleLossProbe(now)
 	}
 }
 

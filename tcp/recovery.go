@@ -1,107 +1,155 @@
 package tcp
 
-import "time"
+import (
+	"time"
 
-// dupThresh is how many signs of a later arrival make a loss (RFC 5681
-// section 3.2, RFC 6675 section 2).
-const dupThresh = 3
+	"github.com/seed-012105e5/gonet/tcp/congestion"
+)
+
+// A phase is where loss recovery stands.
+type phase uint8
+
+const (
+	steady     phase = iota // nothing is known to be lost
+	recovering              // fast recovery, until recover is acknowledged
+	repairing               // a retransmission timeout is being repaired, until recover is acknowledged
+)
+
+// A detector finds what is lost from the acknowledgements that arrive. It
+// marks it on the scoreboard; what follows from a loss is the same for all.
+//
+//	rack     RFC 8985   by time                      rack.go
+//	sack     RFC 6675   by what was SACKed beyond    sack.go
+//	newreno  RFC 6582   by duplicates, without SACK  newreno.go
+type detector interface {
+	// detect marks what an acknowledgement shows to be lost.
+	detect(t *tcb, now time.Time, in *recoverInput)
+
+	// timedOut marks what counts as lost after a retransmission timeout.
+	timedOut(t *tcb, now time.Time)
+
+	// deadline is when expire, which marks what is lost by then, has
+	// something to do; zero for never.
+	deadline() time.Time
+	expire(t *tcb, now time.Time)
+
+	// stop stops that timer.
+	stop()
+}
 
 // recoverInput is what one acknowledgement has told.
 type recoverInput struct {
-	acked        int  // bytes newly acknowledged, cumulatively
-	flightBefore int  // bytes in flight before it
-	sacked       int  // bytes newly known from SACK
-	duplicate    bool // it is a duplicate acknowledgement
+	acked     int  // bytes by which SND.UNA has moved
+	flight    int  // FlightSize before it
+	pipe      int  // and pipe
+	duplicate bool // it is a duplicate acknowledgement
+	spurious  bool // it shows that the last retransmissions were not needed
+	left      bool // fast recovery has ended by it
 }
 
-// recoverLoss is loss recovery: by the scoreboard where the peer sends SACK
-// (RFC 6675), by NewReno where it does not (RFC 6582).
-func (t *tcb) recoverLoss(now time.Time, in recoverInput) {
-	if in.acked > 0 {
-		t.dupACKs = 0
-	}
-	if in.duplicate {
-		if t.dupACKs == 0 {
-			t.dupFlight = in.flightBefore
-		}
-		t.dupACKs++
-	}
-	if t.recovering {
-		t.goOnRecovering(now, in)
+// recovery is the state of loss recovery.
+type recovery struct {
+	phase      phase
+	recover    seq
+	dupACKs    int
+	dupFlight  int  // FlightSize at the first of them
+	mustResend bool // the next retransmission does not ask for cwnd
+	prr        prr
+	undo       undo
+	frto       frto
+	probe      lossProbe
+}
+
+// recoverLoss finds what is lost, and does what follows.
+func (t *tcb) recoverLoss(now time.Time, in *recoverInput) {
+	delivered := t.countDuplicate(in)
+	t.lossProbeAcknowledged(now, in)
+	t.undo.expire(t.snd.una)
+	if in.spurious || t.frtoSpurious(in) {
+		t.takeBack(now)
 		return
 	}
-	// Slow start goes on after a timeout, while what was lost is sent again.
-	if in.acked > 0 {
-		t.cc.acked(now, in.acked, 2*in.flightBefore > t.cc.window())
-	}
-	if t.lossFound() {
-		t.enterRecovery(now)
+	t.leaveRecovery(now, in)
+	losses := t.board.losses
+	t.detector.detect(t, now, in)
+	t.lossesFound(now, losses)
+	if t.phase == recovering {
+		t.prr.acknowledged(delivered, t.pipe(), t.snd.mss, in.acked > 0 && t.board.losses == losses)
 	}
 }
 
-// lossFound says whether something newly counts as lost.
-func (t *tcb) lossFound() bool {
-	if t.sackOK {
-		found := t.board.sacked > 0 && t.board.markLostBehind(t.snd.mss)
-		// RFC 6675 section 5 (1): three duplicates speak for the first segment.
-		if !found && t.dupACKs >= dupThresh && !t.afterTimeout() {
-			t.board.markFirstLost(t.snd.mss)
-			found = true
+// lossesFound begins fast recovery if something has been lost since the sum of
+// all losses was before.
+func (t *tcb) lossesFound(now time.Time, before uint64) {
+	if lost := int(t.board.losses - before); lost > 0 && t.phase == steady {
+		t.enterRecovery(now, lost)
+	}
+}
+
+// countDuplicate counts duplicate acknowledgements, and returns how many bytes
+// have arrived. Without SACK each duplicate stands for a segment, which the
+// next acknowledgement that moves SND.UNA then counts once more (RFC 9937
+// section 6.1).
+func (t *tcb) countDuplicate(in *recoverInput) (delivered int) {
+	switch {
+	case in.duplicate:
+		if t.dupACKs == 0 {
+			t.dupFlight = in.flight
 		}
-		return found && !t.afterTimeout()
+		t.dupACKs++
+		delivered = t.snd.mss
+	case in.acked > 0 && (t.phase != recovering || t.sackOK):
+		t.dupACKs = 0
+		delivered = in.acked
+	case in.acked > 0: // all but the hole has caused a duplicate
+		known := min(t.dupACKs, (in.acked-1)/t.snd.mss)
+		t.dupACKs -= known
+		delivered = in.acked - known*t.snd.mss
 	}
-	// RFC 6582 section 3.2 step 2: not for duplicates that our own
-	// retransmissions have caused.
-	if t.dupACKs == dupThresh && t.snd.una.after(t.recover) {
-		t.board.markFirstLost(t.snd.mss)
-		return true
+	if t.sackOK {
+		return t.board.news.delivered
 	}
-	return false
+	return delivered
 }
 
-// afterTimeout says whether what was in flight at the last timeout is still
-// being repaired: then new losses in it start no recovery of their own.
-func (t *tcb) afterTimeout() bool { return t.snd.una.before(t.recover) }
-
-// enterRecovery is RFC 6675 section 5 (4), RFC 6582 section 3.2 step 2.
-func (t *tcb) enterRecovery(now time.Time) {
+// enterRecovery begins fast recovery (RFC 6675 section 5 (4), RFC 6582
+// section 3.2 step 2, RFC 9937 section 6.2).
+func (t *tcb) enterRecovery(now time.Time, lost int) {
 	t.stats.FastRecoveries.Add(1)
 	flight := t.board.total // FlightSize: all that is not acknowledged, cumulatively
 	if t.dupACKs > 0 {
 		// RFC 5681 section 3.2 (2): without what the first duplicates let out.
 		flight = min(flight, t.dupFlight)
 	}
-	t.cc.lost(now, flight)
-	t.recovering = true
+	t.undo.begin(t.snd.una)
+	t.cc.Lost(congestion.Loss{Now: now, Flight: flight, Lost: lost})
+	t.phase = recovering
 	t.recover = t.snd.nxt
 	t.mustResend = true // (4.3): the first retransmission does not wait for the pipe
+	t.prr.begin(t.cc.Window(), t.board.total-t.board.sacked+t.board.news.delivered)
 }
 
-// goOnRecovering handles an acknowledgement during fast recovery.
-func (t *tcb) goOnRecovering(now time.Time, in recoverInput) {
-	if in.acked > 0 && !t.snd.una.before(t.recover) { // a full acknowledgement
-		t.recovering = false
-		t.cc.recovered(now)
+// leaveRecovery ends fast recovery or the repair after a timeout when all is
+// acknowledged that was in flight at its beginning.
+func (t *tcb) leaveRecovery(now time.Time, in *recoverInput) {
+	if t.phase == steady || in.acked == 0 || t.snd.una.before(t.recover) {
 		return
 	}
-	switch {
-	case t.sackOK:
-		t.board.markLostBehind(t.snd.mss)
-		if in.acked > 0 && t.board.sacked > 0 {
-			t.markHeadLost()
-		}
-	case in.acked > 0: // a partial acknowledgement: the next hole is lost too
-		t.board.markFirstLost(t.snd.mss)
-		t.mustResend = true
-	}
+	in.left = t.phase == recovering
+	t.phase = steady
+	t.dupACKs = 0
+	t.frto.stage = frtoOff
+	t.undo.end(t.snd.nxt)
+	t.cc.Recovered(now)
 }
 
-// markHeadLost marks the first segment lost when a cumulative acknowledgement
-// has stopped there while later text has arrived; not when it was sent again
-// already.
-func (t *tcb) markHeadLost() {
-	if f := t.board.flights.At(0); !f.sacked && !f.lost {
-		t.board.markFirstLost(t.snd.mss)
+// expireDetector lets the detector mark what is lost by now.
+func (t *tcb) expireDetector(now time.Time) {
+	losses := t.board.losses
+	t.detector.expire(t, now)
+	t.lossesFound(now, losses)
+	if t.phase == recovering && t.board.losses != losses {
+		t.prr.acknowledged(0, t.pipe(), t.snd.mss, false)
 	}
 }
 
@@ -114,6 +162,14 @@ func (t *tcb) pipe() int {
 		p -= t.dupACKs * t.snd.mss
 	}
 	return max(0, p)
+}
+
+// cwnd is how much may be in the network.
+func (t *tcb) cwnd() int {
+	if t.phase == recovering {
+		return t.prr.cwnd
+	}
+	return t.cc.Window()
 }
 
 // retransmissionTimedOut is RFC 6298 (5.4) to (5.6) and RFC 5681 section 3.1.
@@ -132,12 +188,19 @@ func (t *tcb) retransmissionTimedOut(now time.Time) {
 		return
 	}
 	t.stats.Timeouts.Add(1)
-	t.cc.timedOut(now, t.board.total, again)
+	if !again {
+		t.undo.begin(t.snd.una)
+	}
+	flight := t.board.total
 	if t.board.flights.At(0).sacked { // the peer has gone back on its word (RFC 2018 section 8)
 		t.board.forgetSACKs()
 	}
-	t.board.markAllLost()
-	t.recovering = false
+	t.board.markFirstLost(t.snd.mss)
+	t.detector.timedOut(t, now)
+	t.cc.TimedOut(congestion.Loss{Now: now, Flight: flight, Lost: t.board.lost - t.board.resent, Again: again})
+	t.frto.begin(t.phase != repairing && !again && t.state.synchronized())
+	t.phase = repairing
+	t.probe.end()
 	t.dupACKs = 0
 	t.recover = t.snd.nxt
 }

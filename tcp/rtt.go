@@ -34,8 +34,20 @@ func (r *rtt) sample(R time.Duration) {
 		r.rttvar += (abs(r.srtt-R) - r.rttvar) / 4
 		r.srtt += (R - r.srtt) / 8
 	}
-	r.base = min(max(r.srtt+max(minGrain, 4*r.rttvar), r.floor), maxRTO)
+	r.setBase()
 	r.backoff = 0
+}
+
+func (r *rtt) setBase() {
+	r.base = min(max(r.srtt+max(minGrain, 4*r.rttvar), r.floor), maxRTO)
+}
+
+// lengthen is for a timeout that came too early: the last sample counts at
+// least as much as all before it (RFC 4015 section 3.4, (9)).
+func (r *rtt) lengthen() {
+	r.srtt = max(r.srtt, r.latest)
+	r.rttvar = max(r.rttvar, r.latest/2)
+	r.setBase()
 }
 
 // rto is the timeout with its backoff.

@@ -28,11 +28,18 @@ func newBoardModel(t *testing.T) *boardModel {
 func (m *boardModel) seq(i int) seq { return m.base.add(i) }
 
 func (m *boardModel) push(n int) {
-	m.s.push(m.seq(m.nxt), m.seq(m.nxt+n), m.now)
+	m.s.push(m.seq(m.nxt), m.seq(m.nxt+n), m.now, sending{})
 	for range n {
 		m.octets = append(m.octets, octet{at: m.now})
 	}
 	m.nxt += n
+}
+
+// witness begins an acknowledgement without a timestamp.
+func (m *boardModel) witness() *witness {
+	w := &witness{now: m.now}
+	m.s.begin(w)
+	return w
 }
 
 func (m *boardModel) ack(una int) {
@@ -42,8 +49,9 @@ func (m *boardModel) ack(una int) {
 			newest = o.at
 		}
 	}
-	n, at := m.s.ack(m.seq(una))
-	if n != una-m.una || !at.Equal(newest) {
+	w := m.witness()
+	n := m.s.ack(m.seq(una), w)
+	if at := m.s.news.once; n != una-m.una || !at.Equal(newest) {
 		m.t.Fatalf("ack %d: %d bytes, newest sent at %v; want %d, %v", una, n, at, una-m.una, newest)
 	}
 	m.una = una
@@ -61,7 +69,9 @@ func (m *boardModel) sack(left, right int) {
 			o.sacked, o.lost, o.resent = true, false, false
 		}
 	}
-	if n, at := m.s.sack(m.seq(left), m.seq(right)); n != want || !at.Equal(newest) {
+	w := m.witness()
+	m.s.sack(m.seq(left), m.seq(right), w)
+	if n, at := m.s.news.sacked, m.s.news.once; n != want || !at.Equal(newest) {
 		m.t.Fatalf("sack %d:%d: %d bytes, newest sent at %v; want %d, %v", left, right, n, at, want, newest)
 	}
 }
@@ -78,7 +88,9 @@ func (m *boardModel) lose() {
 
 // loseBehind is IsLost of RFC 6675, octet by octet.
 func (m *boardModel) loseBehind(mss int) {
-	found := m.s.markLostBehind(mss)
+	before := m.s.losses
+	m.s.markLostBehind(mss)
+	found := m.s.losses != before
 	bytes, runs, want := 0, 0, false
 	for i := m.nxt - 1; i >= m.una; i-- {
 		o := &m.octets[i]
@@ -118,7 +130,7 @@ func (m *boardModel) resend(n int) {
 		m.t.Fatalf("next lost is %d, want %d", f.start.sub(m.base), want)
 	}
 	n = min(n, f.len())
-	m.s.resend(f.start, f.start.add(n), m.now)
+	m.s.resend(f.start, f.start.add(n), m.now, sending{})
 	for j := want; j < want+n; j++ {
 		m.octets[j].resent, m.octets[j].everResent, m.octets[j].at = true, true, m.now
 	}

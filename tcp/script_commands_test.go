@@ -104,6 +104,14 @@ func (r *runner) wantSegment(text string) error {
 // config sets fields of Config, or mtu.
 func (r *runner) config(words []string) error {
 	for ; len(words) >= 2; words = words[2:] {
+		switch words[0] {
+		case "recovery":
+			r.cfg.Recovery = words[1]
+			continue
+		case "congestion":
+			r.cfg.Congestion = words[1]
+			continue
+		}
 		v, err := strconv.ParseFloat(words[1], 64)
 		if err != nil {
 			return err
@@ -267,6 +275,14 @@ func (r *runner) readText(args string) error {
 func (r *runner) set(args string) error {
 	words := strings.Fields(args)
 	for ; len(words) >= 2; words = words[2:] {
+		switch words[0] {
+		case "recovery":
+			r.cfg.Recovery = words[1]
+			continue
+		case "congestion":
+			r.cfg.Congestion = words[1]
+			continue
+		}
 		v, err := strconv.ParseFloat(words[1], 64)
 		if err != nil {
 			return err

@@ -16,6 +16,12 @@ type Stats struct {
 	Retransmits      atomic.Uint64 // segments or trains sent again
 	Timeouts         atomic.Uint64 // retransmission timeouts
 	FastRecoveries   atomic.Uint64
+	LossProbes       atomic.Uint64 // tail loss probes (RFC 8985 section 7)
+	LossProbeRepairs atomic.Uint64 // of them, how many have repaired a loss
+	DSACKs           atomic.Uint64 // duplicates that peers have reported (RFC 2883)
+
+	SpuriousRecoveries atomic.Uint64 // reductions of the window that were taken back
+
 	WindowProbes     atomic.Uint64
 	KeepAliveProbes  atomic.Uint64
 	ChallengeACKs    atomic.Uint64 // RFC 5961

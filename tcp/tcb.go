@@ -2,6 +2,8 @@ package tcp
 
 import (
 	"time"
+
+	"github.com/seed-012105e5/gonet/tcp/congestion"
 )
 
 // A tcb is a connection as a pure machine: RFC 9293's Transmission Control
@@ -81,15 +83,16 @@ type tcb struct {
 	replies    bool // reply is to be sent: a reset
 	challenges challengeLimit
 
-	board      scoreboard
-	rtt        rtt
-	cc         congestion
-	recovering bool // fast recovery, until recover is acknowledged
-	recover    seq
-	dupACKs    int
-	dupFlight  int  // FlightSize at the first of them
-	mustResend bool // the next retransmission does not ask for cwnd
-	force      bool // the persist timer has expired: send something, window or not
+	board    scoreboard
+	rtt      rtt
+	delivery delivery
+	cc       congestion.Controller
+	ccName   string
+	detector detector
+	recovery
+	dsack dsack
+	pace  pace
+	force bool // the persist timer has expired: send something, window or not
 
 	rtoAt        time.Time
 	persistAt    time.Time
@@ -135,7 +138,8 @@ func newTCB(cfg *Config, stats *Stats, f flow, iss seq, mtu int) *tcb {
 	t.rcv.scale = cfg.receiveScale()
 	t.rcv.mss = defaultMSS
 	t.rtt = newRTT(cfg.MinRTO)
-	t.cc = newReno(defaultMSS)
+	t.snd.mss = defaultMSS
+	t.beginCongestionControl(time.Time{})
 	t.updateMSS()
 	return t
 }
@@ -158,7 +162,7 @@ func (t *tcb) updateMSS() {
 		mss -= 12
 	}
 	t.snd.mss = max(8, min(mss, maxText))
-	t.cc.setMSS(t.snd.mss)
+	t.cc.SetMSS(t.snd.mss)
 }
 
 // flightEmpty says whether nothing is in flight.

@@ -10,7 +10,10 @@ func (t *tcb) deadline() time.Time {
 	d := earliest(t.rtoAt, t.delayedACKAt)
 	d = earliest(d, t.persistAt)
 	d = earliest(d, t.keepAliveAt)
-	return earliest(d, t.finWait2At)
+	d = earliest(d, t.finWait2At)
+	d = earliest(d, t.probe.at)
+	d = earliest(d, t.pace.wake)
+	return earliest(d, t.detector.deadline())
 }
 
 func earliest(a, b time.Time) time.Time {
@@ -31,6 +34,15 @@ func (t *tcb) expire(now time.Time) {
 		t.ackNow = true
 		t.stats.DelayedACKs.Add(1)
 	}
+	if due(t.pace.wake, now) {
+		t.pace.wake = time.Time{}
+	}
+	if due(t.detector.deadline(), now) {
+		t.expireDetector(now)
+	}
+	if due(t.probe.at, now) {
+		t.expireLossProbe(now)
+	}
 	if due(t.rtoAt, now) {
 		t.expireRTO(now)
 	}
@@ -48,6 +60,9 @@ func (t *tcb) expire(now time.Time) {
 func (t *tcb) stopTimers() {
 	t.rtoAt, t.persistAt, t.delayedACKAt = time.Time{}, time.Time{}, time.Time{}
 	t.keepAliveAt, t.finWait2At = time.Time{}, time.Time{}
+	t.probe.end()
+	t.pace.wake = time.Time{}
+	t.detector.stop()
 }
 
 // expireRTO is the retransmission timer (section 3.8.1).
@@ -91,7 +106,11 @@ func (t *tcb) givenUp(now time.Time) bool {
 // runs (section 3.8.6.1, MUST-36, SHLD-29; the override timeout of section
 // 3.8.6.2.1).
 func (t *tcb) blocked(now time.Time) {
-	if !t.persistAt.IsZero() || !t.flightEmpty() || !t.state.sendsText() {
+	t.waitForPace(now)
+	if t.sendq.end() == t.snd.nxt && t.pipe() < t.cwnd() && t.board.lost == t.board.resent {
+		t.delivery.userLimits(t.pipe())
+	}
+	if !t.persistAt.IsZero() || !t.flightEmpty() || !t.state.sendsText() || !t.pace.wake.IsZero() {
 		return
 	}
 	if t.sendq.end() != t.snd.nxt || t.finQueued && !t.finSent() {

@@ -95,7 +95,7 @@ type Ack struct {
 
 	Round      bool // the first acknowledgement of a round trip: what it acknowledges was sent after the last such one
 	Limited    bool // the window, not the user or the peer, holds the sender back
-	Recovering bool // fast recovery, or the repair after a timeout by which Lost or TimedOut was called
+	Recovering bool // fast recovery is under way: Lost has set the window
 	CE         int  // of Delivered, how many bytes met congestion, by the peer's word (ECN)
 
 	Rate Rate

@@ -42,7 +42,7 @@ func (r *Reno) Recovered(time.Time) {}
 // Acked counts bytes, not acknowledgements (RFC 3465): one acknowledgement
 // may answer a train of 44 segments.
 func (r *Reno) Acked(a Ack) {
-	if !a.Limited || a.Recovering && r.Cwnd >= r.Ssthresh {
+	if !a.Limited || a.Recovering {
 		return // a window that is not used says nothing about the network (RFC 7661 section 1)
 	}
 	n := a.Acked

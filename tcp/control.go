@@ -1,0 +1,104 @@
+package tcp
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/seed-012105e5/gonet/tcp/congestion"
+)
+
+// Congestion control and loss recovery of a connection, by name.
+
+// controller is the factory of that name: the program's own, or a built-in.
+func (c *Config) controller(name string) (congestion.Factory, error) {
+	if f, ok := c.Controllers[name]; ok {
+		return f, nil
+	}
+	if f, ok := congestion.ByName(name); ok {
+		return f, nil
+	}
+	return nil, fmt.Errorf("tcp: no congestion control has the name %q", name)
+}
+
+// newDetector returns the loss detection of that name, for a peer that sends
+// SACK or does not.
+func newDetector(name string, sack bool) (detector, error) {
+	switch {
+	case name != "rack" && name != "sack" && name != "newreno":
+		return nil, fmt.Errorf("tcp: no loss recovery has the name %q", name)
+	case name == "newreno" || !sack:
+		return byDuplicates{}, nil
+	case name == "sack":
+		return &bySACK{}, nil
+	}
+	return newRACK(), nil
+}
+
+// What connections begin with.
+const (
+	defaultCongestion = "reno"
+	defaultRecovery   = "rack"
+)
+
+// Check says what is wrong with the configuration: names that nothing has.
+// What Demux gets must have passed it.
+func (c Config) Check() error {
+	c = c.withDefaults()
+	if _, err := c.controller(c.Congestion); err != nil {
+		return err
+	}
+	_, err := newDetector(c.Recovery, true)
+	return err
+}
+
+// beginCongestionControl begins with the names of the configuration, which
+// have been checked.
+func (t *tcb) beginCongestionControl(now time.Time) {
+	t.setCongestionControl(now, t.cfg.Congestion, 0)
+	t.setLossRecovery(t.cfg.Recovery)
+}
+
+// setCongestionControl changes to the controller of that name, with a window
+// to begin with, or 0 for the initial window.
+func (t *tcb) setCongestionControl(now time.Time, name string, window int) error {
+	f, err := t.cfg.controller(name)
+	if err != nil {
+		return err
+	}
+	t.cc = f(congestion.Params{Now: now, MSS: t.snd.mss, Window: window, Random: t.cfg.Random})
+	t.ccName = name
+	return nil
+}
+
+func (t *tcb) setLossRecovery(name string) error {
+	d, err := newDetector(name, t.sackOK)
+	if err == nil {
+		t.detector = d
+		t.probe.end()
+	}
+	return err
+}
+
+// SetCongestionControl changes the congestion control of the connection: to
+// one of Config.Controllers, or of [congestion.ByName]. It begins with the
+// window of the one before. An unknown name is an error.
+func (c *Conn) SetCongestionControl(name string) error {
+	return c.set(func(now time.Time, t *tcb) error { return t.setCongestionControl(now, name, t.cc.Window()) })
+}
+
+// SetLossRecovery changes how the connection finds losses: "rack" (RFC 8985),
+// "sack" (RFC 6675) or "newreno" (RFC 6582). The first two need a peer that
+// sends SACK, and are "newreno" where it does not. An unknown name is an
+// error.
+func (c *Conn) SetLossRecovery(name string) error {
+	return c.set(func(_ time.Time, t *tcb) error { return t.setLossRecovery(name) })
+}
+
+// set runs f in the process of the connection, and returns its error.
+func (c *Conn) set(f func(now time.Time, t *tcb) error) error {
+	var err error
+	if e := c.call("set", func(now time.Time, t *tcb) { err = f(now, t) }); e != nil {
+		return e
+	}
+	return c.opError("set", err)
+}

@@ -1,0 +1,115 @@
+package tcp
+
+import "time"
+
+// rack finds losses by time (RFC 8985 section 6): what was sent before
+// something that has arrived since should have arrived too, but for some
+// reordering.
+type rack struct {
+	at  time.Time     // RACK.xmit_ts: when the newest flight was sent of all that have arrived
+	end seq           // RACK.end_seq: and where it ends
+	rtt time.Duration // RACK.rtt: and how long it took
+
+	reordered bool // RACK.reordering_seen
+	mult      int  // RACK.reo_wnd_mult: how many quarters of the least RTT reordering may take
+	persist   int  // RACK.reo_wnd_persist: recoveries until mult is 1 again
+	round     seq  // RACK.dsack_round: mult grows once in a round trip; it ends when round is acknowledged
+	inRound   bool
+
+	timer time.Time // when the next flight is lost unless it arrives
+}
+
+// reoWndPersist is how many recoveries without a DSACK a wider reordering
+// window lasts (RFC 8985 section 6.2 step 4).
+const reoWndPersist = 16
+
+func newRACK() *rack { return &rack{mult: 1} }
+
+func (r *rack) deadline() time.Time { return r.timer }
+
+func (r *rack) stop() { r.timer = time.Time{} }
+
+// expire is RACK_detect_loss when the reordering timer has run out (section
+// 6.3).
+func (r *rack) expire(t *tcb, now time.Time) { r.markLost(t, now) }
+
+// detect is section 6.2.
+func (r *rack) detect(t *tcb, now time.Time, in *recoverInput) {
+	n := &t.board.news
+	if f := &n.newest; f.len() > 0 { // step 2
+		r.rtt = now.Sub(f.at)
+		if f.sentAfter(r.at, r.end) {
+			r.at, r.end = f.at, f.end
+		}
+	}
+	r.reordered = r.reordered || n.reordered // step 3
+	r.updateWindow(t, in)
+	if n.delivered > 0 || !r.timer.IsZero() {
+		r.markLost(t, now)
+	}
+}
+
+// updateWindow is the part of step 4 with a memory: the window widens with
+// each round trip in which a DSACK says that a retransmission was not needed,
+// and narrows again after some recoveries without.
+func (r *rack) updateWindow(t *tcb, in *recoverInput) {
+	if r.inRound && !t.snd.una.before(r.round) {
+		r.inRound = false
+	}
+	if t.dsack.seen && !r.inRound {
+		r.round, r.inRound = t.snd.nxt, true
+		r.mult = min(r.mult+1, 255)
+		r.persist = reoWndPersist
+	}
+	if in.left {
+		if r.persist--; r.persist <= 0 {
+			r.persist, r.mult = 0, 1
+		}
+	}
+}
+
+// reoWnd is RACK_update_reo_wnd.
+func (r *rack) reoWnd(t *tcb) time.Duration {
+	if !r.reordered && (t.phase != steady || t.board.sacked >= dupThresh*t.snd.mss) {
+		return 0 // as by RFC 6675: three segments arrived beyond, and none was ever late
+	}
+	return min(time.Duration(r.mult)*t.rtt.min/4, t.rtt.srtt)
+}
+
+// markLost is step 5, RACK_detect_loss.
+func (r *rack) markLost(t *tcb, now time.Time) {
+	r.timer = time.Time{}
+	if r.at.IsZero() {
+		return
+	}
+	wait := r.rtt + r.reoWnd(t)
+	for i := range t.board.flights.Len() {
+		f := t.board.flights.At(i)
+		if f.sacked || f.lost && !f.resent {
+			continue
+		}
+		if !(&flight{at: r.at, end: r.end}).sentAfter(f.at, f.end) {
+			if !f.everResent {
+				return // what follows was sent later still
+			}
+			continue
+		}
+		if at := f.at.Add(wait); at.After(now) {
+			r.timer = latest(r.timer, at)
+		} else {
+			t.board.markLost(i)
+		}
+	}
+}
+
+// timedOut is RACK_mark_losses_on_RTO (section 6.3): what was sent only just
+// now is not lost. The first segment is marked already.
+func (r *rack) timedOut(t *tcb, now time.Time) {
+	r.timer = time.Time{}
+	wait := r.rtt + r.reoWnd(t)
+	for i := range t.board.flights.Len() {
+		if f := t.board.flights.At(i); !f.at.Add(wait).After(now) {
+			t.board.markLost(i)
+		}
+	}
+}

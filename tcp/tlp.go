@@ -1,0 +1,112 @@
+package tcp
+
+import (
+	"time"
+
+	"github.com/seed-012105e5/gonet/tcp/congestion"
+)
+
+// A lossProbe asks whether the end of what was sent is lost (the tail loss
+// probe of RFC 8985 section 7): long before the retransmission timeout one
+// segment goes out, whose acknowledgement shows it.
+type lossProbe struct {
+	at     time.Time // the probe timeout; zero when it does not run
+	due    bool      // it has run out, and the probe is to be sent
+	out    bool      // the probe is on its way,
+	again  bool      // and repeats what had been sent before (TLP.is_retrans)
+	endSeq seq       // TLP.end_seq: SND.NXT when it was sent
+}
+
+// end forgets a probe.
+func (p *lossProbe) end() { *p = lossProbe{} }
+
+// maxAckDelay is what the acknowledgement of a single segment may take longer
+// (WCDelAckT in RFC 8985 section 7.2).
+const maxAckDelay = 200 * time.Millisecond
+
+// scheduleLossProbe is section 7.2, after new text was sent or acknowledged.
+func (t *tcb) scheduleLossProbe(now time.Time) {
+	p := &t.probe
+	p.at, p.due = time.Time{}, false
+	if _, ok := t.detector.(*rack); !ok || p.out || t.phase != steady || t.snd.wnd == 0 ||
+		t.board.flights.Len() == 0 || t.board.sacked > 0 || t.board.lost > 0 || !t.state.synchronized() {
+		return
+	}
+	pto := time.Second
+	if t.rtt.srtt > 0 {
+		pto = 2*t.rtt.srtt + minGrain
+		if t.board.total <= t.snd.mss {
+			pto += maxAckDelay
+		}
+	}
+	p.at = now.Add(pto)
+	if !t.rtoAt.IsZero() && t.rtoAt.Before(p.at) {
+		p.at = t.rtoAt
+	}
+}
+
+// expireLossProbe is section 7.3: the probe is to be sent, and the
+// retransmission timer begins anew.
+func (t *tcb) expireLossProbe(now time.Time) {
+	t.probe.at = time.Time{}
+	t.rtoAt = now.Add(t.rtt.rto())
+	if !t.board.full() {
+		t.probe.due = true
+	}
+}
+
+// lossProbeSegment makes s the probe: the next new segment or, when there is
+// none, the last one again (section 7.3). It may exceed cwnd by this segment.
+func (t *tcb) lossProbeSegment(now time.Time, s *segment) bool {
+	if !t.probe.due || t.board.flights.Len() == 0 {
+		return false
+	}
+	if t.canSendNew() {
+		wnd := t.snd.una.add(t.snd.wnd).sub(t.snd.nxt)
+		n := min(t.snd.mss, t.sendq.end().sub(t.snd.nxt), wnd)
+		t.makeSegment(now, s, t.snd.nxt, n)
+		if t.finQueued && t.snd.nxt.add(n) == t.sendq.end() && n < wnd {
+			s.flags |= FIN
+		}
+		return true
+	}
+	f := t.board.flights.At(t.board.flights.Len() - 1)
+	fin := f.end.after(t.sendq.end())
+	end := f.end
+	if fin {
+		end--
+	}
+	n := min(t.snd.mss, end.sub(f.start))
+	t.makeSegment(now, s, end.add(-n), n)
+	if fin {
+		s.flags |= FIN
+	}
+	return true
+}
+
+// lossProbeSent notes that the probe is on its way.
+func (t *tcb) lossProbeSent(again bool) {
+	t.stats.LossProbes.Add(1)
+	t.probe = lossProbe{out: true, again: again, endSeq: t.snd.nxt}
+}
+
+// lossProbeAcknowledged is section 7.4: when the probe has repaired a loss that nobody
+// noticed, congestion control hears of it all the same.
+func (t *tcb) lossProbeAcknowledged(now time.Time, in *recoverInput) {
+	p := &t.probe
+	if !p.out || t.snd.una.before(p.endSeq) {
+		return
+	}
+	switch {
+	case !p.again: // all new: it was no retransmission
+	case t.dsack.seen && t.dsack.block.right == p.endSeq: // both have arrived
+	case t.snd.una.after(p.endSeq):
+		t.stats.LossProbeRepairs.Add(1)
+		t.cc.Lost(congestion.Loss{Now: now, Flight: in.flight, Lost: t.snd.mss})
+		t.cc.Recovered(now)
+	case in.acked == 0 && t.board.news.sacked == 0: // a duplicate of the original's: both have arrived
+	default:
+		return // it may be the original's acknowledgement; a second one will tell
+	}
+	p.end()
+}
