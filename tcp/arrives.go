@@ -142,6 +142,7 @@ func (t *tcb) checkSequence(now time.Time, s *segment) bool {
 		}
 		if !s.has(RST) {
 			t.ackNow = true
+			t.noteOld(s)
 		}
 		t.stats.DropOutOfWindow.Add(1)
 		return false
@@ -171,6 +172,7 @@ func (t *tcb) checkPAWS(now time.Time, s *segment) bool {
 	}
 	if t.olderTimestamp(now, s) {
 		t.ackNow = true
+		t.noteOld(s)
 		t.stats.DropPAWS.Add(1)
 		return false
 	}
@@ -310,6 +312,7 @@ func (t *tcb) takeText(start seq, text *packet.Buffer, train int) {
 	}
 	t.rcv.mss = max(t.rcv.mss, min(perSegment, t.snd.pmtu))
 
+	t.noteDuplicate(start, start.add(n))
 	hole := len(t.recvq.ahead) > 0
 	nxt, kept := t.recvq.insert(t.rcv.nxt, start, text)
 	switch {

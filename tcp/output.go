@@ -68,13 +68,7 @@ func (t *tcb) makeSegment(now time.Time, s *segment, q seq, n int) {
 		s.opts.tsVal = t.timestamp(now)
 		s.opts.tsEcr = t.tsRecent
 	}
-	if t.sackOK && len(t.recvq.blocks) > 0 {
-		room := maxSACK
-		if t.timestamps {
-			room--
-		}
-		s.opts.sacks = copy(s.opts.sack[:room], t.recvq.blocks)
-	}
+	t.putSACKs(s)
 	if n > 0 && q.add(n) == t.sendq.end() {
 		s.flags |= PSH // nothing more is queued (MUST-61)
 	}
@@ -249,6 +243,7 @@ func (t *tcb) acknowledged(s *segment) {
 	t.ackPending = 0
 	t.delayedACKAt = time.Time{}
 	t.lastACK = s.ack
+	t.duplicateReported(s)
 	scale := t.rcv.scale
 	if s.has(SYN) {
 		scale = 0

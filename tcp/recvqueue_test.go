@@ -46,6 +46,7 @@ func newRecvModel(t *testing.T, size, limit int) *recvModel {
 // insert gives the queue [from, to), and checks what it makes of it.
 func (m *recvModel) insert(from, to, size int) {
 	m.t.Helper()
+	m.checkOverlap(from, to)
 	arrived := m.nxt.sub(recvBase)
 	nxt, kept := m.q.insert(m.nxt, recvBase.add(from), piece(from, to, size))
 	if kept {
@@ -82,6 +83,28 @@ func (m *recvModel) checkBlocks(from int) {
 		if b := m.q.blocks[0]; start.before(b.left) || !start.before(b.right) {
 			m.t.Fatalf("the first block %d:%d does not hold %d", b.left.sub(recvBase), b.right.sub(recvBase), from)
 		}
+	}
+}
+
+// checkOverlap: RFC2883-4: the duplicate that is reported of text ahead of a
+// hole is the first run of it that is there.
+func (m *recvModel) checkOverlap(from, to int) {
+	m.t.Helper()
+	if !recvBase.add(from).after(m.nxt) {
+		return
+	}
+	left := from
+	for left < to && !m.have[left] {
+		left++
+	}
+	right := left
+	for right < to && m.have[right] {
+		right++
+	}
+	b := m.q.overlap(recvBase.add(from), recvBase.add(to))
+	if b.right.sub(b.left) != right-left || left < right && b.left != recvBase.add(left) {
+		m.t.Fatalf("of [%d,%d) %d:%d is there already, want %d:%d", from, to,
+			b.left.sub(recvBase), b.right.sub(recvBase), left, right)
 	}
 }
 

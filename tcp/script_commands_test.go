@@ -356,7 +356,7 @@ func (r *runner) value(name string) (string, error) {
 		"challenges": r.stats.ChallengeACKs.Load(), "evicted": r.stats.HalfOpenEvicted.Load(),
 		"paws": r.stats.DropPAWS.Load(), "recoveries": r.stats.FastRecoveries.Load(),
 		"retransmits": r.stats.Retransmits.Load(), "timeouts": r.stats.Timeouts.Load(),
-		"ignored": r.stats.IgnoredReports.Load(),
+		"ignored": r.stats.IgnoredReports.Load(), "dsacks": r.stats.DuplicatesReported.Load(),
 	}
 	v, ok := values[name]
 	if !ok {

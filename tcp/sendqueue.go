@@ -23,6 +23,9 @@ type chunk struct {
 	b     *packet.Buffer
 }
 
+// end is the sequence number behind the text.
+func (c *chunk) end() seq { return c.start.add(c.b.Len()) }
+
 // maxChunk bounds the memory of one chunk, in bytes.
 const maxChunk = 64 << 10
 

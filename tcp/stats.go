@@ -9,28 +9,33 @@ type Stats struct {
 	OutResets               atomic.Uint64
 	InResets                atomic.Uint64
 
+	// Connections.
 	ActiveOpens, PassiveOpens atomic.Uint64
 	FailedConnects            atomic.Uint64
 	Closed                    atomic.Uint64 // connections that have ended, for whatever reason
+	SynRetransmits            atomic.Uint64
+	HalfOpenEvicted           atomic.Uint64 // half-open connections forgotten for newer ones
+	TimeWaitsEvicted          atomic.Uint64
 
-	Retransmits      atomic.Uint64 // segments or trains sent again
-	Timeouts         atomic.Uint64 // retransmission timeouts
-	FastRecoveries   atomic.Uint64
-	LossProbes       atomic.Uint64 // tail loss probes (RFC 8985 section 7)
-	LossProbeRepairs atomic.Uint64 // of them, how many have repaired a loss
-	DSACKs           atomic.Uint64 // duplicates that peers have reported (RFC 2883)
-
+	// Loss recovery.
+	Retransmits        atomic.Uint64 // segments or trains sent again
+	Timeouts           atomic.Uint64 // retransmission timeouts
+	FastRecoveries     atomic.Uint64
 	SpuriousRecoveries atomic.Uint64 // reductions of the window that were taken back
+	LossProbes         atomic.Uint64 // tail loss probes (RFC 8985 section 7)
+	LossProbeRepairs   atomic.Uint64 // of them, those that have repaired a loss
+	DSACKs             atomic.Uint64 // duplicates that peers have reported (RFC 2883)
 
-	WindowProbes     atomic.Uint64
-	KeepAliveProbes  atomic.Uint64
-	ChallengeACKs    atomic.Uint64 // RFC 5961
-	DelayedACKs      atomic.Uint64 // acknowledgements that the timer sent
-	OutOfOrder       atomic.Uint64 // segments that came ahead of a hole
-	SynRetransmits   atomic.Uint64
-	HalfOpenEvicted  atomic.Uint64 // half-open connections forgotten for newer ones
-	TimeWaitsEvicted atomic.Uint64
-	IgnoredReports   atomic.Uint64 // ICMP errors that did not fit the connection (RFC 5927)
+	// Receiving.
+	OutOfOrder         atomic.Uint64 // segments that came ahead of a hole
+	DuplicatesReported atomic.Uint64 // DSACK blocks sent (RFC 2883)
+	DelayedACKs        atomic.Uint64 // acknowledgements that the timer sent
+
+	// Probes and defences.
+	WindowProbes    atomic.Uint64
+	KeepAliveProbes atomic.Uint64
+	ChallengeACKs   atomic.Uint64 // RFC 5961
+	IgnoredReports  atomic.Uint64 // ICMP errors that did not fit the connection (RFC 5927)
 
 	DropMalformed    atomic.Uint64
 	DropBadChecksum  atomic.Uint64

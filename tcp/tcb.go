@@ -79,6 +79,7 @@ type tcb struct {
 
 	ackNow     bool // an acknowledgement is owed, at once
 	ackPending int  // bytes received and not acknowledged
+	duplicate  duplicate
 	reply      segment
 	replies    bool // reply is to be sent: a reset
 	challenges challengeLimit
