@@ -209,6 +209,7 @@ func (t *tcb) sent(now time.Time, s *segment) {
 	if t.rtoAt.IsZero() {
 		t.rtoAt = now.Add(t.rtt.rto()) // RFC 6298 (5.1)
 	}
+	t.scheduleLossProbe(now)
 }
 
 // occupied notes what sequence numbers s has taken, and tells loss recovery
@@ -222,6 +223,9 @@ func (t *tcb) occupied(now time.Time, s *segment) {
 		t.board.resend(s.seq, s.end(), now, how)
 		t.mustResend = false
 		t.undo.resend(s, n)
+		if t.phase == recovering && s.seq == t.snd.una {
+			t.rtoAt = time.Time{} // the timer is to run for this transmission, not for the lost one
+		}
 	} else {
 		t.snd.nxt = s.end()
 		t.board.push(s.seq, s.end(), now, how)
@@ -229,11 +233,8 @@ func (t *tcb) occupied(now time.Time, s *segment) {
 	t.prr.out += n
 	t.paceSent(now, n)
 	t.cc.Sent(congestion.Sent{Now: now, Bytes: n, InFlight: pipe, Again: again})
-	switch {
-	case t.probe.due:
+	if t.probe.due {
 		t.lossProbeSent(again)
-	case !again:
-		t.scheduleLossProbe(now)
 	}
 }
 

@@ -44,7 +44,7 @@ func (r *rack) detect(t *tcb, now time.Time, in *recoverInput) {
 	}
 	r.reordered = r.reordered || n.reordered // step 3
 	r.updateWindow(t, in)
-	if n.delivered > 0 || !r.timer.IsZero() {
+	if !in.spurious && (n.delivered > 0 || !r.timer.IsZero()) {
 		r.markLost(t, now)
 	}
 }

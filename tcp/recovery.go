@@ -22,7 +22,8 @@ const (
 //	sack     RFC 6675   by what was SACKed beyond    sack.go
 //	newreno  RFC 6582   by duplicates, without SACK  newreno.go
 type detector interface {
-	// detect marks what an acknowledgement shows to be lost.
+	// detect marks what an acknowledgement shows to be lost; nothing, when it
+	// shows that the last losses were none.
 	detect(t *tcb, now time.Time, in *recoverInput)
 
 	// timedOut marks what counts as lost after a retransmission timeout.
@@ -65,9 +66,8 @@ func (t *tcb) recoverLoss(now time.Time, in *recoverInput) {
 	delivered := t.countDuplicate(in)
 	t.lossProbeAcknowledged(now, in)
 	t.undo.expire(t.snd.una)
-	if in.spurious || t.frtoSpurious(in) {
+	if in.spurious = in.spurious || t.frtoSpurious(in); in.spurious {
 		t.takeBack(now)
-		return
 	}
 	t.leaveRecovery(now, in)
 	losses := t.board.losses
@@ -145,6 +145,7 @@ func (t *tcb) leaveRecovery(now time.Time, in *recoverInput) {
 
 // expireDetector lets the detector mark what is lost by now.
 func (t *tcb) expireDetector(now time.Time) {
+	t.board.news = news{}
 	losses := t.board.losses
 	t.detector.expire(t, now)
 	t.lossesFound(now, losses)

@@ -15,6 +15,9 @@ func (d *bySACK) expire(*tcb, time.Time)       {}
 func (d *bySACK) timedOut(t *tcb, _ time.Time) { t.board.markAllLost() }
 
 func (d *bySACK) detect(t *tcb, _ time.Time, in *recoverInput) {
+	if in.spurious {
+		return
+	}
 	if t.board.sacked > 0 {
 		t.board.markLostBehind(t.snd.mss)
 	}

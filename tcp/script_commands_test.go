@@ -277,10 +277,14 @@ func (r *runner) set(args string) error {
 	for ; len(words) >= 2; words = words[2:] {
 		switch words[0] {
 		case "recovery":
-			r.cfg.Recovery = words[1]
+			if err := r.t.setLossRecovery(words[1]); err != nil {
+				return err
+			}
 			continue
 		case "congestion":
-			r.cfg.Congestion = words[1]
+			if err := r.t.setCongestionControl(r.now, words[1], r.t.cc.Window()); err != nil {
+				return err
+			}
 			continue
 		}
 		v, err := strconv.ParseFloat(words[1], 64)
@@ -357,6 +361,8 @@ func (r *runner) value(name string) (string, error) {
 		"paws": r.stats.DropPAWS.Load(), "recoveries": r.stats.FastRecoveries.Load(),
 		"retransmits": r.stats.Retransmits.Load(), "timeouts": r.stats.Timeouts.Load(),
 		"ignored": r.stats.IgnoredReports.Load(), "dsacks": r.stats.DuplicatesReported.Load(),
+		"spurious": r.stats.SpuriousRecoveries.Load(), "lossprobes": r.stats.LossProbes.Load(),
+		"repairs": r.stats.LossProbeRepairs.Load(),
 	}
 	v, ok := values[name]
 	if !ok {

@@ -24,7 +24,7 @@ func (p *lossProbe) end() { *p = lossProbe{} }
 // (WCDelAckT in RFC 8985 section 7.2).
 const maxAckDelay = 200 * time.Millisecond
 
-// scheduleLossProbe is section 7.2, after new text was sent or acknowledged.
+// scheduleLossProbe is section 7.2, after something was sent or acknowledged.
 func (t *tcb) scheduleLossProbe(now time.Time) {
 	p := &t.probe
 	p.at, p.due = time.Time{}, false
@@ -49,9 +49,9 @@ func (t *tcb) scheduleLossProbe(now time.Time) {
 // retransmission timer begins anew.
 func (t *tcb) expireLossProbe(now time.Time) {
 	t.probe.at = time.Time{}
-	t.rtoAt = now.Add(t.rtt.rto())
-	if !t.board.full() {
+	if t.snd.wnd > 0 && !t.board.full() {
 		t.probe.due = true
+		t.rtoAt = now.Add(t.rtt.rto())
 	}
 }
 
