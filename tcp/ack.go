@@ -160,7 +160,7 @@ func (t *tcb) measure(now time.Time, s *segment, newData bool) (sample time.Dura
 	default:
 		return 0
 	}
-	t.rtt.sample(sample)
+	t.rtt.sample(now, sample)
 	return sample
 }
 

@@ -11,27 +11,53 @@ type Info struct {
 	Local, Remote netip.AddrPort
 	State         State
 
-	RTT, RTTVar, MinRTT time.Duration
-	RTO                 time.Duration
+	// What the two ends have agreed on.
+	SACK, Timestamps        bool
+	SendScale, ReceiveScale uint8
+	SendMSS                 int // text in one segment
+	PathMTU                 int
 
-	SendMSS           int // text in one segment
-	PathMTU           int
-	CongestionWindow  int
+	// Times.
+	RTT, RTTVar, MinRTT time.Duration // MinRTT is that of the last minutes
+	LastRTT             time.Duration // the last sample
+	RTO                 time.Duration
+	LastSent, LastHeard time.Time // text, and a segment
+
+	// Congestion control.
+	CongestionControl string
+	CongestionWindow  int // as it bounds sending now; smaller steps while the connection recovers
 	SlowStartThresh   int
-	SendWindow        int // as the peer has given it
-	ReceiveWindow     int // as the peer has been told
-	SendScale         uint8
-	ReceiveScale      uint8
-	InFlight          int // sent, and thought to be in the network
-	Unacked           int // sent, and not acknowledged
-	SendQueue         int // written, and not acknowledged
-	ReceiveQueue      int // received, and not read
-	OutOfOrderQueue   int // received ahead of a hole
-	Urgent            int // of ReceiveQueue and what follows, how much is before the urgent pointer
-	Recovering        bool
-	SACK, Timestamps  bool
-	ConsecutiveProbes uint  // timeouts in a row
-	SoftError         error // the last ICMP error that did not end the connection
+	PacingRate        float64 // bytes a second; 0 when not paced
+	DeliveryRate      float64 // bytes a second, the last sample
+	AppLimited        bool    // of that sample: there was not enough to send
+
+	// Loss recovery.
+	LossRecovery      string
+	Recovering        bool          // fast recovery
+	RepairingTimeout  bool          // a retransmission timeout
+	ReorderingSeen    bool          // by RACK
+	ReorderingWindow  time.Duration // of RACK: how late a segment may be
+	ConsecutiveProbes uint          // timeouts in a row
+	Timeouts          uint64
+	Recoveries        uint64
+	Spurious          uint64 // of both, how many were taken back
+	BytesSent         uint64 // text, the first time
+	BytesResent       uint64
+	BytesLost         uint64 // deemed lost
+	BytesDelivered    uint64 // acknowledged, or SACKed
+
+	// Windows and queues.
+	SendWindow      int // as the peer has given it
+	ReceiveWindow   int // as the peer has been told
+	InFlight        int // sent, and thought to be in the network
+	Unacked         int // sent, and not acknowledged
+	SendQueue       int // written, and not acknowledged
+	ReceiveQueue    int // received, and not read
+	OutOfOrderQueue int // received ahead of a hole
+	Urgent          int // of ReceiveQueue and what follows, how much is before the urgent pointer
+	BytesReceived   uint64
+
+	SoftError error // the last ICMP error that did not end the connection
 }
 
 // Info returns the state of the connection; after its end, the last one.
@@ -46,18 +72,33 @@ func (c *Conn) Info() Info {
 func (t *tcb) info() Info {
 	i := Info{
 		Local: t.flow.local.addrPort(), Remote: t.flow.remote.addrPort(), State: t.state,
-		RTT: t.rtt.srtt, RTTVar: t.rtt.rttvar, MinRTT: t.rtt.min, RTO: t.rtt.rto(),
+		SACK: t.sackOK, Timestamps: t.timestamps, SendScale: t.snd.scale, ReceiveScale: t.rcv.scale,
 		SendMSS: t.snd.mss, PathMTU: t.snd.pmtu,
-		CongestionWindow: t.cwnd(), SlowStartThresh: t.cc.Threshold(),
+		RTT: t.rtt.srtt, RTTVar: t.rtt.rttvar, MinRTT: t.rtt.min, LastRTT: t.rtt.latest, RTO: t.rtt.rto(),
+		LastSent: t.lastSent, LastHeard: t.lastHeard,
+		CongestionControl: t.ccName, CongestionWindow: t.cwnd(), SlowStartThresh: t.cc.Threshold(),
+		PacingRate: t.cc.PacingRate(), DeliveryRate: t.delivery.last.BytesPerSecond(), AppLimited: t.delivery.last.AppLimited,
 		SendWindow: t.snd.wnd, ReceiveWindow: t.rcv.edge.sub(t.rcv.nxt),
-		SendScale: t.snd.scale, ReceiveScale: t.rcv.scale,
 		InFlight: t.pipe(), Unacked: t.snd.nxt.sub(t.snd.una),
 		SendQueue: t.sendq.len, ReceiveQueue: t.recvq.readyLen, OutOfOrderQueue: t.recvq.aheadLen,
-		Recovering: t.phase == recovering, SACK: t.sackOK, Timestamps: t.timestamps,
-		ConsecutiveProbes: t.rtt.backoff, SoftError: t.softErr,
+		BytesReceived: t.received,
+		SoftError:     t.softErr,
 	}
+	t.recoveryInfo(&i)
 	if t.urgentSeen {
 		i.Urgent = max(0, t.rcv.urgent.sub(t.readNxt()))
 	}
 	return i
+}
+
+func (t *tcb) recoveryInfo(i *Info) {
+	i.LossRecovery = t.detector.name()
+	i.Recovering, i.RepairingTimeout = t.phase == recovering, t.phase == repairing
+	if r, ok := t.detector.(*rack); ok {
+		i.ReorderingSeen, i.ReorderingWindow = r.reordered, r.reoWnd(t)
+	}
+	i.ConsecutiveProbes = t.rtt.backoff
+	i.Timeouts, i.Recoveries, i.Spurious = t.count.timeouts, t.count.recoveries, t.count.spurious
+	i.BytesSent, i.BytesResent = t.count.sent, t.count.resent
+	i.BytesLost, i.BytesDelivered = t.board.losses, t.delivery.total
 }

@@ -6,6 +6,7 @@ import "time"
 // section 3.2, RFC 6582).
 type byDuplicates struct{}
 
+func (byDuplicates) name() string                 { return "newreno" }
 func (byDuplicates) deadline() time.Time          { return time.Time{} }
 func (byDuplicates) stop()                        {}
 func (byDuplicates) expire(*tcb, time.Time)       {}

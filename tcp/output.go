@@ -220,6 +220,7 @@ func (t *tcb) occupied(now time.Time, s *segment) {
 	how := t.delivery.sent(now, pipe, n, t.board.losses)
 	if again {
 		t.stats.Retransmits.Add(1)
+		t.count.resent += uint64(n)
 		t.board.resend(s.seq, s.end(), now, how)
 		t.mustResend = false
 		t.undo.resend(s, n)
@@ -227,6 +228,7 @@ func (t *tcb) occupied(now time.Time, s *segment) {
 			t.rtoAt = time.Time{} // the timer is to run for this transmission, not for the lost one
 		}
 	} else {
+		t.count.sent += uint64(n)
 		t.snd.nxt = s.end()
 		t.board.push(s.seq, s.end(), now, how)
 	}

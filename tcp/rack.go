@@ -25,6 +25,8 @@ const reoWndPersist = 16
 
 func newRACK() *rack { return &rack{mult: 1} }
 
+func (r *rack) name() string { return "rack" }
+
 func (r *rack) deadline() time.Time { return r.timer }
 
 func (r *rack) stop() { r.timer = time.Time{} }

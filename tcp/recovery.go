@@ -22,6 +22,8 @@ const (
 //	sack     RFC 6675   by what was SACKed beyond    sack.go
 //	newreno  RFC 6582   by duplicates, without SACK  newreno.go
 type detector interface {
+	name() string
+
 	// detect marks what an acknowledgement shows to be lost; nothing, when it
 	// shows that the last losses were none.
 	detect(t *tcb, now time.Time, in *recoverInput)
@@ -45,7 +47,8 @@ type recoverInput struct {
 	pipe      int  // and pipe
 	duplicate bool // it is a duplicate acknowledgement
 	spurious  bool // it shows that the last retransmissions were not needed
-	left      bool // fast recovery has ended by it
+	ended     bool // recovery of either kind has ended by it,
+	left      bool // and it was fast recovery
 }
 
 // recovery is the state of loss recovery.
@@ -59,6 +62,8 @@ type recovery struct {
 	undo       undo
 	frto       frto
 	probe      lossProbe
+
+	count struct{ timeouts, recoveries, spurious, sent, resent uint64 }
 }
 
 // recoverLoss finds what is lost, and does what follows.
@@ -73,6 +78,9 @@ func (t *tcb) recoverLoss(now time.Time, in *recoverInput) {
 	losses := t.board.losses
 	t.detector.detect(t, now, in)
 	t.lossesFound(now, losses)
+	if in.ended && t.phase == steady && t.board.lost > 0 {
+		t.enterRecovery(now, t.board.lost) // what was sent since the recovery began has losses of its own
+	}
 	if t.phase == recovering {
 		t.prr.acknowledged(delivered, t.pipe(), t.snd.mss, in.acked > 0 && t.board.losses == losses)
 	}
@@ -116,6 +124,7 @@ func (t *tcb) countDuplicate(in *recoverInput) (delivered int) {
 // section 3.2 step 2, RFC 9937 section 6.2).
 func (t *tcb) enterRecovery(now time.Time, lost int) {
 	t.stats.FastRecoveries.Add(1)
+	t.count.recoveries++
 	flight := t.board.total // FlightSize: all that is not acknowledged, cumulatively
 	if t.dupACKs > 0 {
 		// RFC 5681 section 3.2 (2): without what the first duplicates let out.
@@ -135,7 +144,7 @@ func (t *tcb) leaveRecovery(now time.Time, in *recoverInput) {
 	if t.phase == steady || in.acked == 0 || t.snd.una.before(t.recover) {
 		return
 	}
-	in.left = t.phase == recovering
+	in.ended, in.left = true, t.phase == recovering
 	t.phase = steady
 	t.dupACKs = 0
 	t.frto.stage = frtoOff
@@ -189,6 +198,7 @@ func (t *tcb) retransmissionTimedOut(now time.Time) {
 		return
 	}
 	t.stats.Timeouts.Add(1)
+	t.count.timeouts++
 	if !again {
 		t.undo.begin(t.snd.una)
 	}

@@ -6,7 +6,10 @@ import "time"
 // (RFC 6298).
 type rtt struct {
 	srtt, rttvar time.Duration
-	latest, min  time.Duration
+	latest       time.Duration
+	min          time.Duration // of the last minWindow to 2*minWindow
+	minNext      time.Duration // since minSince
+	minSince     time.Time
 	base         time.Duration // RTO before backoff
 	backoff      uint          // how often it has been doubled (5.5)
 	floor        time.Duration // lower bound
@@ -16,18 +19,17 @@ const (
 	initialRTO = time.Second      // (2.1)
 	maxRTO     = 60 * time.Second // (2.5)
 	minGrain   = time.Millisecond // G: the clock is finer, timers of a busy machine are not
+	minWindow  = 5 * time.Minute  // a path may become longer (RFC 8985 section 6.2 step 1)
 )
 
 func newRTT(floor time.Duration) rtt { return rtt{base: initialRTO, floor: floor} }
 
 // sample takes a measurement R of a segment that was sent only once (Karn;
 // section 3), and ends the backoff.
-func (r *rtt) sample(R time.Duration) {
+func (r *rtt) sample(now time.Time, R time.Duration) {
 	R = max(R, 1)
 	r.latest = R
-	if r.min == 0 || R < r.min {
-		r.min = R
-	}
+	r.updateMin(now, R)
 	if r.srtt == 0 { // (2.2)
 		r.srtt, r.rttvar = R, R/2
 	} else { // (2.3), with alpha 1/8 and beta 1/4
@@ -40,6 +42,17 @@ func (r *rtt) sample(R time.Duration) {
 
 func (r *rtt) setBase() {
 	r.base = min(max(r.srtt+max(minGrain, 4*r.rttvar), r.floor), maxRTO)
+}
+
+// updateMin keeps the least sample of a window that moves.
+func (r *rtt) updateMin(now time.Time, R time.Duration) {
+	if r.min == 0 {
+		r.min, r.minNext, r.minSince = R, R, now
+	}
+	if now.Sub(r.minSince) > minWindow {
+		r.min, r.minNext, r.minSince = r.minNext, R, now
+	}
+	r.min, r.minNext = min(r.min, R), min(r.minNext, R)
 }
 
 // lengthen is for a timeout that came too early: the last sample counts at

@@ -18,7 +18,7 @@ func TestRTT(t *testing.T) {
 		{180 * ms, 110 * ms, 48125 * time.Microsecond, 302500 * time.Microsecond},                  //
 		{10 * ms, 97500 * time.Microsecond, 61093750 * time.Nanosecond, 341875 * time.Microsecond}, // RTTVAR before SRTT
 	} {
-		r.sample(c.sample)
+		r.sample(start, c.sample)
 		if r.srtt != c.srtt || r.rttvar != c.rttvar || r.rto() != c.rto {
 			t.Errorf("after %v: SRTT %v RTTVAR %v RTO %v, want %v %v %v", c.sample, r.srtt, r.rttvar, r.rto(), c.srtt, c.rttvar, c.rto)
 		}
@@ -31,7 +31,7 @@ func TestRTT(t *testing.T) {
 // TestRTTBounds: RFC6298-2.4, RFC6298-2.5, RFC6298-5.5: the RTO stays between its bounds, however often it doubles.
 func TestRTTBounds(t *testing.T) {
 	r := newRTT(200 * time.Millisecond)
-	r.sample(time.Microsecond)
+	r.sample(start, time.Microsecond)
 	if got := r.rto(); got != 200*time.Millisecond {
 		t.Errorf("least RTO %v", got)
 	}
@@ -43,8 +43,33 @@ func TestRTTBounds(t *testing.T) {
 		}
 		last = r.rto()
 	}
-	r.sample(time.Hour)
+	r.sample(start, time.Hour)
 	if got := r.rto(); got != maxRTO {
 		t.Errorf("largest RTO %v", got)
+	}
+}
+
+// TestRTTMinimum: RFC8985-6.2: the least round trip is that of the last minutes, so
+// that a path may become longer.
+func TestRTTMinimum(t *testing.T) {
+	r := newRTT(200 * time.Millisecond)
+	at := start
+	for _, c := range []struct {
+		after       time.Duration
+		sample, min time.Duration
+	}{
+		{0, 50, 50},
+		{time.Minute, 20, 20},
+		{time.Minute, 90, 20},
+		{2 * minWindow, 80, 20}, // the last window had 20
+		{time.Minute, 70, 20},
+		{2 * minWindow, 100, 70},
+		{2 * minWindow, 110, 100},
+	} {
+		at = at.Add(c.after)
+		r.sample(at, c.sample*time.Millisecond)
+		if want := c.min * time.Millisecond; r.min != want {
+			t.Errorf("at %v: least %v, want %v", at.Sub(start), r.min, want)
+		}
 	}
 }

@@ -9,6 +9,7 @@ const dupThresh = 3
 // bySACK finds losses by what the peer has SACKed beyond (RFC 6675).
 type bySACK struct{ rescued bool }
 
+func (d *bySACK) name() string                 { return "sack" }
 func (d *bySACK) deadline() time.Time          { return time.Time{} }
 func (d *bySACK) stop()                        {}
 func (d *bySACK) expire(*tcb, time.Time)       {}

@@ -62,11 +62,12 @@ type tcb struct {
 		urgent seq // RCV.UP
 	}
 	recvq      recvQueue
-	finAt      seq  // where the peer's FIN stands,
-	finSeen    bool // if it has been seen;
-	finTaken   bool // and all before it has arrived
-	noReader   bool // the user will read no more; text is thrown away
-	orphan     bool // the user has closed both directions
+	received   uint64 // bytes of text, in order
+	finAt      seq    // where the peer's FIN stands,
+	finSeen    bool   // if it has been seen;
+	finTaken   bool   // and all before it has arrived
+	noReader   bool   // the user will read no more; text is thrown away
+	orphan     bool   // the user has closed both directions
 	urgentSeen bool
 
 	sackOK     bool // RFC 2018: both ends permit it

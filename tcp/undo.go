@@ -73,6 +73,7 @@ func (u *undo) spurious(s *segment, moved bool) bool {
 // algorithm, RFC 4015 section 3).
 func (t *tcb) takeBack(now time.Time) {
 	t.stats.SpuriousRecoveries.Add(1)
+	t.count.spurious++
 	t.cc.Undo(now)
 	if t.phase == repairing { // (5): the timer has been too hasty
 		t.rtt.lengthen()
