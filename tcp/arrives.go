@@ -85,7 +85,7 @@ func (t *tcb) negotiate(now time.Time, s *segment) {
 		t.snd.scale, t.rcv.scale = 0, 0 // RFC 7323 section 2.2: both or none
 	}
 	t.updateMSS()
-	t.beginCongestionControl(now)
+	t.beginControl(now)
 	t.rcv.edge = t.rcv.nxt.add(min(t.recvq.limit, 0xffff)) // the window of a SYN is not scaled
 	t.lastACK = t.rcv.nxt
 }

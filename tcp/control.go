@@ -51,11 +51,11 @@ func (c Config) Check() error {
 	return err
 }
 
-// beginCongestionControl begins with the names of the configuration, which
-// have been checked.
-func (t *tcb) beginCongestionControl(now time.Time) {
-	t.setCongestionControl(now, t.cfg.Congestion, 0)
-	t.setLossRecovery(t.cfg.Recovery)
+// beginControl begins with the names that the connection has, which have been
+// checked: when it is made, and anew when MSS and SACK are known.
+func (t *tcb) beginControl(now time.Time) {
+	t.setCongestionControl(now, t.ccName, 0)
+	t.setLossRecovery(t.recoveryName)
 }
 
 // setCongestionControl changes to the controller of that name, with a window
@@ -73,7 +73,7 @@ func (t *tcb) setCongestionControl(now time.Time, name string, window int) error
 func (t *tcb) setLossRecovery(name string) error {
 	d, err := newDetector(name, t.sackOK)
 	if err == nil {
-		t.detector = d
+		t.detector, t.recoveryName = d, name
 		t.probe.end()
 	}
 	return err

@@ -85,12 +85,12 @@ type tcb struct {
 	replies    bool // reply is to be sent: a reset
 	challenges challengeLimit
 
-	board    scoreboard
-	rtt      rtt
-	delivery delivery
-	cc       congestion.Controller
-	ccName   string
-	detector detector
+	board                scoreboard
+	rtt                  rtt
+	delivery             delivery
+	cc                   congestion.Controller
+	detector             detector
+	ccName, recoveryName string
 	recovery
 	dsack dsack
 	pace  pace
@@ -141,7 +141,8 @@ func newTCB(cfg *Config, stats *Stats, f flow, iss seq, mtu int) *tcb {
 	t.rcv.mss = defaultMSS
 	t.rtt = newRTT(cfg.MinRTO)
 	t.snd.mss = defaultMSS
-	t.beginCongestionControl(time.Time{})
+	t.ccName, t.recoveryName = cfg.Congestion, cfg.Recovery
+	t.beginControl(time.Time{})
 	t.updateMSS()
 	return t
 }
