@@ -136,11 +136,20 @@ func InitialWindow(mss int) int { return min(10*mss, max(2*mss, 14600)) }
 // Unlimited is a threshold that no window reaches.
 const Unlimited = 1 << 30
 
-// ByName returns the built-in controller of that name: "reno".
+// ByName returns the built-in controller of that name, one of [Names].
 func ByName(name string) (Factory, bool) {
 	switch name {
+	case "bbr":
+		return func(p Params) Controller { return NewBBR(p) }, true
+	case "cubic":
+		return func(p Params) Controller { return NewCubic(p) }, true
+	case "dctcp":
+		return func(p Params) Controller { return NewDCTCP(p) }, true
 	case "reno":
 		return func(p Params) Controller { return NewReno(p) }, true
 	}
 	return nil, false
 }
+
+// Names are the names of the built-in controllers, in order.
+func Names() []string { return []string{"bbr", "cubic", "dctcp", "reno"} }
