@@ -37,9 +37,9 @@ type BBR struct {
 	measured  bool    // pacing began with a round-trip time
 	quantum   int     // send_quantum, bytes
 
-	recovering  bool // between Lost or TimedOut and Recovered or Undo
-	idleRestart bool // nothing has arrived since the connection was idle
-	limitedTo   uint64
+	recovering  bool   // between Lost or TimedOut and Recovered or Undo
+	idleRestart bool   // nothing has arrived since the connection was idle
+	limitedTo   uint64 // of delivered: samples of what was sent before say nothing about the path
 }
 
 // phase is a state of BBR's state machine (section 5.1).
@@ -127,6 +127,9 @@ func (b *BBR) Sent(s Sent) {
 	}
 }
 
+// Idled does nothing: the model holds for a while, and Sent takes up from it.
+func (b *BBR) Idled(time.Time, time.Duration) {}
+
 // Acked updates the model, the state, and what comes of them (section 5.2.3).
 func (b *BBR) Acked(a Ack) {
 	s := b.sample(a)
@@ -177,7 +180,7 @@ func (b *BBR) sample(a Ack) sample {
 	}
 	r.delivered = max(r.delivered, a.Rate.TotalDelivered)
 	s.bandwidth = max(0, a.Rate.BytesPerSecond())
-	s.limited = a.Rate.AppLimited || a.Rate.PriorDelivered < b.limitedTo
+	s.limited = a.Rate.AppLimited || b.limitedTo > 0 && a.Rate.PriorDelivered <= b.limitedTo
 	if a.Rate.PriorDelivered >= r.next {
 		r.begin()
 	}

@@ -142,7 +142,7 @@ func (b *BBR) TimedOut(Loss) {
 }
 
 // Marked takes a mark for a loss above the threshold. The draft leaves the
-// answer open, but demands that there is one (section 3.6).
+// answer open, but demands that there is one (section 3.7).
 func (b *BBR) Marked(l Loss) {
 	b.congested()
 	if b.phase == startup {
@@ -184,7 +184,7 @@ func (b *BBR) Undo(time.Time) {
 	b.losses.reset()
 	b.full.reset(0)
 	was := b.undo
-	b.undo = bbrUndo{bounds: bounds{bandwidth: 0}}
+	b.undo = bbrUndo{}
 	b.bounds.long = max(b.bounds.long, was.bounds.long)
 	b.bounds.inFlight = max(b.bounds.inFlight, was.bounds.inFlight)
 	b.bounds.bandwidth = max(b.bounds.bandwidth, was.bounds.bandwidth)

@@ -44,7 +44,7 @@ func (b *BBR) startDown(s *sample) {
 
 // pickWait decides when to probe next: in two to three seconds, or after as
 // many round trips as Reno would need to come back to this window, if that is
-// earlier (section 5.3.3.5). Chance keeps flows from probing together.
+// earlier (section 5.3.3.8). Chance keeps flows from probing together.
 func (b *BBR) pickWait() {
 	b.round.sinceUp = int(b.random() & 1)
 	b.probe.wait = 2*time.Second + time.Duration(b.random()%uint64(time.Second))
@@ -61,7 +61,7 @@ func (b *BBR) startRefill() {
 	b.phase = probeRefill
 }
 
-// startUp probes: it sends faster than the bandwidth (section 5.3.3.4).
+// startUp probes: it sends faster than the bandwidth (section 5.3.3.5).
 func (b *BBR) startUp(s *sample) {
 	b.probe.acks = acksStarting
 	b.round.restart()
@@ -70,7 +70,7 @@ func (b *BBR) startUp(s *sample) {
 	b.raiseSlope()
 }
 
-// updateProbeBW is the state machine of ProbeBW (section 5.3.3.6).
+// updateProbeBW is the state machine of ProbeBW (section 5.3.3.9).
 func (b *BBR) updateProbeBW(s *sample) {
 	if !b.full.reached || b.adaptLong(s) {
 		return
@@ -111,7 +111,7 @@ func (b *BBR) drained(s *sample) bool {
 }
 
 // probedEnough says that the path is full, or that what is in flight comes to
-// where the last probe lost (sections 5.3.3.4.2 and 5.3.3.4.3).
+// where the last probe lost (sections 5.3.3.6 and 5.3.3.7).
 func (b *BBR) probedEnough(s *sample) bool {
 	if b.probe.tooHigh && s.InFlight >= b.bounds.long {
 		b.probe.precaution = true
