@@ -137,6 +137,7 @@ type transmission struct {
 	inFlight, lost        int
 	delivered             int
 	deliveredAt, firstSnt time.Time
+	appLimited            bool
 	done                  bool // acknowledged, or deemed lost
 }
 
@@ -166,6 +167,11 @@ type testFlow struct {
 	heard                  time.Time // from the receiver
 	timer                  bool
 
+	bounded    bool   // the application gives budget segments, and no more
+	budget     int    //
+	appLimited int    // delivered up to which samples are limited by that; 0: none
+	watch      func() // is called after each acknowledgement
+
 	recovering, timedOut bool
 	recover              int
 	markedTo             int
@@ -177,6 +183,10 @@ type testFlow struct {
 func (f *testFlow) send() {
 	now := f.net.now
 	for {
+		if f.bounded && f.budget == 0 && len(f.again) == 0 {
+			f.appLimited = f.delivered + max(f.inFlight, 1)
+			return
+		}
 		if f.inFlight > 0 && f.inFlight+testMSS > f.cc.Window() {
 			f.limited = true
 			return
@@ -199,6 +209,7 @@ func (f *testFlow) sendOne(now time.Time) {
 		f.again = f.again[1:]
 	} else {
 		f.next++
+		f.budget--
 	}
 	f.count++
 	f.cc.Sent(Sent{Now: now, Bytes: testMSS, InFlight: f.inFlight, Again: t.again})
@@ -207,7 +218,7 @@ func (f *testFlow) sendOne(now time.Time) {
 	}
 	f.inFlight += testMSS
 	t.inFlight, t.lost, t.delivered = f.inFlight, f.lost, f.delivered
-	t.deliveredAt, t.firstSnt = f.deliveredAt, f.firstSent
+	t.deliveredAt, t.firstSnt, t.appLimited = f.deliveredAt, f.firstSent, f.appLimited > 0
 	f.sent = append(f.sent, t)
 	if r := f.cc.PacingRate(); r > 0 {
 		if f.pacedTo.Before(now) {
@@ -290,6 +301,18 @@ func (f *testFlow) acked(list []*transmission) {
 	a.InFlight = f.inFlight
 	f.tell(&a)
 	f.limited = false
+	if f.watch != nil {
+		f.watch()
+	}
+	f.send()
+}
+
+// give lets the application send n segments more, after it was idle for d.
+func (f *testFlow) give(n int, d time.Duration) {
+	if d > 0 && f.inFlight == 0 {
+		f.cc.Idled(f.net.now, d)
+	}
+	f.bounded, f.budget = true, n
 	f.send()
 }
 
@@ -340,7 +363,10 @@ func (f *testFlow) sample(a *Ack, t *transmission) {
 	a.Rate = Rate{
 		Delivered: f.delivered - t.delivered, Interval: interval,
 		TotalDelivered: uint64(f.delivered), PriorDelivered: uint64(t.delivered),
-		PriorInFlight: t.inFlight, Lost: f.lost - t.lost,
+		PriorInFlight: t.inFlight, Lost: f.lost - t.lost, AppLimited: t.appLimited,
+	}
+	if f.delivered > f.appLimited {
+		f.appLimited = 0
 	}
 	if interval < f.minRTT {
 		a.Rate.Interval = 0
@@ -350,7 +376,7 @@ func (f *testFlow) sample(a *Ack, t *transmission) {
 // startTimer is the retransmission timer: 200 ms beyond the round trip.
 func (f *testFlow) startTimer(from time.Time) {
 	f.timer = true
-	f.net.at(from.Add(2*f.srtt+time.Duration(200*time.Millisecond)), func() {
+	f.net.at(from.Add(2*f.srtt+200*time.Millisecond), func() {
 		f.timer = false
 		switch now := f.net.now; {
 		case f.inFlight == 0:
