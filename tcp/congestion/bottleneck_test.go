@@ -335,8 +335,8 @@ func (f *testFlow) tell(a *Ack) {
 		f.recoveries++
 		f.cc.Lost(Loss{Now: a.Now, Flight: flight, Lost: a.Lost})
 	}
-	a.Recovering = f.recovering || f.timedOut
-	if a.CE > 0 && !a.Recovering && f.una >= f.markedTo {
+	a.Recovering = f.recovering
+	if a.CE > 0 && !f.recovering && !f.timedOut && f.una >= f.markedTo {
 		f.markedTo = f.next
 		f.cc.Marked(Loss{Now: a.Now, Flight: flight})
 	}

@@ -71,7 +71,7 @@ func TestReno(t *testing.T) {
 		r.acknowledge(Ack{Acked: segments(10), Delivered: segments(10), Limited: true, Recovering: true})
 		r.wants(t, "recovery", 20, 20)
 		r.c.TimedOut(r.loss(20))
-		r.acknowledge(Ack{Acked: segments(1), Delivered: segments(1), Limited: true, Recovering: true})
+		r.acknowledge(Ack{Acked: segments(1), Delivered: segments(1), Limited: true})
 		r.wants(t, "repair", 2, 10)
 	})
 	t.Run("RFC4015-3.2: undo once only", func(t *testing.T) {
