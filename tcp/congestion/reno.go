@@ -48,9 +48,10 @@ func (r *Reno) Threshold() int { return r.Ssthresh }
 // nonvalidated phase: there much more may be free of the window than
 // acknowledgements are on their way, and it is to go out without a burst (RFC
 // 7661 section 4.4.2). It is twice the rate of the window, so that the
-// window, not the pace, decides how much goes out in a round trip.
+// window, not the pace, decides how much goes out in a round trip. A window
+// that a connection may begin with (RFC 6928) is no burst.
 func (r *Reno) PacingRate() float64 {
-	if !r.validation.nonvalidated || r.srtt <= 0 {
+	if !r.validation.nonvalidated || r.srtt <= 0 || r.Cwnd <= InitialWindow(r.MSS) {
 		return 0
 	}
 	return 2 * float64(r.Cwnd) / r.srtt.Seconds()
