@@ -63,7 +63,7 @@ type Config struct {
 
 	// Congestion is the name of the congestion control that connections begin
 	// with: of Controllers, or a built-in (see [congestion.ByName]). ""
-	// means "reno".
+	// means "cubic".
 	Congestion string
 
 	// Controllers is the program's own congestion controls, by name.

@@ -36,7 +36,7 @@ func newDetector(name string, sack bool) (detector, error) {
 
 // What connections begin with.
 const (
-	defaultCongestion = "reno"
+	defaultCongestion = "cubic"
 	defaultRecovery   = "rack"
 )
 

@@ -41,6 +41,9 @@ type wireSegment struct {
 var start = time.Unix(1_000_000_000, 0)
 
 func newNode(cfg Config, iss seq, mtu int) *node {
+	if cfg.Congestion == "" {
+		cfg.Congestion = "reno" // whose windows are plain to compute
+	}
 	cfg.Random = rand.New(rand.NewPCG(1, 9)).Uint64
 	n := &node{cfg: cfg.withDefaults(), now: start, iss: iss, mtu: mtu, flow: peerFlow(1)}
 	n.halfOpens.limit = n.cfg.SynBacklog
