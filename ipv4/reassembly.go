@@ -168,6 +168,11 @@ func (r *reassembler) complete(now time.Time, a *assembly) *packet.Buffer {
 		r.drop(a, &r.stats.DropFragment)
 		return nil
 	}
+	ecn, ok := reassembledECN(a.parts)
+	if !ok {
+		r.drop(a, &r.stats.DropFragmentECN)
+		return nil
+	}
 	whole := packet.Get(total)
 	whole.Link, whole.Group, whole.Arrived = a.parts[0].Link, a.parts[0].Group, now
 	whole.MarkNetwork()
@@ -176,6 +181,7 @@ func (r *reassembler) complete(now time.Time, a *assembly) *packet.Buffer {
 		whole.Append(Header(b.Bytes()).Payload())
 	}
 	h := Header(whole.Bytes())
+	h[1] = h[1]&^ECNMask | uint8(ecn)
 	binary.BigEndian.PutUint16(h[2:], uint16(total))
 	h[6], h[7] = 0, 0
 	h.updateChecksum()

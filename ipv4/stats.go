@@ -29,6 +29,7 @@ type Stats struct {
 	DropProtocol          atomic.Uint64 // nobody serves the protocol
 	DropIGMP              atomic.Uint64 // malformed or foreign IGMP messages
 	DropFragment          atomic.Uint64 // fragments that make no sense by themselves
+	DropFragmentECN       atomic.Uint64 // fragments of a datagram that was marked for congestion in part, and in part not to be marked (RFC 3168 section 5.3)
 	DropDuplicate         atomic.Uint64 // fragments that came twice
 	DropOverlap           atomic.Uint64 // all fragments of a datagram some of which contradict each other
 	DropReassemblyTimeout atomic.Uint64 // fragments of a datagram that did not get whole in time

@@ -87,8 +87,9 @@ func appendIPv4(line, p []byte) []byte {
 	payload, length := p[n:min(total, len(p))], total-n
 	line = append(line, "IP "...)
 	if offset := int(binary.BigEndian.Uint16(p[6:])&0x1fff) * 8; offset > 0 {
-		return fmt.Appendf(line, "%v > %v: proto %d, id %d, offset %d, length %d",
+		line = fmt.Appendf(line, "%v > %v: proto %d, id %d, offset %d, length %d",
 			src, dst, protocol, binary.BigEndian.Uint16(p[4:]), offset, length)
+		return appendECN(line, p[1])
 	}
 	switch {
 	case protocol == protocolTCP && len(payload) >= minTCPLen:
@@ -107,7 +108,13 @@ func appendIPv4(line, p []byte) []byte {
 	if p[6]&moreFragments != 0 {
 		line = fmt.Appendf(line, ", id %d, offset 0", binary.BigEndian.Uint16(p[4:]))
 	}
-	return line
+	return appendECN(line, p[1])
+}
+
+// appendECN names the codepoint of RFC 3168 section 5 that is in a type of
+// service, unless it is Not-ECT.
+func appendECN(line []byte, tos byte) []byte {
+	return append(line, [...]string{"", ", ECT(1)", ", ECT(0)", ", CE"}[tos&3]...)
 }
 
 // appendFlow writes "src.port > dst.port: "; the ports begin p.

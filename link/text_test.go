@@ -55,6 +55,10 @@ func textCases(t testing.TB) map[string][]byte {
 	beyond[46], beyond[35] = 0xf0, 0xe9
 	badOption := tcp(layers.TCP{ACK: true, Options: timestamps}, 0)
 	badOption[57] = 11
+	marked := func(ecn byte, frame []byte) []byte {
+		frame[15] |= ecn
+		return frame
+	}
 	quote := tcp(layers.TCP{}, 20)[14:]
 
 	const flow = "IP 10.0.0.1.1000 > 10.0.0.2.80: "
@@ -74,6 +78,9 @@ func textCases(t testing.TB) map[string][]byte {
 		"IP 10.0.0.1.53 > 10.0.0.2.99: UDP, length 40, id 65534, offset 0":        fragment(layers.IPv4MoreFragments, 0),
 		from + "proto 17, id 65534, offset 800, length 48":                        fragment(0, 100),
 		"IP 10.0.0.1.53 > 10.0.0.2.99: [|udp]":                                    badUDP,
+		flow + "Flags [S.E], seq 5, ack 6, win 1, length 0, ECT(1)":               marked(1, tcp(layers.TCP{SYN: true, ACK: true, ECE: true, Seq: 5, Ack: 6, Window: 1}, 0)),
+		flow + "Flags [.W], seq 5:15, ack 6, win 1, length 10, ECT(0)":            marked(2, tcp(layers.TCP{CWR: true, ACK: true, Seq: 5, Ack: 6, Window: 1}, 10)),
+		from + "proto 17, id 65534, offset 800, length 48, CE":                    marked(3, fragment(0, 100)),
 		from + "ICMP echo request, id 7, seq 9, length 18":                        icmp(8, 0, 7, 9, data(10)),
 		from + "ICMP echo reply, id 7, seq 9, length 18":                          icmp(0, 0, 7, 9, data(10)),
 		from + "ICMP unreachable - port, length 48, of " + flow + "proto 6":       icmp(3, 3, 0, 0, quote[:40]),
