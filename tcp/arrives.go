@@ -58,6 +58,7 @@ func (t *tcb) synSentArrives(now time.Time, s *segment) {
 	t.rcv.irs = s.seq
 	t.rcv.nxt = s.seq + 1
 	t.negotiate(now, s)
+	t.negotiateECN(s)
 	t.ackNow = true
 	if !ackOK { // a simultaneous open (MUST-10)
 		t.state = SynReceived
@@ -99,6 +100,9 @@ func (t *tcb) establish(s *segment) {
 	}
 	t.snd.maxWnd = max(t.snd.maxWnd, t.snd.wnd)
 	t.snd.wl1, t.snd.wl2 = s.seq, s.ack
+	if t.ecn.sends {
+		t.stats.ECNConnections.Add(1)
+	}
 	if t.synResent {
 		// The initial window is one segment (RFC 5681 section 3.1), and the
 		// timeout 3 seconds (RFC 6298 (5.7)).
@@ -241,6 +245,7 @@ func (t *tcb) checkSYN(s *segment) bool {
 		return true
 	}
 	if t.crossesOurs(s) {
+		t.crossedECN(s)
 		return true
 	}
 	t.challenge()
@@ -270,6 +275,7 @@ func (t *tcb) processText(now time.Time, s *segment) {
 		text.Release()
 		return
 	}
+	t.takeMark(now, s, text.Len())
 	if d := start.add(text.Len()).sub(t.textEdge()); d > 0 { // beyond the window
 		text.Trim(max(0, text.Len()-d))
 		s.flags &^= FIN

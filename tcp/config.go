@@ -76,6 +76,10 @@ type Config struct {
 	// NoTimestamps, NoSACK and NoWindowScale keep an option from being offered
 	// and accepted.
 	NoTimestamps, NoSACK, NoWindowScale bool
+
+	// ECN says whether connections use Explicit Congestion Notification. The
+	// zero value is ECNAccept: when the peer asks for it, as in Linux.
+	ECN ECNMode
 }
 
 func (c Config) withDefaults() Config {

@@ -185,7 +185,7 @@ func (p *process) receive(b *packet.Buffer, ok bool) {
 		} else {
 			p.t.segmentArrives(b.Arrived, &p.segment)
 		}
-		if n == trainsAtOnce {
+		if n == trainsAtOnce || p.t.replies {
 			return // before another one is taken
 		}
 		select {

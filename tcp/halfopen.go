@@ -19,6 +19,7 @@ type halfOpen struct {
 	hasScale      bool
 	sackPermitted bool
 	hasTimestamps bool
+	ecn           bool  // the peer has asked, and we agree
 	tries         uint8 // how often the SYN-ACK has been sent again
 	since         time.Time
 }
@@ -46,13 +47,18 @@ func newHalfOpen(now time.Time, s *segment, iss seq, tsOffset uint32, cfg *Confi
 		hasScale:      o.hasScale && !cfg.NoWindowScale,
 		sackPermitted: o.sackPermitted && !cfg.NoSACK,
 		hasTimestamps: o.hasTimestamps && !cfg.NoTimestamps,
+		ecn:           s.asks() && cfg.ECN != ECNOff,
 	}
 }
 
 // synACK is <SEQ=ISS><ACK=RCV.NXT><CTL=SYN,ACK> of RFC 9293 section 3.10.7.2.
 func (h *halfOpen) synACK(now time.Time, cfg *Config, mtu int) segment {
+	f := SYN | ACK
+	if h.ecn {
+		f |= ECE
+	}
 	return segment{
-		seq: h.iss, ack: h.irs + 1, flags: SYN | ACK,
+		seq: h.iss, ack: h.irs + 1, flags: f,
 		window: uint16(min(cfg.ReceiveBuffer, 0xffff)),
 		opts: options{
 			mss:      offeredMSS(mtu),
@@ -71,6 +77,7 @@ func (h *halfOpen) connection(now time.Time, cfg *Config, stats *Stats, f flow, 
 	t.rcv.irs, t.rcv.nxt = h.irs, h.irs+1
 	t.tsOffset = h.tsOffset
 	t.synResent = h.tries > 0
+	t.ecn.sends, t.ecn.echoes = h.ecn, h.ecn
 	t.negotiate(h.since, &segment{opts: options{
 		mss: h.mss, hasScale: h.hasScale, scale: h.scale,
 		sackPermitted: h.sackPermitted, hasTimestamps: h.hasTimestamps, tsVal: h.tsRecent,
@@ -82,6 +89,16 @@ func (h *halfOpen) connection(now time.Time, cfg *Config, stats *Stats, f flow, 
 		t.board.resend(h.iss, h.iss+1, now, sending{}) // Karn: its acknowledgement is ambiguous
 	}
 	return t
+}
+
+// repeated takes a SYN that came again. When the peer does not ask for ECN any
+// more, it has had no answer while it did, and it is not used (RFC 3168
+// section 6.1.1.1).
+func (q *halfOpens) repeated(f flow, h *halfOpen, s *segment) {
+	if h.ecn && !s.asks() {
+		h.ecn = false
+		q.byFlow[f] = *h
+	}
 }
 
 // add remembers h. When there are too many, one is forgotten that has not

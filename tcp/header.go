@@ -103,6 +103,7 @@ func parse(b *packet.Buffer, s *segment) error {
 		window: h.window(),
 		urgent: h.urgent(),
 		opts:   parseOptions(h[minHeaderLen:h.len()]),
+		ecn:    ipv4.Header(b.Network()).ECN(),
 		train:  b.SegmentSize,
 	}
 	b.Pull(h.len())

@@ -16,7 +16,7 @@ import (
 func wire(s segment, f flow, text []byte) *packet.Buffer {
 	b := packet.From(text)
 	encode(b, &s, &f)
-	ipv4.Push(b, ipv4.Fields{Protocol: ipv4.ProtocolTCP, Src: f.local.addr(), Dst: f.remote.addr()})
+	ipv4.Push(b, ipv4.Fields{TOS: uint8(s.ecn), Protocol: ipv4.ProtocolTCP, Src: f.local.addr(), Dst: f.remote.addr()})
 	b.MarkNetwork()
 	b.Pull(ipv4.MinHeaderLen)
 	b.CompleteChecksum()

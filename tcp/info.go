@@ -13,6 +13,7 @@ type Info struct {
 
 	// What the two ends have agreed on.
 	SACK, Timestamps        bool
+	ECN                     bool // what we send may be marked instead of dropped (RFC 3168)
 	SendScale, ReceiveScale uint8
 	SendMSS                 int // text in one segment
 	PathMTU                 int
@@ -45,6 +46,7 @@ type Info struct {
 	BytesResent       uint64
 	BytesLost         uint64 // deemed lost
 	BytesDelivered    uint64 // acknowledged, or SACKed
+	BytesDeliveredCE  uint64 // of these, how many met congestion, by the peer's word; with ECN only
 
 	// Windows and queues.
 	SendWindow      int // as the peer has given it
@@ -56,6 +58,7 @@ type Info struct {
 	OutOfOrderQueue int // received ahead of a hole
 	Urgent          int // of ReceiveQueue and what follows, how much is before the urgent pointer
 	BytesReceived   uint64
+	BytesReceivedCE uint64 // text that a congested router has marked; with ECN only
 
 	SoftError error // the last ICMP error that did not end the connection
 }
@@ -72,7 +75,7 @@ func (c *Conn) Info() Info {
 func (t *tcb) info() Info {
 	i := Info{
 		Local: t.flow.local.addrPort(), Remote: t.flow.remote.addrPort(), State: t.state,
-		SACK: t.sackOK, Timestamps: t.timestamps, SendScale: t.snd.scale, ReceiveScale: t.rcv.scale,
+		SACK: t.sackOK, Timestamps: t.timestamps, ECN: t.ecn.sends, SendScale: t.snd.scale, ReceiveScale: t.rcv.scale,
 		SendMSS: t.snd.mss, PathMTU: t.snd.pmtu,
 		RTT: t.rtt.srtt, RTTVar: t.rtt.rttvar, MinRTT: t.rtt.min, LastRTT: t.rtt.latest, RTO: t.rtt.rto(),
 		LastSent: t.lastSent, LastHeard: t.lastHeard,
@@ -81,8 +84,8 @@ func (t *tcb) info() Info {
 		SendWindow: t.snd.wnd, ReceiveWindow: t.rcv.edge.sub(t.rcv.nxt),
 		InFlight: t.pipe(), Unacked: t.snd.nxt.sub(t.snd.una),
 		SendQueue: t.sendq.len, ReceiveQueue: t.recvq.readyLen, OutOfOrderQueue: t.recvq.aheadLen,
-		BytesReceived: t.received,
-		SoftError:     t.softErr,
+		BytesReceived: t.received, BytesReceivedCE: t.ecn.received, BytesDeliveredCE: t.ecn.delivered,
+		SoftError: t.softErr,
 	}
 	t.recoveryInfo(&i)
 	if t.urgentSeen {

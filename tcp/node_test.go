@@ -131,6 +131,7 @@ func (n *node) listenArrives(f flow, s *segment) {
 func (n *node) halfOpenArrives(f flow, h *halfOpen, s segment) {
 	switch {
 	case s.has(SYN) && !s.has(ACK) && s.seq == h.irs:
+		n.halfOpens.repeated(f, h, &s)
 		reply := h.synACK(n.now, &n.cfg, n.mtu)
 		n.transmit(f, &reply, nil)
 	case s.has(RST):

@@ -56,6 +56,7 @@ func (t *tcb) makeSYN(now time.Time, s *segment) {
 		s.opts.hasTimestamps = t.timestamps
 		s.opts.tsEcr = t.tsRecent
 	}
+	t.setUpECN(s)
 }
 
 // makeSegment makes s a segment with n bytes of text from q on, and with the
@@ -63,6 +64,9 @@ func (t *tcb) makeSYN(now time.Time, s *segment) {
 // belongs.
 func (t *tcb) makeSegment(now time.Time, s *segment, q seq, n int) {
 	*s = segment{seq: q, ack: t.rcv.nxt, flags: ACK, len: n, window: t.windowField()}
+	if t.ecn.echo {
+		s.flags |= ECE
+	}
 	if t.timestamps {
 		s.opts.hasTimestamps = true
 		s.opts.tsVal = t.timestamp(now)
@@ -129,6 +133,7 @@ func (t *tcb) newText(now time.Time, s *segment) bool {
 		return false
 	}
 	t.makeSegment(now, s, t.snd.nxt, n)
+	t.markable(s)
 	if n == unsent && t.finQueued {
 		s.flags |= FIN
 	}
@@ -199,6 +204,9 @@ func (t *tcb) sent(now time.Time, s *segment) {
 	if s.span() == 0 {
 		return
 	}
+	if s.has(CWR) {
+		t.ecn.cwrDue = false
+	}
 	t.occupied(now, s)
 	if t.force {
 		t.force = false
@@ -240,12 +248,14 @@ func (t *tcb) occupied(now time.Time, s *segment) {
 	}
 }
 
-// acknowledged notes what s has told the peer of our receiving.
+// acknowledged notes what s has told the peer of our receiving. An
+// acknowledgement of less than all leaves the rest owed.
 func (t *tcb) acknowledged(s *segment) {
-	t.ackNow = false
-	t.ackPending = 0
-	t.delayedACKAt = time.Time{}
 	t.lastACK = s.ack
+	if t.ackPending = t.rcv.nxt.sub(s.ack); t.ackPending == 0 {
+		t.ackNow = false
+		t.delayedACKAt = time.Time{}
+	}
 	t.duplicateReported(s)
 	scale := t.rcv.scale
 	if s.has(SYN) {
@@ -275,7 +285,7 @@ func (t *tcb) address(b *packet.Buffer, s *segment) {
 	}
 	encode(b, s, &t.flow)
 	ipv4.Push(b, ipv4.Fields{
-		TOS: t.opts.tos, TTL: t.opts.ttl, Protocol: ipv4.ProtocolTCP, DF: true,
+		TOS: t.opts.tos&^ipv4.ECNMask | uint8(s.ecn), TTL: t.opts.ttl, Protocol: ipv4.ProtocolTCP, DF: true,
 		Src: t.flow.local.addr(), Dst: t.flow.remote.addr(),
 	})
 }

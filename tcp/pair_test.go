@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-012105e5/gonet/ipv4"
 	"github.com/seed-012105e5/gonet/packet"
 )
 
@@ -18,6 +19,7 @@ type pair struct {
 	now     time.Time
 	rnd     *rand.Rand
 	loss    float64
+	marks   float64 // how much of what is ECT is marked on the way (RFC 3168)
 	delay   time.Duration
 	transit []transit
 }
@@ -65,6 +67,12 @@ func (p *pair) collect() {
 				s.seq, s.len, s.train = s.seq.add(from), to-from, 0
 				if to < len(w.data) {
 					s.flags &^= FIN | PSH
+				}
+				if from > 0 {
+					s.flags &^= CWR
+				}
+				if s.ecn != ipv4.NotECT && p.rnd.Float64() < p.marks {
+					s.ecn = ipv4.CE
 				}
 				p.carry(1-i, s, w.data[from:to])
 			}
@@ -234,10 +242,12 @@ func testPair(seed uint64) error {
 		cfg[i] = Config{
 			SendBuffer: 4000 << rnd.IntN(8), ReceiveBuffer: 500 << rnd.IntN(12),
 			NoSACK: rnd.IntN(3) == 0, NoTimestamps: rnd.IntN(3) == 0, NoWindowScale: rnd.IntN(3) == 0,
+			ECN: ECNMode((seed + uint64(i)) % 3),
 		}
 	}
 	p := newPair(seed, []float64{0, .02, .2}[rnd.IntN(3)], cfg, [2]int{rnd.IntN(1 << rnd.IntN(18)), rnd.IntN(1 << rnd.IntN(16))})
 	defer p.end()
+	p.marks = .05
 	return p.run()
 }
 

@@ -134,6 +134,7 @@ func (t *tcb) enterRecovery(now time.Time, lost int) {
 	t.cc.Lost(congestion.Loss{Now: now, Flight: flight, Lost: lost})
 	t.phase = recovering
 	t.recover = t.snd.nxt
+	t.windowReduced()
 	t.mustResend = true // (4.3): the first retransmission does not wait for the pipe
 	t.prr.begin(t.cc.Window(), t.board.total-t.board.sacked+t.board.news.delivered)
 }
@@ -209,6 +210,7 @@ func (t *tcb) retransmissionTimedOut(now time.Time) {
 	t.board.markFirstLost(t.snd.mss)
 	t.detector.timedOut(t, now)
 	t.cc.TimedOut(congestion.Loss{Now: now, Flight: flight, Lost: t.board.lost - t.board.resent, Again: again})
+	t.windowReduced()
 	t.frto.begin(t.phase != repairing && !again && t.state.synchronized())
 	t.phase = repairing
 	t.probe.end()

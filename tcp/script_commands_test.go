@@ -24,7 +24,7 @@ type runner struct {
 	read    int
 }
 
-func newRunner() *runner { return &runner{mtu: 1500} }
+func newRunner() *runner { return &runner{mtu: 1500, cfg: Config{Controllers: controllersOfTests()}} }
 
 // machine is the node, made when it is first needed.
 func (r *runner) machine() *node {
@@ -111,6 +111,9 @@ func (r *runner) config(words []string) error {
 		case "congestion":
 			r.cfg.Congestion = words[1]
 			continue
+		case "ecn":
+			r.cfg.ECN = map[string]ECNMode{"accept": ECNAccept, "ask": ECNAsk, "off": ECNOff}[words[1]]
+			continue
 		}
 		v, err := strconv.ParseFloat(words[1], 64)
 		if err != nil {
@@ -185,7 +188,8 @@ func (r *runner) arrive(text string) error {
 	return nil
 }
 
-// established opens a connection: "win 32792 rtt .1 <options of the peer's SYN>".
+// established opens a connection: "win 32792 rtt .1 <options of the peer's SYN>";
+// with "ecn" in front the peer agrees to that.
 func (r *runner) established(args string) error {
 	rtt := 100 * time.Millisecond
 	if i := strings.Index(args, "rtt "); i >= 0 {
@@ -199,7 +203,11 @@ func (r *runner) established(args string) error {
 	r.node.open()
 	r.pump()
 	r.advance(r.now.Add(rtt))
-	if err := r.arrive("S. 0:0(0) ack 1 " + args); err != nil {
+	flags := "S."
+	if rest, ok := strings.CutPrefix(args, "ecn "); ok {
+		flags, args = "S.E", rest
+	}
+	if err := r.arrive(flags + " 0:0(0) ack 1 " + args); err != nil {
 		return err
 	}
 	r.pump()
@@ -304,6 +312,8 @@ func (r *runner) set(args string) error {
 			r.t.opts.keepAliveInterval = d
 		case "count":
 			r.t.opts.keepAliveCount = int(v)
+		case "tos":
+			r.t.opts.tos = uint8(v)
 		case "usertimeout":
 			r.t.opts.userTimeout = d
 		default:
@@ -363,6 +373,7 @@ func (r *runner) value(name string) (string, error) {
 		"ignored": r.stats.IgnoredReports.Load(), "dsacks": r.stats.DuplicatesReported.Load(),
 		"spurious": r.stats.SpuriousRecoveries.Load(), "lossprobes": r.stats.LossProbes.Load(),
 		"repairs": r.stats.LossProbeRepairs.Load(),
+		"ecn":     i.ECN, "receivedce": i.BytesReceivedCE, "deliveredce": i.BytesDeliveredCE, "reductions": r.stats.ECNReductions.Load(),
 	}
 	v, ok := values[name]
 	if !ok {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/seed-012105e5/gonet/ipv4"
 	"github.com/seed-012105e5/gonet/packet"
 )
 
@@ -38,10 +39,20 @@ var (
 	outgoing = bases{seq: scriptISS, ack: scriptIRS, sack: scriptIRS, val: ourTSBase, ecr: peerTSBase}
 )
 
+// ecnNames are the codepoints of the IP header, as packetdrill has them.
+var ecnNames = map[string]ipv4.ECN{"noecn": ipv4.NotECT, "ect0": ipv4.ECT0, "ect1": ipv4.ECT1, "ce": ipv4.CE}
+
 // parseSpec reads "S. 0:0(0) ack 1 win 32792 <mss 1000,sackOK>", with "urg 3",
-// "train 1000", "peer 2" and "abs" (SEQ is absolute) where needed.
+// "train 1000", "peer 2" and "abs" (SEQ is absolute) where needed. In front may
+// stand a codepoint, "[ect0]"; without it, it is [noecn].
 func parseSpec(text string, base bases) (s spec, err error) {
 	s.peer = 1
+	if name, rest, ok := strings.Cut(text, "]"); ok && strings.HasPrefix(name, "[") {
+		if s.ecn, ok = ecnNames[name[1:]]; !ok {
+			return s, fmt.Errorf("no codepoint %s]", name)
+		}
+		text = rest
+	}
 	if i := strings.IndexByte(text, '<'); i >= 0 {
 		j := strings.IndexByte(text, '>')
 		if j < i {
@@ -170,7 +181,7 @@ func (s *spec) matches(got *wireSegment, now time.Time) error {
 	case !got.at.Equal(now):
 		return fmt.Errorf("sent at %v, %v earlier", got.at.Sub(start), now.Sub(got.at))
 	case got.flow != peerFlow(s.peer), got.flags != s.flags, got.seq != s.seq, got.len != s.len,
-		s.has(ACK) && got.ack != s.ack, s.win && got.window != s.window, got.urgent != s.urgent:
+		s.has(ACK) && got.ack != s.ack, s.win && got.window != s.window, got.urgent != s.urgent, got.ecn != s.ecn:
 		return fmt.Errorf("sent otherwise")
 	case s.opts && s.options != "..." && !sameOptions(s.segment.opts, got.opts):
 		return fmt.Errorf("sent with other options")
@@ -193,6 +204,11 @@ func sameOptions(a, b options) bool {
 func relative(w *wireSegment) string {
 	from := w.seq.sub(scriptISS)
 	s := fmt.Sprintf("%v %d:%d(%d)", w.flags, from, from+w.len, w.len)
+	for name, e := range ecnNames {
+		if e == w.ecn && e != ipv4.NotECT {
+			s = "[" + name + "] " + s
+		}
+	}
 	if w.has(ACK) {
 		s += fmt.Sprintf(" ack %d", w.ack.sub(scriptIRS))
 	}

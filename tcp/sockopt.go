@@ -67,8 +67,8 @@ func (c *Conn) SetUserTimeout(d time.Duration) error {
 	})
 }
 
-// SetTOS sets the type of service of what is sent: six bits of DSCP and two of
-// ECN (MUST-48).
+// SetTOS sets the type of service of what is sent: the six bits of DSCP
+// (MUST-48). The two of ECN are TCP's own; see [Config].
 func (c *Conn) SetTOS(tos uint8) error {
 	return c.call("set", func(_ time.Time, t *tcb) { t.opts.tos = tos })
 }

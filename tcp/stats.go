@@ -37,6 +37,10 @@ type Stats struct {
 	ChallengeACKs   atomic.Uint64 // RFC 5961
 	IgnoredReports  atomic.Uint64 // ICMP errors that did not fit the connection (RFC 5927)
 
+	ECNConnections atomic.Uint64 // connections whose text may be marked (RFC 3168)
+	InMarked       atomic.Uint64 // segments or trains with text that a congested router has marked
+	ECNReductions  atomic.Uint64 // of a congestion window, because the peer told of marks
+
 	DropMalformed    atomic.Uint64
 	DropBadChecksum  atomic.Uint64
 	DropBadAddress   atomic.Uint64 // from or to broadcast or multicast (MUST-57, MUST-63)

@@ -88,6 +88,7 @@ func (d *demux) listenArrives(now time.Time, f flow, l *Listener, s *segment, ol
 func (d *demux) halfOpenArrives(now time.Time, f flow, h *halfOpen, s segment) {
 	switch {
 	case s.has(SYN) && !s.has(ACK) && s.seq == h.irs: // our SYN-ACK was lost
+		d.halfOpens.repeated(f, h, &s)
 		reply := h.synACK(now, &d.cfg, d.mtu(f))
 		d.send(&f, &reply)
 	case s.has(RST) && s.seq == h.irs+1:

@@ -84,6 +84,7 @@ type tcb struct {
 	reply      segment
 	replies    bool // reply is to be sent: a reset
 	challenges challengeLimit
+	ecn        ecnState
 
 	board                scoreboard
 	rtt                  rtt
@@ -134,6 +135,7 @@ func newTCB(cfg *Config, stats *Stats, f flow, iss seq, mtu int) *tcb {
 	}
 	t.snd.iss, t.snd.una, t.snd.nxt = iss, iss, iss
 	t.recover = iss
+	t.ecn.until = iss + 1 // nothing on a SYN can be marked
 	t.sendq = sendQueue{first: iss + 1, limit: cfg.SendBuffer}
 	t.snd.pmtu, t.snd.peerMSS = mtu, defaultMSS
 	t.recvq.limit = cfg.ReceiveBuffer
@@ -192,7 +194,7 @@ func (t *tcb) fail(err error) {
 	if t.orphan { // nobody will read the rest
 		t.recvq.clearReady()
 	}
-	t.ackNow = false
+	t.ackNow, t.replies = false, false
 	t.stopTimers()
 }
 

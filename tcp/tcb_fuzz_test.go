@@ -48,6 +48,9 @@ func (n *node) peer(f flags, q, ack int) {
 	s := segment{seq: scriptIRS.add(q), ack: scriptISS.add(ack), flags: f, window: 5000}
 	if f&SYN != 0 {
 		s.opts = options{mss: 1000, sackPermitted: true, hasScale: true, scale: 3}
+		if n.cfg.ECN == ECNAsk {
+			s.flags |= map[bool]flags{true: ECE, false: ECE | CWR}[s.has(ACK)]
+		}
 	}
 	n.arrives(n.flow, s)
 }
@@ -75,7 +78,11 @@ func FuzzTCB(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, state uint8, p []byte) {
 		live := packet.Live()
-		n := newNode(Config{ReceiveBuffer: 3000, SendBuffer: 20000}, scriptISS, 1500)
+		cfg := Config{ReceiveBuffer: 3000, SendBuffer: 20000, ECN: ECNMode(state >> 4 % 3), Controllers: controllersOfTests()}
+		if state >= 128 {
+			cfg.Congestion = "precise"
+		}
+		n := newNode(cfg, scriptISS, 1500)
 		stateTo(n, State(int(state)%len(stateNames)))
 		for ; len(p) >= 6 && n.err == nil; p = p[6:] {
 			n.disturb(p)
@@ -147,6 +154,7 @@ func (n *node) strange(p []byte) segment {
 	s := segment{
 		flags: flags(p[1]), seq: nxt.add(int(int8(p[2])) * 20), ack: una.add(int(int8(p[3])) * 30),
 		window: uint16(p[4]) * 40, urgent: uint16(p[5]) * 100,
+		ecn: ipv4.ECN(p[4] % 4),
 	}
 	if p[2] >= 0x80 && p[2] < 0xc0 { // quite right numbers, often
 		s.seq = nxt
@@ -174,7 +182,7 @@ func TestTCBRandom(t *testing.T) {
 	leakCheck(t)
 	rnd := rand.New(rand.NewPCG(1, 5))
 	for i := range 110 {
-		n := newNode(Config{ReceiveBuffer: 3000, SendBuffer: 20000}, scriptISS, 1500)
+		n := newNode(Config{ReceiveBuffer: 3000, SendBuffer: 20000, ECN: ECNMode(i % 3)}, scriptISS, 1500)
 		stateTo(n, State(i%len(stateNames)))
 		for range 40 {
 			p := binary.BigEndian.AppendUint64(nil, rnd.Uint64())

@@ -65,6 +65,7 @@ func (t *tcb) lossProbeSegment(now time.Time, s *segment) bool {
 		wnd := t.snd.una.add(t.snd.wnd).sub(t.snd.nxt)
 		n := min(t.snd.mss, t.sendq.end().sub(t.snd.nxt), wnd)
 		t.makeSegment(now, s, t.snd.nxt, n)
+		t.markable(s)
 		if t.finQueued && t.snd.nxt.add(n) == t.sendq.end() && n < wnd {
 			s.flags |= FIN
 		}
@@ -103,6 +104,7 @@ func (t *tcb) lossProbeAcknowledged(now time.Time, in *recoverInput) {
 	case t.snd.una.after(p.endSeq):
 		t.stats.LossProbeRepairs.Add(1)
 		t.cc.Lost(congestion.Loss{Now: now, Flight: in.flight, Lost: t.snd.mss})
+		t.windowReduced()
 		t.cc.Recovered(now)
 	case in.acked == 0 && t.board.news.sacked == 0: // a duplicate of the original's: both have arrived
 	default:

@@ -1,5 +1,7 @@
 package congestion
 
+import "time"
+
 // dctcpGain is g, the weight of the newest window in alpha (RFC 8257 section 4.2).
 const dctcpGain = 1.0 / 16
 
@@ -21,8 +23,9 @@ type DCTCP struct {
 	// Alpha estimates the fraction of bytes that met congestion, from 0 to 1.
 	Alpha float64
 
-	delivered, marked int  // bytes in this observation window
-	reduced           bool // in this observation window
+	delivered, marked int       // bytes in this observation window
+	reduced           bool      // in this observation window
+	reducedAt         time.Time // by the last mark
 }
 
 // NewDCTCP returns DCTCP in slow start. It begins with Alpha 1, so that the
@@ -36,6 +39,7 @@ func (d *DCTCP) PreciseECN() {}
 func (d *DCTCP) Acked(a Ack) {
 	if a.Round {
 		d.endWindow()
+		d.reduced = d.reducedAt.Equal(a.Now) // by this acknowledgement, which begins the next
 	}
 	d.delivered = min(d.delivered+a.Delivered, Unlimited)
 	d.marked = min(d.marked+a.CE, d.delivered)
@@ -50,7 +54,7 @@ func (d *DCTCP) endWindow() {
 	if d.delivered > 0 {
 		d.Alpha += dctcpGain * (float64(d.marked)/float64(d.delivered) - d.Alpha)
 	}
-	d.delivered, d.marked, d.reduced = 0, 0, false
+	d.delivered, d.marked = 0, 0
 }
 
 // Marked reduces the window once for each window of data, by half of Alpha
@@ -59,7 +63,7 @@ func (d *DCTCP) Marked(l Loss) {
 	if d.reduced {
 		return
 	}
-	d.reduced = true
+	d.reduced, d.reducedAt = true, l.Now
 	d.before.cwnd, d.before.ssthresh = 0, 0
 	d.setWindow(int(float64(d.Cwnd) * (1 - d.Alpha/2)))
 	d.reduce(float64(d.Cwnd))

@@ -64,6 +64,14 @@ func TestDCTCP(t *testing.T) {
 		r.ack(segments(1))
 		r.wants(t, "marks of the same window", 100*(1-alpha/2), 100*(1-alpha/2))
 	})
+	t.Run("RFC8257-3.3: a mark that begins a window reduces once, though Marked and Acked both tell of it", func(t *testing.T) {
+		r, d := start(100)
+		d.Alpha = 0.5
+		d.Marked(r.loss(100))
+		r.ce, r.start = testMSS, true
+		r.ack(segments(1))
+		r.wants(t, "a mark", 75, 75)
+	})
 	t.Run("RFC8257-3.3: the first mark halves", func(t *testing.T) {
 		r, d := start(100)
 		d.Marked(r.loss(100))

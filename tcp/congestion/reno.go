@@ -81,6 +81,9 @@ func (r *Reno) SlowStart(a Ack) int {
 	if !a.Limited || a.Recovering {
 		return 0 // a window that is not used says nothing about the network (RFC 7661 section 1)
 	}
+	if a.CE > 0 {
+		return 0 // nor by an acknowledgement that tells of congestion (RFC 3168 section 6.1.2)
+	}
 	if r.Cwnd >= r.Ssthresh {
 		return a.Acked
 	}

@@ -1,0 +1,165 @@
+package tcp
+
+import (
+	"time"
+
+	"github.com/seed-012105e5/gonet/ipv4"
+	"github.com/seed-012105e5/gonet/tcp/congestion"
+)
+
+// An ECNMode says whether connections use Explicit Congestion Notification
+// (RFC 3168): routers mark what they would otherwise drop, the receiver echoes
+// the mark, and the sender slows down as for a loss.
+type ECNMode uint8
+
+const (
+	ECNAccept ECNMode = iota // when the peer asks for it
+	ECNAsk                   // ask the peer for it, and accept
+	ECNOff                   // neither
+)
+
+// ecnState is what a connection knows of ECN. The rules of RFC 3168 section
+// 6.1.1 make two questions of it: a host that has once said no may not send
+// what can be marked, but must echo the marks of a peer to whom it has once
+// said yes.
+type ecnState struct {
+	sends  bool // what we send may be marked
+	echoes bool // marks on what the peer sends are echoed
+
+	// As receiver.
+	echo     bool   // ECE goes with every acknowledgement
+	received uint64 // bytes of text that came marked
+
+	// As sender.
+	cwrDue    bool   // the window was reduced, and the next new text says so
+	until     seq    // SND.NXT when it was: what acknowledges less tells of the same congestion
+	delivered uint64 // bytes of ours that the peer says met congestion
+}
+
+// echoesExactly says whether the echo follows the marks exactly, as RFC 8257
+// section 3.2 has it. Both ends must do so; nothing in the protocol tells.
+func (t *tcb) echoesExactly() bool {
+	_, ok := t.cc.(congestion.Precise)
+	return ok
+}
+
+// asksForECN says whether our SYN asks. A controller that lives on marks asks
+// for them of its own.
+func (t *tcb) asksForECN() bool {
+	return t.cfg.ECN == ECNAsk || t.cfg.ECN == ECNAccept && t.echoesExactly()
+}
+
+// asks says whether s is an ECN-setup SYN, and agrees whether it is an
+// ECN-setup SYN-ACK (RFC 3168 section 6.1.1). One with both flags comes from a
+// peer that reflects what it does not know.
+func (s *segment) asks() bool   { return s.flags&(SYN|ACK|ECE|CWR) == SYN|ECE|CWR }
+func (s *segment) agrees() bool { return s.flags&(SYN|ACK|ECE|CWR) == SYN|ACK|ECE }
+
+// setUpECN puts the flags on our SYN or SYN-ACK. A SYN that was not answered
+// is sent again without: there are middleboxes that drop it (RFC 3168 section
+// 6.1.1.1).
+func (t *tcb) setUpECN(s *segment) {
+	switch {
+	case s.has(ACK):
+		if t.ecn.sends {
+			s.flags |= ECE
+		}
+	case t.asksForECN() && !t.synResent:
+		s.flags |= ECE | CWR
+	}
+}
+
+// negotiateECN takes the answer to our SYN, or the peer's SYN of a
+// simultaneous open.
+func (t *tcb) negotiateECN(s *segment) {
+	t.ecn.echoes = t.asksForECN() && (s.agrees() || s.asks())
+	t.ecn.sends = t.ecn.echoes && !t.synResent // else our last SYN has said no
+}
+
+// crossedECN takes the SYN-ACK of a simultaneous open, by which the peer may
+// still say no.
+func (t *tcb) crossedECN(s *segment) {
+	if !s.agrees() {
+		t.ecn.echoes, t.ecn.sends = false, false
+	}
+}
+
+// takeMark looks at the ECN field of a segment in the window that brings n
+// bytes of text. That of others counts for nothing (RFC 3168 sections 6.1.4
+// and 6.1.5).
+func (t *tcb) takeMark(now time.Time, s *segment, n int) {
+	if !t.ecn.echoes {
+		return
+	}
+	marked := s.ecn == ipv4.CE
+	if marked {
+		t.ecn.received += uint64(n)
+		t.stats.InMarked.Add(1)
+	}
+	if t.echoesExactly() {
+		t.echoExactly(now, marked)
+		return
+	}
+	// CWR comes before CE (RFC 3168 erratum 3639). A peer that has just
+	// reduced its window, or is about to, may have to wait for this
+	// acknowledgement.
+	if s.has(CWR) {
+		t.ecn.echo = false
+		t.ackNow = true
+	}
+	if marked && !t.ecn.echo {
+		t.ecn.echo = true
+		t.ackNow = true
+	}
+}
+
+// echoExactly is RFC 8257 section 3.2. When the marks begin or end, what came
+// before is acknowledged by itself, with the echo that belongs to it.
+func (t *tcb) echoExactly(now time.Time, marked bool) {
+	if marked == t.ecn.echo {
+		return
+	}
+	if t.ackPending > 0 && !t.replies {
+		t.makeSegment(now, &t.reply, t.snd.nxt, 0)
+		t.replies = true
+	}
+	t.ecn.echo = marked
+	t.ackNow = true
+}
+
+// markable makes a segment of new text one that routers may mark, and tells of
+// a window that was reduced. Acknowledgements, retransmissions and window
+// probes stay as they are (RFC 3168 sections 6.1.4 to 6.1.6).
+func (t *tcb) markable(s *segment) {
+	if !t.ecn.sends || s.len == 0 || t.force {
+		return
+	}
+	s.ecn = ipv4.ECT0
+	if t.ecn.cwrDue {
+		s.flags |= CWR
+	}
+}
+
+// heedEcho is RFC 3168 section 6.1.2: an acknowledgement with ECE is a sign of
+// congestion, as a loss is, once a round trip. Flight is FlightSize before it.
+// It returns how many of the bytes that have newly arrived met congestion.
+func (t *tcb) heedEcho(now time.Time, s *segment, flight int) (marked int) {
+	t.ecn.until = later(t.ecn.until, t.snd.una-1) // not left behind, as recover is not
+	if !t.ecn.sends || !s.has(ECE) || s.has(SYN) {
+		return 0
+	}
+	if s.ack.after(t.ecn.until) && t.phase == steady {
+		t.stats.ECNReductions.Add(1)
+		t.cc.Marked(congestion.Loss{Now: now, Flight: flight})
+		t.windowReduced()
+	}
+	t.ecn.delivered += uint64(t.board.news.delivered)
+	return t.board.news.delivered
+}
+
+// windowReduced is called whenever the congestion window was reduced, for
+// whatever reason: the next new text says so (RFC 3168 section 6.1.2).
+func (t *tcb) windowReduced() {
+	t.ecn.cwrDue = t.ecn.sends
+	t.ecn.until = t.snd.nxt
+}
