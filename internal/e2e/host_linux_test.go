@@ -39,11 +39,12 @@ func long() bool { return os.Getenv("GONET_LONG") != "" }
 // A cable is what lies between the kernel and the stack. The zero value is a
 // tap with offloads that loses nothing.
 type cable struct {
-	plain bool            // no offloads
-	mtu   int             // 0 means 1500
-	wire  link.Impairment // of each direction
-	limit int             // bytes that are captured of all that passes; 0 means all
-	tcp   tcp.Config
+	plain  bool            // no offloads
+	mtu    int             // 0 means 1500
+	wire   link.Impairment // of each direction
+	router link.Middleware // on the wire; nil for none
+	limit  int             // bytes that are captured of all that passes; 0 means all
+	tcp    tcp.Config
 }
 
 // A host is a stack on a tap, and the namespace on whose kernel the other end
@@ -82,6 +83,9 @@ func newHost(t *testing.T, c cable) *host {
 	}))
 	if c.wire != (link.Impairment{}) {
 		card = link.Impair(card, c.wire)
+	}
+	if c.router != nil {
+		card = c.router(card)
 	}
 	// The capture is on our side of the wire: it has all that the stack sends
 	// and only what it gets.

@@ -14,6 +14,7 @@ import (
 	"github.com/google/gopacket/layers"
 	"github.com/google/gopacket/pcapgo"
 
+	"github.com/seed-012105e5/gonet/ipv4"
 	"github.com/seed-012105e5/gonet/link"
 )
 
@@ -102,6 +103,7 @@ func checkSACK(t *testing.T, s segment, blocks []byte) {
 type segment struct {
 	layers.TCP
 	ours bool
+	ecn  ipv4.ECN
 }
 
 func (s segment) String() string {
@@ -139,7 +141,7 @@ func readTCP(t *testing.T, file string) (all []segment) {
 		ip, _ := p.NetworkLayer().(*layers.IPv4)
 		tcp, _ := p.TransportLayer().(*layers.TCP)
 		if ip != nil && tcp != nil {
-			all = append(all, segment{*tcp, ip.SrcIP.Equal(net.ParseIP(ours))})
+			all = append(all, segment{*tcp, ip.SrcIP.Equal(net.ParseIP(ours)), ipv4.ECN(ip.TOS & ipv4.ECNMask)})
 		}
 	}
 }
