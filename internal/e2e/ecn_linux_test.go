@@ -156,9 +156,9 @@ func checkECNInfo(t *testing.T, theirs *net.TCPConn, own *tcp.Conn, want bool) {
 	const negotiated, seen = 8, 16 // TCPI_OPT_ECN, TCPI_OPT_ECN_SEEN of linux/tcp.h
 	i := own.Info()
 	t.Logf("ours: ECN %v, received with CE %d, delivered with CE %d; the kernel's: options %#x, delivered with CE %d",
-		i.ECN, i.ReceivedCE, i.DeliveredCE, info.Options, info.Delivered_ce)
+		i.ECN, i.BytesReceivedCE, i.BytesDeliveredCE, info.Options, info.Delivered_ce)
 	if i.ECN != want || (info.Options&negotiated != 0) != want || (info.Options&seen != 0) != want ||
-		(i.ReceivedCE > 0) != want || (i.DeliveredCE > 0) != want || (info.Delivered_ce > 0) != want {
+		(i.BytesReceivedCE > 0) != want || (i.BytesDeliveredCE > 0) != want || (info.Delivered_ce > 0) != want {
 		t.Errorf("ECN is wanted: %v", want)
 	}
 }
