@@ -148,7 +148,7 @@ func (t *tcb) heedEcho(now time.Time, s *segment, flight int) (marked int) {
 	if !t.ecn.sends || !s.has(ECE) || s.has(SYN) {
 		return 0
 	}
-	if s.ack.after(t.ecn.until) && t.phase == steady {
+	if s.ack.after(t.ecn.until) { // not so before the end of a recovery, which has moved it
 		t.stats.ECNReductions.Add(1)
 		t.cc.Marked(congestion.Loss{Now: now, Flight: flight})
 		t.windowReduced()

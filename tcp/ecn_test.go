@@ -353,3 +353,26 @@ func TestMarkedBytes(t *testing.T) {
 		t.Errorf("%d reductions in a round trip: %v", r, n.err)
 	}
 }
+
+// TestPriorAcknowledgementFirst: RFC8257-3.2: a process that has found the marks
+// to begin says so before it takes what has come behind.
+func TestPriorAcknowledgementFirst(t *testing.T) {
+	leakCheck(t)
+	n := ecnNode(t, "precise")
+	in := make(chan *packet.Buffer, 3)
+	f := flow{local: n.flow.remote, remote: n.flow.local}
+	for i, e := range []ipv4.ECN{ipv4.ECT0, ipv4.CE, ipv4.ECT0} {
+		in <- wire(segment{seq: n.t.rcv.nxt.add(100 * i), ack: n.t.snd.nxt, flags: ACK, window: 65535, ecn: e}, f, make([]byte, 100))
+	}
+	p := &process{Conn: newConn(n.flow), t: n.t, in: in}
+	for _, want := range []struct {
+		left int
+		acks []echoed
+	}{{1, []echoed{{100, false}, {200, true}}}, {0, []echoed{{300, false}}}} {
+		p.receive(<-in, true)
+		n.pump()
+		if got := n.acks(); len(in) != want.left || !slices.Equal(got, want.acks) || n.err != nil {
+			t.Errorf("%d left, sent %v; want %d, %v; %v", len(in), got, want.left, want.acks, n.err)
+		}
+	}
+}
