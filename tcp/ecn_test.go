@@ -372,7 +372,7 @@ func TestPriorAcknowledgementFirst(t *testing.T) {
 		p.receive(<-in, true)
 		n.pump()
 		if got := n.acks(); len(in) != want.left || !slices.Equal(got, want.acks) || n.err != nil {
-			t.Errorf("%d left, sent %v; want %d, %v; %v", len(in), got, want.left, want.acks, n.err)
+			t.Fatalf("%d left, sent %v; want %d, %v; %v", len(in), got, want.left, want.acks, n.err)
 		}
 	}
 }
