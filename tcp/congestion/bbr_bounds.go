@@ -134,10 +134,13 @@ func (b *BBR) Lost(l Loss) {
 	}
 }
 
-// TimedOut lets one segment go out, from which the window grows again.
-func (b *BBR) TimedOut(Loss) {
-	b.enterRecovery()
-	b.congested()
+// TimedOut lets one segment go out, from which the window grows again. After
+// the timeout of a SYN, with no text in flight, there is nothing to recover.
+func (b *BBR) TimedOut(l Loss) {
+	if l.Flight > 0 {
+		b.enterRecovery()
+		b.congested()
+	}
 	b.cwnd = b.mss
 }
 
