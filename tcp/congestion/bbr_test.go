@@ -352,6 +352,13 @@ func TestBBRLoss(t *testing.T) {
 			t.Errorf("window %d, want %d", r.Window(), window)
 		}
 	})
+	t.Run("BBR-5.6.4.4: a SYN that was lost is nothing to recover from", func(t *testing.T) {
+		b := NewBBR(at(10))
+		b.TimedOut(Loss{Again: true})
+		if b.Window() != testMSS || b.recovering || b.losses.found {
+			t.Errorf("window %d, recovering %v", b.Window(), b.recovering)
+		}
+	})
 	t.Run("BBR-5.5.11.2: a timeout in Startup that was none", func(t *testing.T) {
 		r := runBBR(50*mbit, 40*ms, 4)
 		r.net.run(100 * ms)

@@ -25,6 +25,9 @@ func factory(t *testing.T, name string) Factory {
 // window goes down to 0.7, it is 3/7 of a product. BBR is to leave the queue
 // empty whatever the buffer is, and DCTCP to stay about where the queue marks.
 func TestBottleneckAlone(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes some seconds")
+	}
 	const renoQuarter = 0.75 * 1.25 * 1.25 / (1 + 0.25 + 0.25*0.25) // 0.893
 	for _, x := range []struct {
 		name       string
@@ -78,6 +81,9 @@ func TestBottleneckAlone(t *testing.T) {
 // larger of that and of 1.054 (RTT/p)^(3/4) (RFC 9438 section 5.1), in
 // segments.
 func TestBottleneckLoss(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes some seconds")
+	}
 	for _, x := range []struct {
 		name  string
 		every int
@@ -117,6 +123,9 @@ func TestBottleneckLoss(t *testing.T) {
 
 // TestBottleneckFair is two flows, of which one comes three seconds later.
 func TestBottleneckFair(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes some seconds")
+	}
 	for _, x := range []struct {
 		one, other string
 		buffer     float64

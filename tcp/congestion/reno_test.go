@@ -118,3 +118,20 @@ func TestABE(t *testing.T) {
 		})
 	}
 }
+
+// TestNoAllocations: nothing is allocated for a packet.
+func TestNoAllocations(t *testing.T) {
+	for _, name := range Names() {
+		r := newRig(factory(t, name)(at(100)), 10*ms)
+		if n := testing.AllocsPerRun(100, func() {
+			r.c.Sent(Sent{Now: r.now, Bytes: testMSS, InFlight: testMSS})
+			r.round()
+			r.c.Marked(r.loss(10))
+			r.c.Lost(r.loss(10))
+			r.c.Recovered(r.now)
+			r.c.Undo(r.now)
+		}); n > 0 {
+			t.Errorf("%s: %v allocations", name, n)
+		}
+	}
+}
