@@ -2,9 +2,10 @@
 // network, and how fast it goes there.
 //
 // A [Controller] is the congestion control of one connection. This package
-// has Reno; a program may bring its own: any type with the methods of
-// Controller will do, and one that embeds [Reno] needs only those in which it
-// differs. package tcp takes it by name, from Config.Controllers.
+// has [Cubic], which is the default, [Reno], [BBR] and [DCTCP]. A program may
+// bring its own: any type with the methods of Controller will do, and one that
+// embeds [Reno] needs only those in which it differs, as examples/mycc shows.
+// Package tcp takes it by name, from Config.Controllers.
 package congestion
 
 import "time"
