@@ -82,6 +82,7 @@ func (t *tcb) recoverLoss(now time.Time, in *recoverInput) {
 		t.enterRecovery(now, t.board.lost) // what was sent since the recovery began has losses of its own
 	}
 	if t.phase == recovering {
+		t.prr.target = t.cc.Window() // BBR's moves during recovery too
 		t.prr.acknowledged(delivered, t.pipe(), t.snd.mss, in.acked > 0 && t.board.losses == losses)
 	}
 }
