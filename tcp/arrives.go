@@ -28,7 +28,7 @@ func (t *tcb) segmentArrives(now time.Time, s *segment) {
 
 // synSentArrives is section 3.10.7.3.
 func (t *tcb) synSentArrives(now time.Time, s *segment) {
-	defer t.drop(s) // text on a SYN is not accepted; the peer sends it again
+	defer t.drop(s) // without Fast Open text on a SYN is not accepted; the peer sends it again
 
 	// First, check the ACK bit.
 	ackOK := false
@@ -69,6 +69,9 @@ func (t *tcb) synSentArrives(now time.Time, s *segment) {
 	}
 	t.acknowledge(now, s)
 	t.establish(s)
+	if t.fastOpen != nil {
+		t.fastOpenAnswered(now, s)
+	}
 }
 
 // negotiate takes the options of the peer's SYN.
@@ -145,7 +148,7 @@ func (t *tcb) checkSequence(now time.Time, s *segment) bool {
 			return false
 		}
 		if !s.has(RST) {
-			t.ackNow = true
+			t.answerInvalid(now, s)
 			t.noteOld(s)
 		}
 		t.stats.DropOutOfWindow.Add(1)
@@ -175,7 +178,7 @@ func (t *tcb) checkPAWS(now time.Time, s *segment) bool {
 		return false
 	}
 	if t.olderTimestamp(now, s) {
-		t.ackNow = true
+		t.answerInvalid(now, s)
 		t.noteOld(s)
 		t.stats.DropPAWS.Add(1)
 		return false
@@ -229,6 +232,10 @@ func (t *tcb) checkRST(s *segment) bool {
 	t.stats.InResets.Add(1)
 	switch t.state {
 	case SynReceived:
+		if t.passive { // its user has it only by Fast Open
+			t.fail(syscall.ECONNRESET)
+			break
+		}
 		t.fail(syscall.ECONNREFUSED)
 	case Closing, LastAck, TimeWait:
 		t.fail(nil)

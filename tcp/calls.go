@@ -23,18 +23,21 @@ func (t *tcb) open(now time.Time) {
 // that is nearly full takes nothing, so that a fast writer is not served byte
 // by byte.
 func (t *tcb) writable() bool {
-	if t.state == SynSent || t.state == SynReceived {
+	if t.state == SynSent || t.state == SynReceived && !t.acceptedEarly() {
 		return false
 	}
-	return !t.state.canSend() || t.finQueued || t.sendq.room() >= t.sendq.limit/4
+	return !t.canSend() || t.finQueued || t.sendq.room() >= t.sendq.limit/4
 }
+
+// canSend says whether the text that the user queues may go out.
+func (t *tcb) canSend() bool { return t.state.canSend() || t.acceptedEarly() }
 
 // write is SEND (section 3.10.2): it queues what there is room for.
 func (t *tcb) write(now time.Time, p []byte) (int, error) {
 	if t.state == Closed && t.err != nil {
 		return 0, t.err
 	}
-	if t.finQueued || !t.state.canSend() {
+	if t.finQueued || !t.canSend() {
 		return 0, syscall.EPIPE
 	}
 	if idle := now.Sub(t.lastSent); t.flightEmpty() && t.sendq.len == 0 && !t.lastSent.IsZero() && idle > t.rtt.rto() {
@@ -130,7 +133,7 @@ func (t *tcb) closeRead() {
 // close is a CLOSE of both directions, as close(2) has it. When text was left
 // unread the peer is told by a reset (RFC 9293 section 3.6.1, SHLD-3).
 func (t *tcb) close(now time.Time) {
-	if t.recvq.readyLen > 0 && t.state.synchronized() && t.state != TimeWait {
+	if t.recvq.readyLen > 0 && (t.state.synchronized() && t.state != TimeWait || t.acceptedEarly()) {
 		t.orphan = true
 		t.recvq.clear()
 		t.abort(nil)

@@ -31,3 +31,35 @@ func (t *tcb) challenge() {
 	t.stats.ChallengeACKs.Add(1)
 	t.ackNow = true
 }
+
+// invalidInterval is the least time between two acknowledgements that answer
+// segments out of the window without text: two ends that each find the other's
+// acknowledgements out of the window would else answer each other for ever
+// (RFC 5961 section 7). Linux has the same interval.
+const invalidInterval = 500 * time.Millisecond
+
+// probeInterval is that for the segments which stand just before the window,
+// as probes of a closed window and of life do. It is shorter than the timers
+// that send those.
+const probeInterval = 100 * time.Millisecond
+
+// answerInvalid acknowledges s, which is not acceptable (RFC 9293 section
+// 3.10.7.4). What has text or a FIN is always answered: it comes of a timer or
+// of a lost acknowledgement, and no acknowledgement provokes it.
+func (t *tcb) answerInvalid(now time.Time, s *segment) {
+	interval := invalidInterval
+	if s.seq == t.rcv.nxt-1 {
+		interval = probeInterval
+	}
+	switch {
+	case s.has(SYN):
+		t.challenge() // RFC 5961 section 4.2: wherever it lies
+	case s.span() > 0:
+		t.ackNow = true
+	case now.Sub(t.answeredAt) < interval:
+		t.stats.WithheldACKs.Add(1)
+	default:
+		t.answeredAt = now
+		t.ackNow = true
+	}
+}

@@ -29,9 +29,16 @@ type Config struct {
 	// accepted. 0 means 1024.
 	Backlog int
 
-	// SynBacklog is how many half-open connections a listener remembers; when
-	// there are more, the oldest is forgotten. 0 means 4096.
+	// SynBacklog is how many half-open connections the stack remembers; when
+	// there are more, SYNs are answered by cookies (RFC 4987 section 3.6). 0
+	// means 4096.
 	SynBacklog int
+
+	// FastOpenServers is of how many servers the cookies for
+	// [Sockets.DialFastOpen] are remembered; when there are more, the oldest is
+	// forgotten. 0 means 1024. As a server the stack takes part in Fast Open on
+	// those listeners that say so by [Listener.SetFastOpen].
+	FastOpenServers int
 
 	// MSL is the maximum segment lifetime; TIME-WAIT lasts twice as long. 0
 	// means 30 seconds, as in Linux. (RFC 9293 section 3.4.2 has 2 minutes.)
@@ -87,6 +94,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.ReceiveBuffer, 1<<20)
 	setDefault(&c.Backlog, 1024)
 	setDefault(&c.SynBacklog, 4096)
+	setDefault(&c.FastOpenServers, 1024)
 	setDefault(&c.MSL, 30*time.Second)
 	setDefault(&c.TimeWaits, 65536)
 	setDefault(&c.MinRTO, 200*time.Millisecond)

@@ -3,6 +3,7 @@ package tcp
 import (
 	"net"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/seed-012105e5/gonet/internal/deadline"
@@ -72,7 +73,7 @@ type process struct {
 	t       *tcb
 	in      <-chan *packet.Buffer // closed when the stack ends
 	out     chan<- *packet.Buffer
-	gone    chan<- departure
+	notices chan<- notice
 	pending pending
 	segment segment // that arrives, or that output wants; here, so that the stack stays small
 
@@ -93,8 +94,8 @@ type pending struct {
 //
 // Owns: t, the connection as a machine, and the packet that is about to go.
 // Reads: in (segments), rd and wr (slices lent by the user), ctl, its timer.
-// Writes: out (IP datagrams), rdn and wrn (the slices back), gone (once).
-// Blocks on: its own select only.
+// Writes: out (IP datagrams), rdn and wrn (the slices back), notices (the last when it ends).
+// Blocks on: its own select, and on notices, which is always served.
 func (p *process) run() {
 	t := p.t
 	for polls := 0; ; polls++ {
@@ -281,6 +282,10 @@ func (p *process) setTimer(now time.Time) {
 // announce tells those who wait that the connection is established, or that
 // all is delivered.
 func (p *process) announce() {
+	if p.t.fastOpen != nil && p.t.state.synchronized() {
+		p.notices <- notice{flow: p.flow, fastOpen: p.t.fastOpen}
+		p.t.fastOpen = nil
+	}
 	if p.drained != nil && p.t.finAcked() {
 		close(p.drained)
 		p.drained = nil
@@ -315,10 +320,10 @@ func (p *process) end() {
 // to be put in the table of TIME-WAIT. What is still in the inbox is the
 // demultiplexer's.
 func (p *process) leave() {
-	d := departure{flow: p.flow}
+	n := notice{flow: p.flow, departs: true, fastOpen: p.t.fastOpen, reset: p.t.err == syscall.ECONNRESET}
 	if p.t.state == TimeWait {
 		tw := p.t.timeWait(time.Now())
-		d.timeWait = &tw
+		n.timeWait = &tw
 	}
-	p.gone <- d
+	p.notices <- n
 }

@@ -14,10 +14,14 @@ import (
 // the demultiplexer. Package gonet makes the channel; [Sockets] sends on it.
 type Call func(now time.Time, d *demux)
 
-// A departure is the last word of a connection's process.
-type departure struct {
+// A notice is what a connection's process tells the demultiplexer: how a Fast
+// Open has gone, and, last, that it has ended.
+type notice struct {
 	flow     flow
-	timeWait *timeWait // nil when it ended otherwise
+	departs  bool
+	timeWait *timeWait // with departs: nil when it ended otherwise
+	fastOpen *fastOpen // nil when there is nothing to tell
+	reset    bool      // and the peer has reset it
 }
 
 // demux is what the demultiplexer owns.
@@ -26,7 +30,7 @@ type demux struct {
 	stats   *Stats
 	out     chan<- *packet.Buffer // for connections, which wait
 	answers chan<- *packet.Buffer // for itself
-	gone    chan departure
+	notices chan notice
 	secrets secrets
 	ports   *port.Chooser
 
@@ -35,6 +39,8 @@ type demux struct {
 	portUses  map[uint16]int         // how many connections and listeners have a local port
 	halfOpens halfOpens
 	timeWaits timeWaits
+	fastOpens fastOpens // as a server
+	servers   servers   // for Fast Open as a client
 
 	challenges challengeLimit // of all half-open connections
 
@@ -56,13 +62,15 @@ func newDemux(cfg Config, stats *Stats, out, answers chan<- *packet.Buffer) *dem
 	cfg = cfg.withDefaults()
 	d := &demux{
 		cfg: cfg, stats: stats, out: out, answers: answers,
-		gone:      make(chan departure, inbox),
+		notices:   make(chan notice, inbox),
 		secrets:   newSecrets(cfg.Random),
 		conns:     make(map[flow]handle),
 		listeners: make(map[endpoint]*Listener),
 		portUses:  make(map[uint16]int),
 		halfOpens: halfOpens{limit: cfg.SynBacklog},
 		timeWaits: timeWaits{limit: cfg.TimeWaits},
+		fastOpens: fastOpens{cookies: cookieMaker{random: cfg.Random}},
+		servers:   servers{limit: cfg.FastOpenServers},
 		timer:     time.NewTimer(time.Hour),
 	}
 	d.ports = port.NewChooser(uint32(cfg.Random()), func(local netip.Addr, remote netip.AddrPort) uint64 {
@@ -78,7 +86,7 @@ func newDemux(cfg Config, stats *Stats, out, answers chan<- *packet.Buffer) *dem
 // are both closed, and all connections have ended.
 //
 // Owns: the tables of connections, listeners, half-open connections, TIME-WAIT and ports.
-// Reads: in (packets from ipv4.Rx), reports (ICMP errors), calls (of users), the departures of connections, its timer.
+// Reads: in (packets from ipv4.Rx), reports (ICMP errors), calls (of users), the notices of connections, its timer.
 // Writes: the inbox of each connection; answers (resets, SYN-ACKs), where it drops when it would block. Connections write out.
 // Blocks on: its own select, and on a connection's inbox, which is always served until the connection departs.
 func Demux(in <-chan *packet.Buffer, reports <-chan ipv4.Report, calls <-chan Call, out, answers chan<- *packet.Buffer, cfg Config, stats *Stats) {
@@ -105,8 +113,8 @@ func Demux(in <-chan *packet.Buffer, reports <-chan ipv4.Report, calls <-chan Ca
 			d.report(r)
 		case call := <-calls:
 			call(time.Now(), d)
-		case g := <-d.gone:
-			d.departed(g)
+		case n := <-d.notices:
+			d.noticed(n)
 		case now := <-d.timer.C:
 			d.armed = time.Time{}
 			d.expire(now)
@@ -114,7 +122,7 @@ func Demux(in <-chan *packet.Buffer, reports <-chan ipv4.Report, calls <-chan Ca
 	}
 	d.closeAll()
 	for d.running > 0 {
-		d.departed(<-d.gone)
+		d.noticed(<-d.notices)
 	}
 }
 
@@ -152,7 +160,7 @@ func (d *demux) expire(now time.Time) {
 	d.timeWaits.expire(now)
 	d.halfOpens.expire(now, func(f flow, h *halfOpen) {
 		d.stats.SynRetransmits.Add(1)
-		s := h.synACK(now, &d.cfg, d.mtu(f))
+		s := d.synACK(now, f, h)
 		d.send(&f, &s)
 	})
 }
@@ -188,9 +196,9 @@ func (d *demux) hand(f flow, c handle, b *packet.Buffer) {
 		select {
 		case c.in <- b:
 			return
-		case g := <-d.gone:
-			d.departed(g)
-			if g.flow == f {
+		case n := <-d.notices:
+			d.noticed(n)
+			if n.departs && n.flow == f {
 				d.stranger(f, b)
 				return
 			}
@@ -205,24 +213,38 @@ func (d *demux) start(c *Conn, t *tcb) {
 	d.portUses[c.flow.local.port]++
 	d.running++
 	p := &process{
-		Conn: c, t: t, in: in, out: d.out, gone: d.gone,
+		Conn: c, t: t, in: in, out: d.out, notices: d.notices,
 		announced: c.opened == nil,
 		timer:     time.NewTimer(time.Hour),
 	}
 	go p.run()
 }
 
+// noticed takes what a connection has to tell.
+func (d *demux) noticed(n notice) {
+	if o := n.fastOpen; o != nil {
+		if now := time.Now(); o.passive {
+			d.fastOpens.end(now, n.flow, n.reset)
+		} else {
+			d.servers.learn(now, n.flow, o)
+		}
+	}
+	if n.departs {
+		d.departed(n)
+	}
+}
+
 // departed forgets a connection whose process has ended. What has come too
 // late for it is a stranger's.
-func (d *demux) departed(g departure) {
-	c := d.conns[g.flow]
-	delete(d.conns, g.flow)
-	d.unusePort(g.flow.local.port)
-	if g.timeWait != nil {
-		d.timeWaits.add(g.flow, *g.timeWait, d.stats)
+func (d *demux) departed(n notice) {
+	c := d.conns[n.flow]
+	delete(d.conns, n.flow)
+	d.unusePort(n.flow.local.port)
+	if n.timeWait != nil {
+		d.timeWaits.add(n.flow, *n.timeWait, d.stats)
 	}
 	for len(c.in) > 0 {
-		d.stranger(g.flow, <-c.in)
+		d.stranger(n.flow, <-c.in)
 	}
 	d.running--
 	if d.running == 0 {
@@ -261,8 +283,8 @@ func (d *demux) tell(c *Conn, f func(now time.Time, t *tcb)) {
 			return
 		case <-c.done:
 			return
-		case g := <-d.gone:
-			d.departed(g)
+		case n := <-d.notices:
+			d.noticed(n)
 		}
 	}
 }

@@ -20,6 +20,8 @@ type halfOpen struct {
 	sackPermitted bool
 	hasTimestamps bool
 	ecn           bool  // the peer has asked, and we agree
+	asksCookie    bool  // for Fast Open
+	fromCookie    bool  // a SYN cookie: when the SYN-ACK went is not known
 	tries         uint8 // how often the SYN-ACK has been sent again
 	since         time.Time
 }
@@ -57,16 +59,24 @@ func (h *halfOpen) synACK(now time.Time, cfg *Config, mtu int) segment {
 	if h.ecn {
 		f |= ECE
 	}
-	return segment{
+	s := segment{
 		seq: h.iss, ack: h.irs + 1, flags: f,
 		window: uint16(min(cfg.ReceiveBuffer, 0xffff)),
-		opts: options{
-			mss:      offeredMSS(mtu),
-			hasScale: h.hasScale, scale: cfg.receiveScale(),
-			sackPermitted: h.sackPermitted,
-			hasTimestamps: h.hasTimestamps, tsVal: timestamp(now, h.tsOffset), tsEcr: h.tsRecent,
-		},
+		opts:   h.timestamps(now),
 	}
+	s.opts.mss = offeredMSS(mtu)
+	s.opts.hasScale, s.opts.scale = h.hasScale, cfg.receiveScale()
+	s.opts.sackPermitted = h.sackPermitted
+	return s
+}
+
+// timestamps is the options of any segment of h: its timestamp, if both ends
+// have them (RFC 7323 section 3.2 wants it on resets too).
+func (h *halfOpen) timestamps(now time.Time) options {
+	if !h.hasTimestamps {
+		return options{}
+	}
+	return options{hasTimestamps: true, tsVal: timestamp(now, h.tsOffset), tsEcr: h.tsRecent}
 }
 
 // connection is the whole TCB in SYN-RECEIVED, for the segment that completes
@@ -84,6 +94,9 @@ func (h *halfOpen) connection(now time.Time, cfg *Config, stats *Stats, f flow, 
 	}})
 	t.snd.nxt = h.iss + 1
 	t.board.push(h.iss, h.iss+1, h.since, sending{})
+	if h.fromCookie {
+		t.board.resend(h.iss, h.iss+1, now, sending{}) // no round trip is to be measured
+	}
 	if h.tries > 0 {
 		t.board.markAllLost()
 		t.board.resend(h.iss, h.iss+1, now, sending{}) // Karn: its acknowledgement is ambiguous
@@ -101,40 +114,45 @@ func (q *halfOpens) repeated(f flow, h *halfOpen, s *segment) {
 	}
 }
 
-// add remembers h. When there are too many, one is forgotten that has not
-// answered for longest: a flood pushes out its own, and an honest peer answers
-// within a round trip.
-func (q *halfOpens) add(f flow, h halfOpen, stats *Stats) {
+// full says whether a SYN is to be answered by a cookie (syncookie.go) rather
+// than be remembered. Nobody is forgotten for somebody else: an honest peer
+// that is in the table has its SYN-ACK sent again and may answer late, and one
+// that is not has its cookie.
+func (q *halfOpens) full() bool { return len(q.byFlow) >= q.limit }
+
+// add remembers h. The caller has asked whether the table is full; only what
+// takes the place of a connection in TIME-WAIT, whose number is bounded, comes
+// in nevertheless.
+func (q *halfOpens) add(f flow, h halfOpen) {
 	if q.byFlow == nil {
 		q.byFlow = make(map[flow]halfOpen)
 	}
 	q.byFlow[f] = h
 	q.queues[0].Push(waiting{f, h.since.Add(initialRTO)})
-	for len(q.byFlow) > q.limit {
-		if q.evict() {
-			stats.HalfOpenEvicted.Add(1)
-		}
-	}
-	for q.queues[0].Len() > 2*q.limit { // void places, unless eviction is due
-		q.forget(q.queues[0].Pop(), 0)
+	if q.queues[0].Len() > 2*max(q.limit, len(q.byFlow)) {
+		q.compact()
 	}
 }
 
-// evict drops the first place of the longest wait, and says whether it was
-// not void.
-func (q *halfOpens) evict() bool {
-	for n := synTries; n >= 0; n-- {
-		if q.queues[n].Len() > 0 {
-			return q.forget(q.queues[n].Pop(), n)
+// compact drops the void places of the first queue, of which connections that
+// open quickly leave many.
+func (q *halfOpens) compact() {
+	for range q.queues[0].Len() {
+		if w := q.queues[0].Pop(); !q.isVoid(w, 0) {
+			q.queues[0].Push(w)
 		}
 	}
-	return false
+}
+
+// isVoid says whether the flow of place w of queue n has left it.
+func (q *halfOpens) isVoid(w waiting, n int) bool {
+	h, ok := q.byFlow[w.flow]
+	return !ok || int(h.tries) != n || !h.turn().Equal(w.until)
 }
 
 // forget removes the flow of place w of queue n, and says whether it was there.
 func (q *halfOpens) forget(w waiting, n int) bool {
-	h, ok := q.byFlow[w.flow]
-	if !ok || int(h.tries) != n || !h.turn().Equal(w.until) {
+	if q.isVoid(w, n) {
 		return false
 	}
 	delete(q.byFlow, w.flow)

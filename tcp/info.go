@@ -14,6 +14,7 @@ type Info struct {
 	// What the two ends have agreed on.
 	SACK, Timestamps        bool
 	ECN                     bool // what we send may be marked instead of dropped (RFC 3168)
+	FastOpen                bool // text of a SYN was taken, ours or the peer's (RFC 7413)
 	SendScale, ReceiveScale uint8
 	SendMSS                 int // text in one segment
 	PathMTU                 int
@@ -75,7 +76,8 @@ func (c *Conn) Info() Info {
 func (t *tcb) info() Info {
 	i := Info{
 		Local: t.flow.local.addrPort(), Remote: t.flow.remote.addrPort(), State: t.state,
-		SACK: t.sackOK, Timestamps: t.timestamps, ECN: t.ecn.sends, SendScale: t.snd.scale, ReceiveScale: t.rcv.scale,
+		SACK: t.sackOK, Timestamps: t.timestamps, ECN: t.ecn.sends, FastOpen: t.usedFastOpen,
+		SendScale: t.snd.scale, ReceiveScale: t.rcv.scale,
 		SendMSS: t.snd.mss, PathMTU: t.snd.pmtu,
 		RTT: t.rtt.srtt, RTTVar: t.rtt.rttvar, MinRTT: t.rtt.min, LastRTT: t.rtt.latest, RTO: t.rtt.rto(),
 		LastSent: t.lastSent, LastHeard: t.lastHeard,

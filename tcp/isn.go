@@ -8,11 +8,11 @@ import (
 
 // secrets are the keys of one stack.
 type secrets struct {
-	isn, timestamp, port prf.Key
+	isn, timestamp, port, syn prf.Key
 }
 
 func newSecrets(random func() uint64) secrets {
-	return secrets{isn: prf.NewKey(random), timestamp: prf.NewKey(random), port: prf.NewKey(random)}
+	return secrets{isn: prf.NewKey(random), timestamp: prf.NewKey(random), port: prf.NewKey(random), syn: prf.NewKey(random)}
 }
 
 // initialSeq is ISN = M + F(localip, localport, remoteip, remoteport,
@@ -30,4 +30,15 @@ func (k *secrets) initialSeq(now time.Time, f flow) seq {
 func (k *secrets) timestampOffset(f flow) uint32 {
 	f.local.port, f.remote.port = 0, 0
 	return uint32(k.timestamp.Flow(f.local.addrPort(), f.remote.addrPort()))
+}
+
+// initialSeq is that of a new connection of f. In the place of one in
+// TIME-WAIT, unless old is nil, its numbers are beyond all of the old ones (RFC
+// 9293 section 3.6.1).
+func (d *demux) initialSeq(now time.Time, f flow, old *timeWait) seq {
+	iss := d.secrets.initialSeq(now, f)
+	if old != nil {
+		iss = later(iss, old.sndNxt.add(maxReceiveWindow))
+	}
+	return iss
 }

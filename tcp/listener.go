@@ -19,6 +19,11 @@ type Listener struct {
 	closed   chan struct{}
 	isClosed atomic.Bool
 	deadline deadline.Deadline
+
+	// Of the demultiplexer:
+	fastOpenLimit   int       // how many connections may be accepted in SYN-RECEIVED
+	fastOpenPending int       // and how many are
+	cookiesUntil    time.Time // the last SYN cookie is good for so long
 }
 
 // Accept waits for the next connection. Errors are *net.OpError around

@@ -3,6 +3,7 @@ package tcp
 import (
 	"fmt"
 	"math/rand/v2"
+	"syscall"
 	"time"
 
 	"github.com/seed-012105e5/gonet/ipv4"
@@ -22,8 +23,13 @@ type node struct {
 	flow      flow // of the connection
 	t         *tcb
 	listening bool
+	listener  Listener // its bound of Fast Opens
 	halfOpens halfOpens
 	timeWaits timeWaits
+	fastOpens fastOpens
+	secrets   secrets
+	outcome   *fastOpen    // of the last handshake, as the demultiplexer gets it
+	shift     map[flow]seq // how far an ISS that is a cookie is from iss
 
 	sent []wireSegment // not yet looked at
 	err  error         // the first rule that was broken
@@ -48,6 +54,8 @@ func newNode(cfg Config, iss seq, mtu int) *node {
 	n := &node{cfg: cfg.withDefaults(), now: start, iss: iss, mtu: mtu, flow: peerFlow(1)}
 	n.halfOpens.limit = n.cfg.SynBacklog
 	n.timeWaits.limit = n.cfg.TimeWaits
+	random := rand.New(rand.NewPCG(1, 9)).Uint64
+	n.secrets, n.fastOpens.cookies.random, n.shift = newSecrets(random), random, make(map[flow]seq)
 	return n
 }
 
@@ -72,12 +80,14 @@ func (n *node) open() {
 
 // arrives handles a segment in the order of the demultiplexer.
 func (n *node) arrives(f flow, s segment) {
+	s.ack += n.shift[f]
 	if n.t != nil && f == n.flow && !n.departed() {
 		n.t.segmentArrives(n.now, &s)
 		return
 	}
+	reopens := false
 	if _, ok := n.timeWaits.byFlow[f]; ok {
-		reply, answer, reopen := n.timeWaits.segmentArrives(n.now, f, &s, n.cfg.MSL, &n.stats)
+		reply, answer, reopen := n.timeWaits.segmentArrives(n.now, f, &s, &n.cfg, &n.stats)
 		if answer {
 			n.transmit(f, &reply, nil)
 		}
@@ -85,16 +95,17 @@ func (n *node) arrives(f flow, s segment) {
 			release(s.text)
 			return
 		}
+		reopens = true
 	}
 	if h, ok := n.halfOpens.byFlow[f]; ok {
 		n.halfOpenArrives(f, &h, s)
 		return
 	}
 	if n.listening {
-		n.listenArrives(f, &s)
-	} else {
-		n.closedArrives(f, &s)
+		n.listenArrives(f, s, reopens)
+		return
 	}
+	n.closedArrives(f, &s)
 	release(s.text)
 }
 
@@ -102,64 +113,6 @@ func release(b *packet.Buffer) {
 	if b != nil {
 		b.Release()
 	}
-}
-
-func (n *node) closedArrives(f flow, s *segment) {
-	if s.has(RST) {
-		return
-	}
-	reply := segment{flags: RST | ACK, ack: s.end()}
-	if s.has(ACK) {
-		reply = segment{flags: RST, seq: s.ack}
-	}
-	n.transmit(f, &reply, nil)
-}
-
-func (n *node) listenArrives(f flow, s *segment) {
-	switch {
-	case s.has(RST):
-	case s.has(ACK):
-		n.closedArrives(f, s)
-	case s.has(SYN):
-		h := newHalfOpen(n.now, s, n.iss, tsOffset(), &n.cfg)
-		n.halfOpens.add(f, h, &n.stats)
-		reply := h.synACK(n.now, &n.cfg, n.mtu)
-		n.transmit(f, &reply, nil)
-	}
-}
-
-func (n *node) halfOpenArrives(f flow, h *halfOpen, s segment) {
-	switch {
-	case s.has(SYN) && !s.has(ACK) && s.seq == h.irs:
-		n.halfOpens.repeated(f, h, &s)
-		reply := h.synACK(n.now, &n.cfg, n.mtu)
-		n.transmit(f, &reply, nil)
-	case s.has(RST):
-		if s.seq == h.irs+1 {
-			delete(n.halfOpens.byFlow, f)
-		}
-	default:
-		n.complete(f, h, s)
-		return
-	}
-	release(s.text)
-}
-
-func (n *node) complete(f flow, h *halfOpen, s segment) {
-	t := h.connection(n.now, &n.cfg, &n.stats, f, n.mtu)
-	t.segmentArrives(n.now, &s)
-	if !t.state.synchronized() {
-		if reply, ok := output(t, n.now); ok {
-			n.transmit(f, &reply, nil)
-		}
-		t.release()
-		return
-	}
-	delete(n.halfOpens.byFlow, f)
-	if n.t != nil {
-		n.t.release()
-	}
-	n.t, n.flow = t, f
 }
 
 // departed says whether the process of the connection would have ended.
@@ -209,6 +162,10 @@ func (n *node) pump() {
 	}
 	n.t.blocked(n.now)
 	n.check()
+	if o := n.t.fastOpen; o != nil && (n.t.state.synchronized() || n.departed()) {
+		n.outcome, n.t.fastOpen = o, nil
+		n.fastOpens.end(n.now, n.t.flow, n.t.err == syscall.ECONNRESET)
+	}
 	if n.t.state == TimeWait && n.departed() {
 		n.timeWaits.add(n.t.flow, n.t.timeWait(n.now), &n.stats)
 		n.t.fail(nil)
@@ -233,6 +190,7 @@ func (n *node) transmit(f flow, s *segment, t *tcb) {
 		return
 	}
 	w.text = nil
+	w.seq -= n.shift[f]
 	if err := fits(&w, t.snd.pmtu); err != nil {
 		n.fail("%v: %v", s, err)
 	}
@@ -268,7 +226,7 @@ func (n *node) advance(to time.Time) {
 		}
 		n.timeWaits.expire(n.now)
 		n.halfOpens.expire(n.now, func(f flow, h *halfOpen) {
-			s := h.synACK(n.now, &n.cfg, n.mtu)
+			s := n.synACK(f, h)
 			n.transmit(f, &s, nil)
 		})
 		if n.t != nil {

@@ -10,11 +10,12 @@ import (
 const (
 	optEnd           = 0 // RFC 9293 section 3.2
 	optNop           = 1
-	optMSS           = 2 // 4 bytes
-	optWindowScale   = 3 // 3 bytes, RFC 7323 section 2
-	optSACKPermitted = 4 // 2 bytes, RFC 2018 section 2
-	optSACK          = 5 // 2 + 8n bytes, RFC 2018 section 3
-	optTimestamps    = 8 // 10 bytes, RFC 7323 section 3
+	optMSS           = 2  // 4 bytes
+	optWindowScale   = 3  // 3 bytes, RFC 7323 section 2
+	optSACKPermitted = 4  // 2 bytes, RFC 2018 section 2
+	optSACK          = 5  // 2 + 8n bytes, RFC 2018 section 3
+	optTimestamps    = 8  // 10 bytes, RFC 7323 section 3
+	optFastOpen      = 34 // 2 + n bytes, RFC 7413 section 4.1.1
 )
 
 // maxScale is the largest window shift (RFC 7323 section 2.3).
@@ -36,6 +37,7 @@ type options struct {
 	tsVal, tsEcr  uint32
 	sack          [maxSACK]block
 	sacks         int // how many of sack are there
+	fastOpen      cookie
 }
 
 // parseOptions reads the options of a header. Unknown options are skipped by
@@ -72,6 +74,8 @@ func (o *options) set(kind byte, value []byte) {
 		o.hasTimestamps = true
 		o.tsVal = binary.BigEndian.Uint32(value)
 		o.tsEcr = binary.BigEndian.Uint32(value[4:])
+	case kind == optFastOpen:
+		o.fastOpen.parse(value)
 	case kind == optSACK && len(value)%8 == 0:
 		o.sacks = 0
 		for ; len(value) > 0 && o.sacks < maxSACK; value = value[8:] {
@@ -86,8 +90,11 @@ func (o *options) set(kind byte, value []byte) {
 
 // append writes the options to p, each aligned and the whole padded as in RFC
 // 7323 appendix A. The options that belong on a SYN alone go out only there
-// (MUST-65).
+// (MUST-65); there, SACK permitted takes the place of the padding in front of
+// the timestamps, or the longest cookie of Fast Open would not fit beside all
+// others.
 func (o *options) append(p []byte, syn bool) []byte {
+	padding := [2]byte{optNop, optNop}
 	if syn {
 		if o.mss != 0 {
 			p = append(p, optMSS, 4, byte(o.mss>>8), byte(o.mss))
@@ -95,12 +102,15 @@ func (o *options) append(p []byte, syn bool) []byte {
 		if o.hasScale {
 			p = append(p, optNop, optWindowScale, 3, o.scale)
 		}
-		if o.sackPermitted {
+		p = o.fastOpen.append(p)
+		if o.sackPermitted && o.hasTimestamps {
+			padding = [2]byte{optSACKPermitted, 2}
+		} else if o.sackPermitted {
 			p = append(p, optNop, optNop, optSACKPermitted, 2)
 		}
 	}
 	if o.hasTimestamps {
-		p = append(p, optNop, optNop, optTimestamps, 10)
+		p = append(p, padding[0], padding[1], optTimestamps, 10)
 		p = binary.BigEndian.AppendUint32(p, o.tsVal)
 		p = binary.BigEndian.AppendUint32(p, o.tsEcr)
 	}
@@ -140,6 +150,9 @@ func (o *options) String() string {
 	}
 	if o.hasScale {
 		s = append(s, fmt.Sprintf("wscale %d", o.scale))
+	}
+	if o.fastOpen.present {
+		s = append(s, o.fastOpen.String())
 	}
 	for _, b := range o.sack[:o.sacks] {
 		s = append(s, fmt.Sprintf("sack %d:%d", b.left, b.right))

@@ -15,6 +15,7 @@ import (
 func (t *tcb) output(now time.Time, s *segment) bool {
 	if t.replies {
 		*s = t.reply
+		t.stamp(now, s) // RFC 7323 section 3.2: on resets too
 		return true
 	}
 	switch t.state {
@@ -39,7 +40,7 @@ func (t *tcb) output(now time.Time, s *segment) bool {
 // makeSYN makes s our SYN, with the acknowledgement of the peer's in
 // SYN-RECEIVED.
 func (t *tcb) makeSYN(now time.Time, s *segment) {
-	*s = segment{seq: t.snd.iss, flags: SYN, window: uint16(min(t.recvq.limit, 0xffff))}
+	*s = segment{seq: t.snd.iss, flags: SYN, window: uint16(min(t.free(), 0xffff))}
 	s.opts = options{
 		mss:           offeredMSS(t.snd.pmtu),
 		hasScale:      !t.cfg.NoWindowScale,
@@ -55,8 +56,19 @@ func (t *tcb) makeSYN(now time.Time, s *segment) {
 		s.opts.sackPermitted = t.sackOK
 		s.opts.hasTimestamps = t.timestamps
 		s.opts.tsEcr = t.tsRecent
+	} else if t.flightEmpty() && t.fastOpen != nil {
+		t.addFastOpen(s)
 	}
 	t.setUpECN(s)
+}
+
+// stamp puts our timestamp on s, if both ends use them.
+func (t *tcb) stamp(now time.Time, s *segment) {
+	if t.timestamps {
+		s.opts.hasTimestamps = true
+		s.opts.tsVal = t.timestamp(now)
+		s.opts.tsEcr = t.tsRecent
+	}
 }
 
 // makeSegment makes s a segment with n bytes of text from q on, and with the
@@ -67,11 +79,7 @@ func (t *tcb) makeSegment(now time.Time, s *segment, q seq, n int) {
 	if t.ecn.echo {
 		s.flags |= ECE
 	}
-	if t.timestamps {
-		s.opts.hasTimestamps = true
-		s.opts.tsVal = t.timestamp(now)
-		s.opts.tsEcr = t.tsRecent
-	}
+	t.stamp(now, s)
 	t.putSACKs(s)
 	if n > 0 && q.add(n) == t.sendq.end() {
 		s.flags |= PSH // nothing more is queued (MUST-61)
@@ -87,8 +95,13 @@ func (t *tcb) retransmission(now time.Time, s *segment) bool {
 	}
 	f := t.board.flights.At(i)
 	if !t.state.synchronized() {
-		t.makeSYN(now, s)
-		return true
+		if f.start == t.snd.iss {
+			t.makeSYN(now, s)
+			return true
+		}
+		if !t.acceptedEarly() {
+			return false // text that went with our SYN waits for the answer
+		}
 	}
 	if (t.paced(now) || t.frto.stage == frtoNew) && !t.mustResend {
 		return false
@@ -121,11 +134,13 @@ func (t *tcb) retransmission(now time.Time, s *segment) bool {
 // newText makes s the next segment that was never sent: text, FIN, or both; if
 // there is something, and it may be sent.
 func (t *tcb) newText(now time.Time, s *segment) bool {
-	if !t.state.sendsText() || t.finSent() || t.board.full() || t.paced(now) && !t.force {
+	early := t.acceptedEarly()
+	if !t.state.sendsText() && !early || t.finSent() || t.board.full() || t.paced(now) && !t.force {
 		return false
 	}
 	unsent := t.sendq.end().sub(t.snd.nxt)
-	if unsent == 0 && !t.finQueued {
+	fin := t.finQueued && !early // section 3.10.4: a FIN waits for the handshake
+	if unsent == 0 && !fin {
 		return false
 	}
 	n, ok := t.sendable(unsent)
@@ -134,7 +149,7 @@ func (t *tcb) newText(now time.Time, s *segment) bool {
 	}
 	t.makeSegment(now, s, t.snd.nxt, n)
 	t.markable(s)
-	if n == unsent && t.finQueued {
+	if n == unsent && fin {
 		s.flags |= FIN
 	}
 	return true
@@ -200,6 +215,9 @@ func (t *tcb) sent(now time.Time, s *segment) {
 	}
 	if s.has(ACK) {
 		t.acknowledged(s)
+	}
+	if t.fastOpen != nil && s.has(SYN) && !s.has(ACK) {
+		t.fastOpenSent(s)
 	}
 	if s.span() == 0 {
 		return
@@ -268,7 +286,7 @@ func (t *tcb) acknowledged(s *segment) {
 func (t *tcb) build(s *segment) *packet.Buffer {
 	b := packet.Get(s.len)
 	if s.len > 0 {
-		t.sendq.copy(b.Extend(s.len), s.seq)
+		t.sendq.copy(b.Extend(s.len), s.textSeq())
 	}
 	t.address(b, s)
 	return b

@@ -86,7 +86,7 @@ func (r *runner) nothingUnread() error {
 
 // wantSegment is ">".
 func (r *runner) wantSegment(text string) error {
-	want, err := parseSpec(text, outgoing)
+	want, err := parseSpec(r.cookies(text), outgoing)
 	if err != nil {
 		return err
 	}
@@ -159,7 +159,8 @@ var commands = map[string]func(r *runner, args string) error{
 	"<":           (*runner).arrive,
 	"idle":        func(*runner, string) error { return nil },
 	"open":        func(r *runner, _ string) error { r.node.open(); return nil },
-	"listen":      func(r *runner, _ string) error { r.listening = true; return nil },
+	"listen":      (*runner).listen,
+	"dial":        (*runner).dial,
 	"established": (*runner).established,
 	"write":       (*runner).write,
 	"read":        (*runner).readText,
@@ -178,7 +179,7 @@ var commands = map[string]func(r *runner, args string) error{
 
 // arrive is "<".
 func (r *runner) arrive(text string) error {
-	s, err := parseSpec(text, incoming)
+	s, err := parseSpec(r.cookies(text), incoming)
 	if err != nil {
 		return err
 	}
@@ -367,13 +368,18 @@ func (r *runner) value(name string) (string, error) {
 		"rto": i.RTO.Seconds(), "srtt": i.RTT.Seconds(), "probes": i.ConsecutiveProbes,
 		"soft": errorName(i.SoftError), "error": errorName(r.t.err), "passive": r.t.passive,
 		"readable": r.t.readable(), "writable": r.t.writable(),
-		"challenges": r.stats.ChallengeACKs.Load(), "evicted": r.stats.HalfOpenEvicted.Load(),
-		"paws": r.stats.DropPAWS.Load(), "recoveries": r.stats.FastRecoveries.Load(),
+		"challenges": r.stats.ChallengeACKs.Load(), "withheld": r.stats.WithheldACKs.Load(),
+		"fastopen": i.FastOpen,
+		"paws":     r.stats.DropPAWS.Load(), "recoveries": r.stats.FastRecoveries.Load(),
 		"retransmits": r.stats.Retransmits.Load(), "timeouts": r.stats.Timeouts.Load(),
 		"ignored": r.stats.IgnoredReports.Load(), "dsacks": r.stats.DuplicatesReported.Load(),
 		"spurious": r.stats.SpuriousRecoveries.Load(), "lossprobes": r.stats.LossProbes.Load(),
 		"repairs": r.stats.LossProbeRepairs.Load(),
 		"ecn":     i.ECN, "receivedce": i.BytesReceivedCE, "deliveredce": i.BytesDeliveredCE, "reductions": r.stats.ECNReductions.Load(),
+		"sack":    i.SACK, "timestamps": i.Timestamps, "sndscale": i.SendScale,
+	}
+	if o := r.outcome; o != nil {
+		values["granted"], values["taken"], values["timedout"] = o.granted.String(), o.taken, o.timedOut
 	}
 	v, ok := values[name]
 	if !ok {

@@ -1,6 +1,7 @@
 package tcp
 
 import (
+	"encoding/hex"
 	"fmt"
 	"slices"
 	"strconv"
@@ -126,8 +127,8 @@ func (s *spec) field(name, value string, base bases) error {
 	return nil
 }
 
-// parseOptionText reads "mss 1000,sackOK,TS val 5 ecr 3,wscale 2,sack 1:2". A
-// TS ecr is relative only beside an ACK.
+// parseOptionText reads "mss 1000,sackOK,TS val 5 ecr 3,wscale 2,sack 1:2,FO
+// 1234abcd,FOreq". A TS ecr is relative only beside an ACK.
 func parseOptionText(text string, base bases, ack bool) (o options, err error) {
 	for _, item := range strings.Split(text, ",") {
 		var a, b int
@@ -150,6 +151,12 @@ func parseOptionText(text string, base bases, ack bool) (o options, err error) {
 			_, err = fmt.Sscanf(item, "sack %d:%d", &a, &b)
 			o.sack[o.sacks] = block{base.sack.add(a), base.sack.add(b)}
 			o.sacks++
+		case "FO":
+			var value []byte
+			value, err = hex.DecodeString(strings.TrimPrefix(item, "FO "))
+			o.fastOpen.parse(value)
+		case "FOreq":
+			o.fastOpen.present = true
 		case "nop", "":
 		default:
 			err = fmt.Errorf("no such option")
@@ -166,7 +173,7 @@ func (s *spec) buffer() *packet.Buffer {
 	b := packet.Get(s.len)
 	p := b.Extend(s.len)
 	for i := range p {
-		p[i] = peerByte(s.seq.sub(scriptIRS+1) + i)
+		p[i] = peerByte(s.textSeq().sub(scriptIRS+1) + i)
 	}
 	return b
 }
@@ -187,7 +194,7 @@ func (s *spec) matches(got *wireSegment, now time.Time) error {
 		return fmt.Errorf("sent with other options")
 	}
 	for i, b := range got.data {
-		if want := ourByte(got.seq.sub(scriptISS+1) + i); b != want {
+		if want := ourByte(got.textSeq().sub(scriptISS+1) + i); b != want {
 			return fmt.Errorf("byte %d of the text is %d, want %d", i, b, want)
 		}
 	}
@@ -197,7 +204,7 @@ func (s *spec) matches(got *wireSegment, now time.Time) error {
 func sameOptions(a, b options) bool {
 	return a.mss == b.mss && a.hasScale == b.hasScale && a.scale == b.scale && a.sackPermitted == b.sackPermitted &&
 		a.hasTimestamps == b.hasTimestamps && a.tsVal == b.tsVal && a.tsEcr == b.tsEcr &&
-		slices.Equal(a.sack[:a.sacks], b.sack[:b.sacks])
+		a.fastOpen == b.fastOpen && slices.Equal(a.sack[:a.sacks], b.sack[:b.sacks])
 }
 
 // relative is a segment that went out, as a script would have it.

@@ -56,6 +56,12 @@ func (s *Sockets) Dial(ctx context.Context, local, remote netip.AddrPort) (*Conn
 	var c *Conn
 	err := net.ErrClosed
 	s.ask(func(now time.Time, d *demux) { c, err = d.dial(now, toEndpoint(local), toEndpoint(remote)) })
+	return c.dialled(ctx, remote, err)
+}
+
+// dialled waits for the handshake of c, unless err says that there is none,
+// and gives what is to be returned.
+func (c *Conn) dialled(ctx context.Context, remote netip.AddrPort, err error) (*Conn, error) {
 	if err == nil {
 		err = c.waitOpen(ctx)
 	}
@@ -88,8 +94,18 @@ func (c *Conn) waitOpen(ctx context.Context) error {
 	}
 }
 
-// dial is an active OPEN (RFC 9293 section 3.10.1, MUST-44 to MUST-46).
+// dial is an active OPEN (RFC 9293 section 3.10.1).
 func (d *demux) dial(now time.Time, local, remote endpoint) (*Conn, error) {
+	t, err := d.newActive(now, local, remote)
+	if err != nil {
+		return nil, err
+	}
+	return d.dialOut(now, t), nil
+}
+
+// newActive is the connection of an active OPEN, still in CLOSED (MUST-44 to
+// MUST-46).
+func (d *demux) newActive(now time.Time, local, remote endpoint) (*tcb, error) {
 	to := remote.addr()
 	if d.closing {
 		return nil, net.ErrClosed
@@ -107,34 +123,44 @@ func (d *demux) dial(now time.Time, local, remote endpoint) (*Conn, error) {
 		return nil, syscall.EADDRNOTAVAIL
 	}
 	f := flow{local, remote}
-	if err := d.choosePort(&f); err != nil {
+	if err := d.choosePort(now, &f); err != nil {
 		return nil, err
 	}
-	t := newTCB(&d.cfg, d.stats, f, d.secrets.initialSeq(now, f), d.mtu(f))
+	old := d.timeWaits.reuse(f, d.stats)
+	t := newTCB(&d.cfg, d.stats, f, d.initialSeq(now, f, old), d.mtu(f))
 	t.tsOffset = d.secrets.timestampOffset(f)
-	t.open(now)
-	c := newConn(f)
-	c.opened = make(chan struct{})
-	d.start(c, t)
-	return c, nil
+	return t, nil
 }
 
-// choosePort completes f with a local port, or checks the one that it has.
-func (d *demux) choosePort(f *flow) error {
+// dialOut starts t, which sends its SYN.
+func (d *demux) dialOut(now time.Time, t *tcb) *Conn {
+	t.open(now)
+	c := newConn(t.flow)
+	c.opened = make(chan struct{})
+	d.start(c, t)
+	return c
+}
+
+// choosePort completes f with a local port, or checks the one that it has. A
+// port in TIME-WAIT is taken, where that is safe, when it was asked for or
+// there is no other.
+func (d *demux) choosePort(now time.Time, f *flow) error {
 	if f.local.port != 0 {
-		if d.flowTaken(*f) {
+		if d.flowTaken(*f) && !d.reusable(now, *f) {
 			return syscall.EADDRINUSE
 		}
 		return nil
 	}
-	p, ok := d.ports.Choose(f.local.addr(), f.remote.addrPort(), func(p uint16) bool {
-		f.local.port = p
-		return d.flowTaken(*f) || d.listener(f.local) != nil
-	})
-	if !ok {
+	choose := func(taken func(flow) bool) (ok bool) {
+		f.local.port, ok = d.ports.Choose(f.local.addr(), f.remote.addrPort(), func(p uint16) bool {
+			try := flow{endpoint{f.local.ip, p}, f.remote}
+			return d.listener(try.local) != nil || taken(try)
+		})
+		return ok
+	}
+	if !choose(d.flowTaken) && !choose(func(try flow) bool { return !d.reusable(now, try) }) {
 		return syscall.EADDRNOTAVAIL
 	}
-	f.local.port = p
 	return nil
 }
 
@@ -143,6 +169,13 @@ func (d *demux) flowTaken(f flow) bool {
 	_, waiting := d.timeWaits.byFlow[f]
 	_, opening := d.halfOpens.byFlow[f]
 	return connected || waiting || opening
+}
+
+// reusable says whether f is in TIME-WAIT, and may be opened anew.
+func (d *demux) reusable(now time.Time, f flow) bool {
+	tw, waiting := d.timeWaits.byFlow[f]
+	_, connected := d.conns[f]
+	return waiting && !connected && tw.reusable(now, &d.cfg)
 }
 
 // Shutdown ends all listeners and connections. Peers get a reset. It returns

@@ -14,8 +14,8 @@ type Stats struct {
 	FailedConnects            atomic.Uint64
 	Closed                    atomic.Uint64 // connections that have ended, for whatever reason
 	SynRetransmits            atomic.Uint64
-	HalfOpenEvicted           atomic.Uint64 // half-open connections forgotten for newer ones
 	TimeWaitsEvicted          atomic.Uint64
+	TimeWaitsReused           atomic.Uint64 // new connections in the place of one in TIME-WAIT
 
 	// Loss recovery.
 	Retransmits        atomic.Uint64 // segments or trains sent again
@@ -36,6 +36,19 @@ type Stats struct {
 	KeepAliveProbes atomic.Uint64
 	ChallengeACKs   atomic.Uint64 // RFC 5961
 	IgnoredReports  atomic.Uint64 // ICMP errors that did not fit the connection (RFC 5927)
+	WithheldACKs    atomic.Uint64 // segments out of the window that had no answer, so soon after the last (RFC 5961 section 7)
+
+	// Opening.
+	SynCookiesSent     atomic.Uint64 // SYN-ACKs of which nothing is remembered (RFC 4987 section 3.6)
+	SynCookiesAccepted atomic.Uint64 // connections that came of them
+	SynCookiesBad      atomic.Uint64 // ACKs that were none's answer, while some were expected
+	FastOpenCookies    atomic.Uint64 // cookies given to clients (RFC 7413)
+	FastOpenAccepted   atomic.Uint64 // connections accepted by the SYN alone
+	FastOpenRefused    atomic.Uint64 // SYNs with a cookie that is not ours, or no more
+	FastOpenFull       atomic.Uint64 // SYNs with a good one while too many waited
+	FastOpenSent       atomic.Uint64 // our SYNs with text
+	FastOpenAcked      atomic.Uint64 // of these, those whose text the server took
+	FastOpenTimeouts   atomic.Uint64 // our SYNs with the option that had to go again without
 
 	ECNConnections atomic.Uint64 // connections whose text may be marked (RFC 3168)
 	InMarked       atomic.Uint64 // segments or trains with text that a congested router has marked

@@ -20,9 +20,9 @@ func (d *demux) stranger(f flow, b *packet.Buffer) {
 		return
 	}
 	now := b.Arrived
-	var old *timeWait // whose place s may take
-	if tw, ok := d.timeWaits.byFlow[f]; ok {
-		reply, answer, reopen := d.timeWaits.segmentArrives(now, f, &s, d.cfg.MSL, d.stats)
+	reopens := false // s may take the place of a connection in TIME-WAIT
+	if _, ok := d.timeWaits.byFlow[f]; ok {
+		reply, answer, reopen := d.timeWaits.segmentArrives(now, f, &s, &d.cfg, d.stats)
 		if answer {
 			d.send(&f, &reply)
 		}
@@ -30,17 +30,17 @@ func (d *demux) stranger(f flow, b *packet.Buffer) {
 			b.Release()
 			return
 		}
-		old = &tw
+		reopens = true
 	}
 	if h, ok := d.halfOpens.byFlow[f]; ok {
 		d.halfOpenArrives(now, f, &h, s)
 		return
 	}
 	if l := d.listener(f.local); l != nil {
-		d.listenArrives(now, f, l, &s, old)
-	} else {
-		d.closedArrives(&f, &s)
+		d.listenArrives(now, f, l, s, reopens)
+		return
 	}
+	d.closedArrives(&f, &s)
 	b.Release()
 }
 
@@ -58,29 +58,57 @@ func (d *demux) closedArrives(f *flow, s *segment) {
 	d.send(f, &reply)
 }
 
-// listenArrives is SEGMENT ARRIVES in LISTEN (section 3.10.7.2). Old is the
-// connection in TIME-WAIT that s has ended, or nil.
-func (d *demux) listenArrives(now time.Time, f flow, l *Listener, s *segment, old *timeWait) {
+// listenArrives is SEGMENT ARRIVES in LISTEN (section 3.10.7.2). It takes
+// s.text. Reopens says that s is a SYN for a flow in TIME-WAIT; that connection
+// then ends.
+func (d *demux) listenArrives(now time.Time, f flow, l *Listener, s segment, reopens bool) {
+	taken := false
 	switch {
 	case s.has(RST):
 		d.stats.DropUnexpected.Add(1)
 	case s.has(ACK):
-		d.closedArrives(&f, s)
+		taken = d.ackArrives(now, f, l, &s)
 	case !s.has(SYN):
 		d.stats.DropUnexpected.Add(1)
 	case len(l.accept) == cap(l.accept):
 		// Nobody accepts: no reason to begin a handshake. The peer tries again.
 		d.stats.DropAcceptFull.Add(1)
 	default:
-		iss := d.secrets.initialSeq(now, f)
-		if old != nil { // the numbers are beyond all of the old ones (RFC 9293 section 3.6.1)
-			iss = later(iss, old.sndNxt.add(maxReceiveWindow))
+		var old *timeWait
+		if reopens {
+			old = d.timeWaits.reuse(f, d.stats)
 		}
-		h := newHalfOpen(now, s, iss, d.secrets.timestampOffset(f), &d.cfg)
-		d.halfOpens.add(f, h, d.stats)
-		reply := h.synACK(now, &d.cfg, d.mtu(f))
-		d.send(&f, &reply)
+		if taken = d.fastOpenArrives(now, f, l, &s, old); !taken {
+			d.synArrives(now, f, l, &s, old)
+		}
 	}
+	if !taken {
+		s.text.Release()
+	}
+}
+
+// synArrives answers a SYN, and remembers it if there is room.
+func (d *demux) synArrives(now time.Time, f flow, l *Listener, s *segment, old *timeWait) {
+	h := newHalfOpen(now, s, 0, d.secrets.timestampOffset(f), &d.cfg)
+	if d.halfOpens.full() && old == nil { // a cookie would not lie beyond the numbers of old
+		d.sendCookie(now, f, l, &h)
+		return
+	}
+	h.iss = d.initialSeq(now, f, old)
+	h.asksCookie = l.fastOpenLimit > 0 && s.opts.fastOpen.present
+	d.halfOpens.add(f, h)
+	reply := d.synACK(now, f, &h)
+	d.send(&f, &reply)
+}
+
+// synACK is the SYN-ACK of h, with a cookie for Fast Open where the peer has
+// asked for one or has an old one (RFC 7413 section 4.1.2).
+func (d *demux) synACK(now time.Time, f flow, h *halfOpen) segment {
+	s := h.synACK(now, &d.cfg, d.mtu(f))
+	if h.asksCookie {
+		s.opts.fastOpen = d.giveCookie(now, f)
+	}
+	return s
 }
 
 // halfOpenArrives is SEGMENT ARRIVES in SYN-RECEIVED of a connection that came
@@ -89,7 +117,7 @@ func (d *demux) halfOpenArrives(now time.Time, f flow, h *halfOpen, s segment) {
 	switch {
 	case s.has(SYN) && !s.has(ACK) && s.seq == h.irs: // our SYN-ACK was lost
 		d.halfOpens.repeated(f, h, &s)
-		reply := h.synACK(now, &d.cfg, d.mtu(f))
+		reply := d.synACK(now, f, h)
 		d.send(&f, &reply)
 	case s.has(RST) && s.seq == h.irs+1:
 		delete(d.halfOpens.byFlow, f) // back to LISTEN
@@ -100,7 +128,9 @@ func (d *demux) halfOpenArrives(now time.Time, f flow, h *halfOpen, s segment) {
 		d.stats.DropUnexpected.Add(1)
 	case s.ack != h.iss+1:
 		d.stats.DropBadACK.Add(1)
-		d.send(&f, &segment{seq: s.ack, flags: RST})
+		reply := segment{seq: s.ack, flags: RST}
+		reply.opts = h.timestamps(now)
+		d.send(&f, &reply)
 	default:
 		l := d.listener(f.local)
 		if l == nil || len(l.accept) == cap(l.accept) {

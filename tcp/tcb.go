@@ -50,8 +50,9 @@ type tcb struct {
 		pmtu     int // path MTU
 	}
 	sendq     sendQueue
-	finQueued bool // the user has closed: a FIN follows the last byte of sendq
-	synResent bool // our SYN timed out
+	finQueued bool      // the user has closed: a FIN follows the last byte of sendq
+	synResent bool      // our SYN timed out
+	fastOpen  *fastOpen // while the handshake lasts; nil without
 
 	rcv struct {
 		nxt    seq
@@ -70,6 +71,8 @@ type tcb struct {
 	orphan     bool   // the user has closed both directions
 	urgentSeen bool
 
+	usedFastOpen bool // text of a SYN was taken (RFC 7413)
+
 	sackOK     bool // RFC 2018: both ends permit it
 	scaled     bool // RFC 7323: both ends sent the window scale
 	timestamps bool // RFC 7323: both ends sent the option
@@ -85,6 +88,7 @@ type tcb struct {
 	replies    bool // reply is to be sent: a reset
 	challenges challengeLimit
 	ecn        ecnState
+	answeredAt time.Time // of answerInvalid
 
 	board                scoreboard
 	rtt                  rtt

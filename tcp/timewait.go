@@ -15,6 +15,7 @@ type timeWait struct {
 	tsRecent       uint32
 	tsOffset       uint32
 	until          time.Time
+	answered       time.Time // when an acknowledgement last went out that the peer may not have needed
 }
 
 // timeWait is what the table keeps of t.
@@ -101,22 +102,27 @@ func (w *timeWaits) expire(now time.Time) {
 // segmentArrives is SEGMENT ARRIVES in TIME-WAIT. It returns the
 // acknowledgement to be sent, if any, or says that s is a SYN which may open a
 // new connection in the place of the old one (RFC 9293 section 3.6.1, MAY-2).
-func (w *timeWaits) segmentArrives(now time.Time, f flow, s *segment, msl time.Duration, stats *Stats) (reply segment, answer, reopen bool) {
+func (w *timeWaits) segmentArrives(now time.Time, f flow, s *segment, cfg *Config, stats *Stats) (reply segment, answer, reopen bool) {
 	tw := w.byFlow[f]
 	switch {
 	case s.has(RST):
 		// RFC 1337 section 3 (1): a reset must not cut the wait short.
 		stats.DropTimeWait.Add(1)
 		return segment{}, false, false
-	case s.has(SYN) && !s.has(ACK) && tw.newer(s):
-		delete(w.byFlow, f)
+	case s.has(SYN) && !s.has(ACK) && tw.newer(s, cfg):
 		return segment{}, false, true
 	case s.has(FIN) && s.end() == tw.rcvNxt: // the peer has not had our acknowledgement: wait anew
-		tw.until = now.Add(2 * msl)
+		tw.until = now.Add(2 * cfg.MSL)
 		w.add(f, tw, stats)
 	case s.span() == 0 && s.seq == tw.rcvNxt:
 		stats.DropTimeWait.Add(1) // in order and empty: nothing to say
 		return segment{}, false, false
+	case s.len == 0 && now.Sub(tw.answered) < invalidInterval:
+		stats.WithheldACKs.Add(1) // RFC 5961 section 7, as in tcb.answerInvalid
+		return segment{}, false, false
+	default:
+		tw.answered = now
+		w.byFlow[f] = tw
 	}
 	reply = segment{seq: tw.sndNxt, ack: tw.rcvNxt, flags: ACK, window: tw.window}
 	if tw.timestamps {
@@ -125,12 +131,46 @@ func (w *timeWaits) segmentArrives(now time.Time, f flow, s *segment, msl time.D
 	return reply, true, false
 }
 
-// newer says whether the SYN s can only come from a new connection: by its
-// timestamp or, where that does not decide, by its sequence number (RFC 6191
-// section 2).
-func (tw *timeWait) newer(s *segment) bool {
-	if tw.timestamps && s.opts.hasTimestamps && s.opts.tsVal != tw.tsRecent {
+// newer says whether the SYN s can only come from a new connection. The rules
+// are those of RFC 6191 section 2:
+//
+//	timestamps
+//	old  new   a new connection when
+//	yes  yes   its timestamp is newer, or the same and its sequence number higher
+//	yes  no    its sequence number is higher
+//	no   yes   always: PAWS will drop what is left of the old one
+//	no   no    its sequence number is higher
+//
+// Other SYNs are dropped; RFC 9293 section 3.10.7.4 has them acknowledged too,
+// like any segment that is not acceptable, which tells an honest peer more.
+func (tw *timeWait) newer(s *segment, cfg *Config) bool {
+	switch timestamps := s.opts.hasTimestamps && !cfg.NoTimestamps; {
+	case timestamps && !tw.timestamps:
+		return true
+	case timestamps && s.opts.tsVal != tw.tsRecent:
 		return int32(s.opts.tsVal-tw.tsRecent) > 0
 	}
 	return s.seq.after(tw.rcvNxt)
+}
+
+// reusable says whether we may open a connection ourselves in the place of
+// this one: when all that we send will have a newer timestamp than anything
+// of the old connection, so that RFC 6191 section 2 lets it in, and PAWS keeps
+// the rest of the old one out at both ends. Our clock ticks every millisecond,
+// a peer's might only every second (RFC 7323 section 5.4).
+func (tw *timeWait) reusable(now time.Time, cfg *Config) bool {
+	heard := tw.until.Add(-2 * cfg.MSL) // or the end of the connection
+	return tw.timestamps && now.Sub(heard) > time.Second
+}
+
+// reuse takes f out, for a new connection, and returns what it was; nil when
+// it is not there.
+func (w *timeWaits) reuse(f flow, stats *Stats) *timeWait {
+	tw, ok := w.byFlow[f]
+	if !ok {
+		return nil
+	}
+	delete(w.byFlow, f)
+	stats.TimeWaitsReused.Add(1)
+	return &tw
 }

@@ -30,6 +30,7 @@ func TestTimeWaitsBounds(t *testing.T) {
 // nobody else out, and its own wait ends 2 MSL after the last.
 func TestTimeWaitsRestart(t *testing.T) {
 	w := timeWaits{limit: 100}
+	cfg := Config{}.withDefaults()
 	var stats Stats
 	other, noisy := peerFlow(1), peerFlow(2)
 	now := start
@@ -38,7 +39,7 @@ func TestTimeWaitsRestart(t *testing.T) {
 	for range 1000 {
 		now = now.Add(time.Millisecond)
 		fin := segment{seq: 99, ack: 1, flags: FIN | ACK}
-		if _, answer, reopen := w.segmentArrives(now, noisy, &fin, 30*time.Second, &stats); !answer || reopen {
+		if _, answer, reopen := w.segmentArrives(now, noisy, &fin, &cfg, &stats); !answer || reopen {
 			t.Fatal("the FIN is not acknowledged")
 		}
 		if w.queue.Len() > 2*w.limit+1 {

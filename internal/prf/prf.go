@@ -20,17 +20,22 @@ func NewKey(random func() uint64) Key {
 	return k
 }
 
-// Flow hashes a local and a remote address. The key is longer than the part
-// of the digest that is shown, so that SHA-256 over the key and a message of
-// fixed length is enough.
-func (k *Key) Flow(local, remote netip.AddrPort) uint64 {
-	var m [len(k) + 36]byte
+// Flow hashes a local and a remote address.
+func (k *Key) Flow(local, remote netip.AddrPort) uint64 { return k.FlowWith(local, remote, 0, 0) }
+
+// FlowWith hashes a local and a remote address and two numbers. The key is
+// longer than the part of the digest that is shown, so that SHA-256 over the
+// key and a message of fixed length is enough.
+func (k *Key) FlowWith(local, remote netip.AddrPort, x, y uint32) uint64 {
+	var m [len(k) + 44]byte
 	copy(m[:], k[:])
 	l, r := local.Addr().As16(), remote.Addr().As16()
 	copy(m[len(k):], l[:])
 	copy(m[len(k)+16:], r[:])
 	binary.BigEndian.PutUint16(m[len(k)+32:], local.Port())
 	binary.BigEndian.PutUint16(m[len(k)+34:], remote.Port())
+	binary.BigEndian.PutUint32(m[len(k)+36:], x)
+	binary.BigEndian.PutUint32(m[len(k)+40:], y)
 	sum := sha256.Sum256(m[:])
 	return binary.BigEndian.Uint64(sum[:])
 }

@@ -28,6 +28,9 @@ func TestFlow(t *testing.T) {
 			t.Errorf("another %s gives the same value", name)
 		}
 	}
+	if key.FlowWith(a, b, 0, 0) != f || key.FlowWith(a, b, 1, 0) == f || key.FlowWith(a, b, 0, 1) == key.FlowWith(a, b, 1, 0) {
+		t.Error("the numbers do not count")
+	}
 	if key.Flow(netip.AddrPort{}, b) == f { // of a socket that has no address yet
 		t.Error("no address counts as 10.0.0.1")
 	}

@@ -1,0 +1,159 @@
+package tcp
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"syscall"
+	"time"
+
+	"github.com/seed-012105e5/gonet/internal/ring"
+)
+
+// The client's side of Fast Open (RFC 7413 section 4.2).
+
+// fastOpenPause is how long a server is dialled without the option after a SYN
+// with it has had no answer: something on the path may drop such SYNs (RFC
+// 7413 section 4.1.3.1).
+const fastOpenPause = time.Hour
+
+// A path is a local and a server's address: cookies belong to both.
+type path struct{ local, remote [4]byte }
+
+// A server is what is remembered of one (section 4.1.3).
+type server struct {
+	cookie cookie
+	mss    int
+	paused time.Time // no Fast Open until then
+}
+
+// servers is the cache of all servers, bounded; the oldest makes room.
+type servers struct {
+	byPath map[path]server
+	queue  ring.Queue[path] // in the order in which they came
+	limit  int
+}
+
+// attempt is what a new connection of f needs for its Fast Open, or nil when
+// there is to be none now.
+func (c *servers) attempt(now time.Time, f flow) *fastOpen {
+	s := c.byPath[path{f.local.ip, f.remote.ip}]
+	if s.paused.After(now) {
+		return nil
+	}
+	return &fastOpen{offer: cookie{present: true, len: s.cookie.len, value: s.cookie.value}, mss: s.mss}
+}
+
+// learn takes the outcome o of a handshake of f (section 4.1.3).
+func (c *servers) learn(now time.Time, f flow, o *fastOpen) {
+	at := path{f.local.ip, f.remote.ip}
+	s, known := c.byPath[at]
+	switch {
+	case o.timedOut:
+		s.paused = now.Add(fastOpenPause)
+	case o.granted.has():
+		s.cookie = o.granted
+	case o.text > 0 && !o.taken: // a cookie that is good no more, and no other
+		s.cookie = cookie{}
+	}
+	if o.mss > 0 {
+		s.mss = o.mss
+	}
+	if !known {
+		if s.paused.IsZero() && !s.cookie.has() {
+			return
+		}
+		if c.byPath == nil {
+			c.byPath = make(map[path]server)
+		}
+		if len(c.byPath) >= c.limit {
+			delete(c.byPath, c.queue.Pop())
+		}
+		c.queue.Push(at)
+	}
+	c.byPath[at] = s
+}
+
+// addFastOpen puts the option on our first SYN and, with a cookie, as much
+// text as the server takes in one segment beside all options (section 4.1.1
+// has it follow from the MSS of the last time; else it is that of MUST-15).
+func (t *tcb) addFastOpen(s *segment) {
+	o := t.fastOpen
+	s.opts.fastOpen = o.offer
+	if !o.offer.has() {
+		return
+	}
+	mss := defaultMSS
+	if o.mss > 0 {
+		mss = o.mss
+	}
+	var space [maxHeaderLen]byte
+	options := len(s.opts.append(space[:0], true))
+	s.len = max(0, min(t.sendq.len, min(mss, t.snd.pmtu-headersLen)-options))
+}
+
+// fastOpenSent notes that our SYN s is on its way.
+func (t *tcb) fastOpenSent(s *segment) {
+	switch o := t.fastOpen; {
+	case s.opts.fastOpen.present:
+		if o.text = s.len; s.len > 0 {
+			t.stats.FastOpenSent.Add(1)
+		}
+	case !o.timedOut:
+		o.timedOut = true
+		t.stats.FastOpenTimeouts.Add(1)
+	}
+}
+
+// fastOpenAnswered takes the SYN-ACK s, which has established the connection.
+// What it does not acknowledge of the text goes again at once, and is no sign
+// of congestion (section 4.2.1). The SYN-ACK itself may carry text (section
+// 4.2.2).
+func (t *tcb) fastOpenAnswered(now time.Time, s *segment) {
+	o := t.fastOpen
+	o.granted = s.opts.fastOpen
+	o.mss = t.snd.peerMSS
+	if o.taken = o.text > 0 && t.snd.una.after(t.snd.iss+1); o.taken {
+		t.usedFastOpen = true
+		t.stats.FastOpenAcked.Add(1)
+	}
+	if !t.flightEmpty() {
+		t.board.markAllLost()
+		t.mustResend = true
+	}
+	t.processText(now, s)
+	t.checkFIN(s)
+}
+
+// DialFastOpen is Dial followed by a Write of data, in one: where the server
+// has given us a cookie on an earlier connection, data goes with the SYN, as
+// much as fits, and is there a round trip earlier (RFC 7413). The first
+// connection to a server asks for the cookie.
+//
+// The server may see data twice, on two connections, when the network has
+// doubled the SYN; so this is for requests that can be repeated (section 2.1).
+// Data that does not fit Config.SendBuffer is syscall.EMSGSIZE.
+func (s *Sockets) DialFastOpen(ctx context.Context, local, remote netip.AddrPort, data []byte) (*Conn, error) {
+	var c *Conn
+	err := net.ErrClosed
+	s.ask(func(now time.Time, d *demux) {
+		c, err = d.dialFastOpen(now, toEndpoint(local), toEndpoint(remote), data)
+	})
+	return c.dialled(ctx, remote, err)
+}
+
+func (d *demux) dialFastOpen(now time.Time, local, remote endpoint, data []byte) (*Conn, error) {
+	if len(data) > d.cfg.SendBuffer {
+		return nil, syscall.EMSGSIZE
+	}
+	for len(d.notices) > 0 { // of a handshake that the caller knows to be over
+		d.noticed(<-d.notices)
+	}
+	t, err := d.newActive(now, local, remote)
+	if err != nil {
+		return nil, err
+	}
+	t.fastOpen = d.servers.attempt(now, t.flow)
+	t.sendq.append(data)
+	return d.dialOut(now, t), nil
+}
