@@ -62,12 +62,15 @@ func (t *tcb) makeSYN(now time.Time, s *segment) {
 	t.setUpECN(s)
 }
 
-// stamp puts our timestamp on s, if both ends use them.
+// stamp puts our timestamp on s, if both ends use them; without ACK it echoes
+// none (RFC 7323 section 3.2).
 func (t *tcb) stamp(now time.Time, s *segment) {
 	if t.timestamps {
 		s.opts.hasTimestamps = true
 		s.opts.tsVal = t.timestamp(now)
-		s.opts.tsEcr = t.tsRecent
+		if s.has(ACK) {
+			s.opts.tsEcr = t.tsRecent
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package tcp
 
 import (
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -379,7 +380,7 @@ func (r *runner) value(name string) (string, error) {
 		"sack":    i.SACK, "timestamps": i.Timestamps, "sndscale": i.SendScale,
 	}
 	if o := r.outcome; o != nil {
-		values["granted"], values["taken"], values["timedout"] = o.granted.String(), o.taken, o.timedOut
+		values["granted"], values["taken"], values["timedout"] = hex.EncodeToString(o.granted.bytes()), o.taken, o.timedOut
 	}
 	v, ok := values[name]
 	if !ok {

@@ -130,6 +130,7 @@ func (d *demux) halfOpenArrives(now time.Time, f flow, h *halfOpen, s segment) {
 		d.stats.DropBadACK.Add(1)
 		reply := segment{seq: s.ack, flags: RST}
 		reply.opts = h.timestamps(now)
+		reply.opts.tsEcr = 0 // without ACK (RFC 7323 section 3.2)
 		d.send(&f, &reply)
 	default:
 		l := d.listener(f.local)

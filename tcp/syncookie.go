@@ -8,9 +8,10 @@ import (
 // is full, a SYN is answered and nothing is remembered of it. What the
 // acknowledgement of a SYN-ACK must know stands in the SYN-ACK:
 //
-//	initial sequence number   29 bits of a keyed hash of the flow, the peer's
-//	                          initial sequence number and the time in periods
-//	                          of 64 seconds; 3 bits: the peer's MSS, as an index
+//	initial sequence number   3 bits: the peer's MSS, as an index; 29 bits of a
+//	                          keyed hash of that, the flow, the peer's initial
+//	                          sequence number and the time in periods of 64
+//	                          seconds
 //	low bits of the timestamp 4 bits: the peer's window shift, or none;
 //	                          1 bit: SACK permitted; 1 bit: ECN
 //
@@ -36,7 +37,7 @@ const (
 // synCookie is the initial sequence number that answers the SYN whose sequence
 // number is irs, with the index of an MSS, in a period.
 func (k *secrets) synCookie(f *flow, irs seq, period int64, mss seq) seq {
-	hash := k.syn.FlowWith(f.local.addrPort(), f.remote.addrPort(), uint32(irs), uint32(period))
+	hash := k.syn.FlowWith(f.local.addrPort(), f.remote.addrPort(), uint32(irs), uint32(period)<<3|uint32(mss))
 	return seq(hash)&^7 | mss
 }
 
