@@ -1,0 +1,284 @@
+package tcp
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"slices"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// TestCookieOption: RFC7413-4.1.1: what may be a cookie is written aligned and
+// read again; what may not be one is ignored.
+func TestCookieOption(t *testing.T) {
+	for n := range 20 {
+		value := bytes.Repeat([]byte{0xa5}, n)
+		o := parseOptions(append([]byte{optFastOpen, byte(2 + n)}, value...))
+		if allowed := n == 0 || n >= 4 && n <= 16 && n%2 == 0; o.fastOpen.present != allowed {
+			t.Errorf("a cookie of %d bytes: %v", n, o.fastOpen.present)
+		} else if !allowed {
+			continue
+		}
+		p := o.append(nil, true)
+		if again := parseOptions(p); again != o || len(p)%4 != 0 || !slices.Equal(o.fastOpen.bytes(), value) {
+			t.Errorf("%d bytes: %v is %x", n, &o, p)
+		}
+		if p = o.append(nil, false); len(p) != 0 {
+			t.Errorf("on a segment that is no SYN: %x", p)
+		}
+	}
+}
+
+// FuzzCookie: RFC7413-4.1.1: any value is a cookie or is ignored, and goes out
+// as it came in.
+func FuzzCookie(f *testing.F) {
+	f.Add([]byte{})
+	f.Add([]byte("12345678"))
+	f.Fuzz(func(t *testing.T, value []byte) {
+		var c, again cookie
+		c.parse(value)
+		p := c.append(nil)
+		again = parseOptions(p).fastOpen
+		if again != c || len(p)%4 != 0 || c.present && !bytes.Equal(c.bytes(), value) {
+			t.Fatalf("%x: %v, %v, %x", value, &c, &again, p)
+		}
+	})
+}
+
+// TestServers: RFC7413-4.1.3: the cache of cookies is bounded, and knows pauses
+// and refusals.
+func TestServers(t *testing.T) {
+	c := servers{limit: 10}
+	good := cookie{present: true, len: 4, value: [maxCookie]byte{1, 2, 3, 4}}
+	to := func(i int) flow {
+		return flow{endpoint{ip: [4]byte{10, 0, 0, 1}}, endpoint{[4]byte{10, 0, 1, byte(i)}, 80}}
+	}
+	for i := range 100 {
+		c.learn(start, to(i), &fastOpen{granted: good, mss: 1000 + i})
+		c.learn(start, to(200), &fastOpen{mss: 1000}) // one that gives none
+		if len(c.byPath) > c.limit || c.queue.Len() != len(c.byPath) {
+			t.Fatalf("%d servers in %d places", len(c.byPath), c.queue.Len())
+		}
+	}
+	if o := c.attempt(start, to(99)); o.offer != good || o.mss != 1099 {
+		t.Errorf("the newest has %+v", o)
+	}
+	if o := c.attempt(start, to(80)); o.offer.has() || !o.offer.present {
+		t.Errorf("one that is forgotten has %+v", o)
+	}
+	c.learn(start, to(99), &fastOpen{text: 10, mss: 1460})
+	if o := c.attempt(start, to(99)); o.offer.has() || o.mss != 1460 {
+		t.Errorf("one that refused it has %+v", o)
+	}
+	c.learn(start, to(98), &fastOpen{timedOut: true})
+	if o := c.attempt(start.Add(fastOpenPause-1), to(98)); o != nil {
+		t.Errorf("after a timeout there is %+v", o)
+	}
+	if o := c.attempt(start.Add(fastOpenPause), to(98)); o == nil || o.offer != good {
+		t.Errorf("after the pause there is %+v", o)
+	}
+}
+
+// dialFast begins a Fast Open to port 80 of the peer.
+func (p *peer) dialFast(data string) <-chan dialed {
+	ch := make(chan dialed, 1)
+	go func() {
+		c, err := p.sockets.DialFastOpen(context.Background(), netip.AddrPort{}, netip.AddrPortFrom(peerAddr, 80), []byte(data))
+		ch <- dialed{c, err}
+	}()
+	return ch
+}
+
+// TestDialFastOpen: RFC7413-4.2.1: the first connection brings the cookie, and
+// with the second the data goes in the SYN.
+func TestDialFastOpen(t *testing.T) {
+	withPeer(t, Config{}, func(p *peer) {
+		first := p.dialFast("hello")
+		if s := p.want("a SYN that asks", "S 0:0(0)"); !s.opts.fastOpen.present || s.opts.fastOpen.has() {
+			t.Errorf("the SYN has %v", &s.opts)
+		}
+		p.send("S. 0:0(0) ack 1 win 60000 <mss 1000,FO a1a2a3a4>")
+		if s := p.want("the data follows", "P. 1:6(5) ack 1"); string(s.data) != "hello" {
+			t.Errorf("data %q", s.data)
+		}
+		c := (<-first).c
+		if c.Info().FastOpen {
+			t.Error("Info has it that the data went with the SYN")
+		}
+		second := p.dialFast("hello")
+		s := p.want("a SYN with data", "S 0:5(5)")
+		if string(s.data) != "hello" || s.opts.fastOpen.String() != "FO a1a2a3a4" {
+			t.Errorf("the SYN has %v, %q", &s.opts, s.data)
+		}
+		p.send("S. 0:0(0) ack 6 win 60000 <mss 1000>")
+		p.want("the third segment", ". 6:6(0) ack 1")
+		if c = (<-second).c; !c.Info().FastOpen {
+			t.Error("Info does not have it that the data went with the SYN")
+		}
+		if _, err := c.Write([]byte("more")); err != nil {
+			t.Fatal(err)
+		}
+		p.want("what is written later", "P. 6:10(4) ack 1")
+		if sent, acked := p.stats.FastOpenSent.Load(), p.stats.FastOpenAcked.Load(); sent != 1 || acked != 1 {
+			t.Errorf("%d sent, %d acknowledged", sent, acked)
+		}
+	})
+}
+
+// TestDialFastOpenBlackHole: RFC7413-4.1.3.1: where SYNs with the option have no
+// answer there are none with it for an hour.
+func TestDialFastOpenBlackHole(t *testing.T) {
+	withPeer(t, Config{}, func(p *peer) {
+		has := func(why string) bool {
+			ch := p.dialFast("hello")
+			s := p.want(why, "S 0:0(0)")
+			if s.opts.fastOpen.present {
+				time.Sleep(time.Second)
+				if s := p.want("the SYN again", "S 0:0(0)"); s.opts.fastOpen.present {
+					t.Error("the second SYN has the option too")
+				}
+			}
+			p.send("S. 0:0(0) ack 1 win 60000 <mss 1000>")
+			p.want("the data", "P. 1:6(5) ack 1")
+			p.send("R 1:1(0) win 0")
+			(<-ch).c.Close()
+			return s.opts.fastOpen.present
+		}
+		if !has("the first SYN asks") || has("the next does not") {
+			t.Error("the option is there after a timeout, or was not there before")
+		}
+		time.Sleep(fastOpenPause)
+		if !has("an hour later it asks again") {
+			t.Error("the option is not there after the pause")
+		}
+	})
+}
+
+// TestDialFastOpenErrors: RFC7413-4.2.1: the errors are those of Dial.
+func TestDialFastOpenErrors(t *testing.T) {
+	withPeer(t, Config{SendBuffer: 1000}, func(p *peer) {
+		d := <-p.dialFast(string(make([]byte, 1001)))
+		wantError(t, "more than the buffer takes", d.err, syscall.EMSGSIZE)
+		ch := p.dialFast("hello")
+		p.want("a SYN", "S 0:0(0)")
+		p.send("R. 0:0(0) ack 1 win 0")
+		wantError(t, "a reset", (<-ch).err, syscall.ECONNREFUSED)
+		_, err := p.sockets.DialFastOpen(context.Background(), netip.AddrPort{}, addrPort("224.0.0.1:80"), nil)
+		wantError(t, "a group", err, syscall.EADDRNOTAVAIL)
+	})
+}
+
+// fastListener listens with Fast Open, and returns the peer's cookie.
+func (p *peer) fastListener(pending int) (*Listener, string) {
+	p.t.Helper()
+	l := p.listen()
+	if err := l.SetFastOpen(pending); err != nil {
+		p.t.Fatal(err)
+	}
+	p.send("S 0:0(0) win 60000 <mss 1000,FOreq>")
+	s := p.want("a cookie", "S. 0:0(0) ack 1")
+	if !s.opts.fastOpen.has() {
+		p.t.Fatalf("no cookie in %v", &s.opts)
+	}
+	p.send("R 1:1(0) win 0")
+	return l, s.opts.fastOpen.String()
+}
+
+// TestAcceptFastOpen: RFC7413-4.2.2: the server's user reads the data of the SYN
+// and answers before the handshake is complete.
+func TestAcceptFastOpen(t *testing.T) {
+	withPeer(t, Config{}, func(p *peer) {
+		l, cookie := p.fastListener(1)
+		p.send("S 0:100(100) win 60000 <mss 1000," + cookie + ">")
+		p.want("SYN and data are acknowledged", "S. 0:0(0) ack 101")
+		c, err := l.AcceptTCP()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, err := c.Read(make([]byte, 1000)); n != 100 || err != nil {
+			t.Errorf("read %d, %v", n, err)
+		}
+		if _, err := c.Write([]byte("answer")); err != nil {
+			t.Fatal(err)
+		}
+		p.want("the answer", "P. 1:7(6) ack 101")
+		if i := c.Info(); i.State != SynReceived || !i.FastOpen {
+			t.Errorf("%+v", i)
+		}
+		old := p.iss
+		p.flow = peerFlow(2)
+		p.send("S 0:100(100) win 60000 <mss 1000," + cookie + ">")
+		p.want("there is room for one only", "S. 0:0(0) ack 1")
+		if n := p.stats.FastOpenFull.Load(); n != 1 {
+			t.Errorf("%d found no room", n)
+		}
+		p.flow, p.iss = peerFlow(1), old
+		p.send(". 101:101(0) ack 7 win 60000")
+		if i := c.Info(); i.State != Established || i.Unacked != 0 {
+			t.Errorf("%+v", i)
+		}
+		p.flow = peerFlow(3)
+		p.send("S 0:100(100) win 60000 <mss 1000," + cookie + ">")
+		p.want("there is room again", "S. 0:0(0) ack 101")
+		if n := p.stats.FastOpenAccepted.Load(); n != 2 {
+			t.Errorf("%d accepted", n)
+		}
+	})
+}
+
+// TestFastOpenResetSlots: RFC7413-5.1: resets of those whose addresses were
+// borrowed do not make room for more.
+func TestFastOpenResetSlots(t *testing.T) {
+	withPeer(t, Config{}, func(p *peer) {
+		l, cookie := p.fastListener(3)
+		for i := range 10 {
+			p.flow = peerFlow(10 + i)
+			p.send("S 0:100(100) win 60000 <mss 1000," + cookie + ">")
+			s := p.next()
+			p.iss = s.seq
+			if i >= 3 {
+				continue
+			}
+			p.send("R 101:101(0) win 0")
+			c, err := l.AcceptTCP()
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = io.ReadFull(c, make([]byte, 101))
+			if !errors.Is(err, syscall.ECONNRESET) {
+				t.Errorf("read: %v", err)
+			}
+		}
+		if accepted, full := p.stats.FastOpenAccepted.Load(), p.stats.FastOpenFull.Load(); accepted != 3 || full != 7 {
+			t.Errorf("%d accepted, %d found no room", accepted, full)
+		}
+		time.Sleep(resetSlotLife)
+		for p.next() != nil { // SYN-ACKs that went again
+		}
+		p.flow = peerFlow(30)
+		p.send("S 0:100(100) win 60000 <mss 1000," + cookie + ">")
+		p.want("a minute later there is room", "S. 0:0(0) ack 101")
+	})
+}
+
+// TestFastOpenEnds: RFC7413-4.2.2: a connection that nobody has accepted is
+// reset with its listener, and no packet is left.
+func TestFastOpenEnds(t *testing.T) {
+	withPeer(t, Config{}, func(p *peer) {
+		l, cookie := p.fastListener(3)
+		p.send("S 0:100(100) win 60000 <mss 1000," + cookie + ">")
+		p.want("SYN and data are acknowledged", "S. 0:0(0) ack 101")
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		p.want("a reset", "R. 1:1(0) ack 101")
+		wantError(t, "SetFastOpen after Close", l.SetFastOpen(1), net.ErrClosed)
+		synctest.Wait()
+	})
+}
