@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/seed-012105e5/gonet/icmp"
+	"github.com/seed-012105e5/gonet/tcp"
 )
 
 // Listen listens for TCP connections. The network is "tcp" or "tcp4"; the
@@ -69,6 +70,19 @@ func (s *Stack) DialContext(ctx context.Context, network, address string) (net.C
 		return nil, err
 	}
 	return c, nil
+}
+
+// DialFastOpen is DialContext by "tcp" followed by a Write of data, in one:
+// where the server has given the stack a cookie on an earlier connection, data
+// goes with the SYN and saves a round trip (RFC 7413). The server may see data
+// twice in rare cases, so this is for requests that can be repeated; see
+// [tcp.Sockets.DialFastOpen]. The server's side is [tcp.Listener.SetFastOpen].
+func (s *Stack) DialFastOpen(ctx context.Context, network, address string, data []byte) (*tcp.Conn, error) {
+	to, err := resolve("dial", network, "tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	return s.tcp.DialFastOpen(ctx, netip.AddrPort{}, to, data)
 }
 
 // Ping sends one ICMP echo request to addr, with 56 bytes of data, and returns
