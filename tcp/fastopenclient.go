@@ -118,7 +118,9 @@ func (t *tcb) fastOpenAnswered(now time.Time, s *segment) {
 		t.stats.FastOpenAcked.Add(1)
 	}
 	if !t.flightEmpty() {
+		losses := t.board.losses
 		t.board.markAllLost()
+		t.board.losses = losses // it was refused, not lost
 		t.mustResend = true
 	}
 	t.processText(now, s)
