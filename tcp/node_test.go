@@ -81,6 +81,9 @@ func (n *node) open() {
 // arrives handles a segment in the order of the demultiplexer.
 func (n *node) arrives(f flow, s segment) {
 	s.ack += n.shift[f]
+	for i := range s.opts.sacks {
+		s.opts.sack[i].left, s.opts.sack[i].right = s.opts.sack[i].left+n.shift[f], s.opts.sack[i].right+n.shift[f]
+	}
 	if n.t != nil && f == n.flow && !n.departed() {
 		n.t.segmentArrives(n.now, &s)
 		return
@@ -203,6 +206,9 @@ func fits(w *segment, mtu int) error {
 	perSegment := w.len
 	if w.train > 0 {
 		perSegment = w.train
+	}
+	if w.train > 0 && w.has(SYN) {
+		return fmt.Errorf("a SYN is cut in two")
 	}
 	if headers+perSegment > mtu || headers+w.len > ipv4.MaxLen {
 		return fmt.Errorf("%d bytes of text, %d in a segment, do not fit %d", w.len, perSegment, mtu)

@@ -301,7 +301,7 @@ func (t *tcb) address(b *packet.Buffer, s *segment) {
 	if s.opts.sacks > 0 {
 		mss -= 4 + 8*s.opts.sacks
 	}
-	if s.len > mss {
+	if s.len > mss && !s.has(SYN) { // the text of a SYN has a bound of its own: addFastOpen
 		b.SegmentSize = mss
 	}
 	encode(b, s, &t.flow)

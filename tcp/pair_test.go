@@ -43,15 +43,44 @@ type transit struct {
 	data []byte
 }
 
-func newPair(seed uint64, loss float64, cfg [2]Config, total [2]int) *pair {
+// An opening is how a pair begins.
+type opening int
+
+const (
+	usual     opening = iota
+	goodFO            // Fast Open with a good cookie
+	badFO             // and with one that the server does not know
+	synCookie         // the table of half-open connections is full
+	openings
+)
+
+func newPair(seed uint64, loss float64, cfg [2]Config, total [2]int, how opening) *pair {
 	p := &pair{now: start, rnd: rand.New(rand.NewPCG(seed, 6)), loss: loss, delay: 20 * time.Millisecond}
 	for i := range p.ends {
 		p.ends[i] = &end{node: newNode(cfg[i], [2]seq{scriptISS, scriptIRS}[i], 1500), total: total[i]}
 	}
 	p.ends[1].listening = true
 	p.ends[0].open()
+	p.begin(how)
 	p.ends[0].pump()
 	return p
+}
+
+// begin prepares the ends.
+func (p *pair) begin(how opening) {
+	client, server := p.ends[0], p.ends[1]
+	switch how {
+	case goodFO, badFO:
+		server.listener.fastOpenLimit = 1
+		c := server.fastOpens.cookies.give(p.now, server.flow)
+		if how == badFO {
+			c.value[0]++
+		}
+		client.t.fastOpen = &fastOpen{offer: c, mss: 1000}
+		client.written = client.t.sendq.append(text(0, 0, min(client.total, 1+p.rnd.IntN(3000))))
+	case synCookie:
+		server.halfOpens.limit = 0
+	}
 }
 
 // collect puts what the nodes have sent into the network, cut into segments.
@@ -149,10 +178,13 @@ func (p *pair) use(i int, e *end) {
 	if e.t == nil {
 		return
 	}
+	if e.t.state.synchronized() {
+		e.listening = false // or a SYN that comes twice would open twice, as both cookies allow
+	}
 	if e.t.readable() && !e.eof && e.err == nil && p.rnd.IntN(3) > 0 {
 		e.err = p.read(i, e)
 	}
-	for e.written < e.total && e.t.state.canSend() && e.t.writable() && p.rnd.IntN(4) > 0 {
+	for e.written < e.total && e.t.canSend() && e.t.writable() && p.rnd.IntN(4) > 0 {
 		n, err := e.t.write(p.now, text(i, e.written, min(e.total-e.written, 1+p.rnd.IntN(1<<p.rnd.IntN(16)))))
 		if err != nil {
 			e.err = err
@@ -160,7 +192,7 @@ func (p *pair) use(i int, e *end) {
 		}
 		e.written += n
 	}
-	if e.written == e.total && !e.closed && e.t.state.canSend() {
+	if e.written == e.total && !e.closed && e.t.canSend() {
 		e.closed = true
 		e.t.closeWrite()
 	}
@@ -245,7 +277,13 @@ func testPair(seed uint64) error {
 			ECN: ECNMode((seed + uint64(i)) % 3),
 		}
 	}
-	p := newPair(seed, []float64{0, .02, .2}[rnd.IntN(3)], cfg, [2]int{rnd.IntN(1 << rnd.IntN(18)), rnd.IntN(1 << rnd.IntN(16))})
+	loss := []float64{0, .02, .2}[rnd.IntN(3)]
+	total := [2]int{rnd.IntN(1 << rnd.IntN(18)), rnd.IntN(1 << rnd.IntN(16))}
+	how := opening(rand.New(rand.NewPCG(seed, 8)).IntN(int(openings)))
+	if how == synCookie {
+		loss = min(loss, .02) // what stands for the lost third segment must come within two minutes
+	}
+	p := newPair(seed, loss, cfg, total, how)
 	defer p.end()
 	p.marks = .05
 	return p.run()

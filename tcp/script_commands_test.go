@@ -377,7 +377,7 @@ func (r *runner) value(name string) (string, error) {
 		"spurious": r.stats.SpuriousRecoveries.Load(), "lossprobes": r.stats.LossProbes.Load(),
 		"repairs": r.stats.LossProbeRepairs.Load(),
 		"ecn":     i.ECN, "receivedce": i.BytesReceivedCE, "deliveredce": i.BytesDeliveredCE, "reductions": r.stats.ECNReductions.Load(),
-		"sack":    i.SACK, "timestamps": i.Timestamps, "sndscale": i.SendScale,
+		"sack": i.SACK, "timestamps": i.Timestamps, "sndscale": i.SendScale,
 	}
 	if o := r.outcome; o != nil {
 		values["granted"], values["taken"], values["timedout"] = hex.EncodeToString(o.granted.bytes()), o.taken, o.timedOut

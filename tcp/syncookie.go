@@ -13,7 +13,7 @@ import (
 //	                          sequence number and the time in periods of 64
 //	                          seconds
 //	low bits of the timestamp 4 bits: the peer's window shift, or none;
-//	                          1 bit: SACK permitted; 1 bit: ECN
+//	                          1 bit: SACK permitted; 1 bit is for ECN
 //
 // The timestamp comes back as TSecr. A peer that sends no timestamps does
 // without these options.
@@ -30,7 +30,6 @@ var cookieMSS = [8]uint16{64, 536, 1220, 1360, 1440, 1452, 1460, 8960}
 const (
 	cookieScale   = 0xf // none when all are set
 	cookieSACK    = 1 << 4
-	cookieECN     = 1 << 5
 	cookieOptions = 1<<6 - 1
 )
 

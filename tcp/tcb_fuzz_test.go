@@ -72,6 +72,7 @@ func TestStates(t *testing.T) {
 // state. Nothing panics or leaks, the invariants hold, and output changes
 // nothing.
 func FuzzTCB(f *testing.F) {
+	f.Add(uint8(Listen), []byte{3, 2, 0xff, 1, 50, 6, 8, 9, 9, 0, 0, 0, 7, 9, 9, 0, 0, 0, 0, 0x10, 1, 1, 1, 1}) // Fast Open
 	for s := range len(stateNames) {
 		f.Add(uint8(s), []byte{0, 0x10, 1, 1, 0, 5, 3, 0xff, 1, 0x12, 0, 0, 9, 2, 2, 0x04, 1, 1, 1, 1})
 		f.Add(uint8(s), []byte{4, 200, 3, 3, 3, 3, 0, 0x11, 100, 1, 1, 60, 7, 0x18, 2, 2, 2, 2, 6, 1, 0, 0, 0, 0})
@@ -83,6 +84,7 @@ func FuzzTCB(f *testing.F) {
 			cfg.Congestion = "precise"
 		}
 		n := newNode(cfg, scriptISS, 1500)
+		n.listener.fastOpenLimit = 2
 		stateTo(n, State(int(state)%len(stateNames)))
 		for ; len(p) >= 6 && n.err == nil; p = p[6:] {
 			n.disturb(p)
@@ -166,6 +168,9 @@ func (n *node) strange(p []byte) segment {
 		s.opts = options{hasTimestamps: true, tsVal: uint32(p[5]), sacks: 2, sack: [maxSACK]block{
 			{una.add(int(p[4]) * 10), una.add(int(p[3]) * 30)}, {una + 1000, una + 2000}}}
 	}
+	if p[5]%5 == 1 {
+		s.opts.fastOpen = n.fastOpens.cookies.give(n.now, n.flow)
+	}
 	s.len = int(p[5]) * 7
 	if p[0]%3 == 0 {
 		s.len = 0
@@ -183,6 +188,7 @@ func TestTCBRandom(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 5))
 	for i := range 110 {
 		n := newNode(Config{ReceiveBuffer: 3000, SendBuffer: 20000, ECN: ECNMode(i % 3)}, scriptISS, 1500)
+		n.listener.fastOpenLimit = 2
 		stateTo(n, State(i%len(stateNames)))
 		for range 40 {
 			p := binary.BigEndian.AppendUint64(nil, rnd.Uint64())

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -86,7 +87,10 @@ func TestFastOpenServer(t *testing.T) {
 	h.checkFastOpen(t, false)
 }
 
-const question, reply = "a question", "and its answer"
+const reply = "and its answer"
+
+// question is longer than a segment for a peer whose MSS is not known.
+var question = strings.Repeat("a question ", 120)
 
 func fastOpenHost(t *testing.T) *host {
 	h := newHost(t, cable{})
