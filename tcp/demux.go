@@ -85,7 +85,7 @@ func newDemux(cfg Config, stats *Stats, out, answers chan<- *packet.Buffer) *dem
 // wants. Here, and only here, connections start. It returns when in and reports
 // are both closed, and all connections have ended.
 //
-// Owns: the tables of connections, listeners, half-open connections, TIME-WAIT and ports.
+// Owns: the tables of connections, listeners, half-open connections, TIME-WAIT, ports and cookies.
 // Reads: in (packets from ipv4.Rx), reports (ICMP errors), calls (of users), the notices of connections, its timer.
 // Writes: the inbox of each connection; answers (resets, SYN-ACKs), where it drops when it would block. Connections write out.
 // Blocks on: its own select, and on a connection's inbox, which is always served until the connection departs.
