@@ -13,7 +13,7 @@ import (
 //	                          sequence number and the time in periods of 64
 //	                          seconds
 //	low bits of the timestamp 4 bits: the peer's window shift, or none;
-//	                          1 bit: SACK permitted; 1 bit is for ECN
+//	                          1 bit: SACK permitted; 1 bit: ECN
 //
 // The timestamp comes back as TSecr. A peer that sends no timestamps does
 // without these options.
@@ -30,6 +30,7 @@ var cookieMSS = [8]uint16{64, 536, 1220, 1360, 1440, 1452, 1460, 8960}
 const (
 	cookieScale   = 0xf // none when all are set
 	cookieSACK    = 1 << 4
+	cookieECN     = 1 << 5
 	cookieOptions = 1<<6 - 1
 )
 
@@ -61,6 +62,7 @@ func (k *secrets) cookieSYNACK(now time.Time, f *flow, h *halfOpen, reply *segme
 	reply.seq = k.synCookie(f, h.irs, cookiePeriodOf(now), seq(i))
 	if !h.hasTimestamps {
 		reply.opts.hasScale, reply.opts.sackPermitted = false, false
+		reply.flags &^= ECE
 		return true
 	}
 	bits := uint32(cookieScale)
@@ -69,6 +71,9 @@ func (k *secrets) cookieSYNACK(now time.Time, f *flow, h *halfOpen, reply *segme
 	}
 	if h.sackPermitted {
 		bits |= cookieSACK
+	}
+	if h.ecn {
+		bits |= cookieECN
 	}
 	val := reply.opts.tsVal&^cookieOptions | bits
 	if int32(val-reply.opts.tsVal) > 0 { // the clock must not seem to run backwards later
@@ -96,6 +101,7 @@ func (k *secrets) cookieArrives(now time.Time, f *flow, s *segment, cfg *Config)
 		h.scale = uint8(bits & cookieScale)
 		h.hasScale = h.scale <= maxScale && !cfg.NoWindowScale
 		h.sackPermitted = bits&cookieSACK != 0 && !cfg.NoSACK
+		h.ecn = bits&cookieECN != 0 && cfg.ECN != ECNOff
 		s.opts.tsEcr = 0 // its low bits are no time: no round trip is to be measured
 	}
 	return h, true

@@ -3,10 +3,15 @@ package tcp
 import (
 	"encoding/binary"
 	"fmt"
+	"math/rand/v2"
+	"net/netip"
 	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/seed-012105e5/gonet/ipv4"
+	"github.com/seed-012105e5/gonet/packet"
 )
 
 // TestSynFlood: RFC4987-3.6: a million SYNs from as many addresses take no more
@@ -163,4 +168,31 @@ func TestSynCookieAcceptFull(t *testing.T) {
 			t.Errorf("read %d, %v", n, err)
 		}
 	})
+}
+
+// TestSynFloodDoesNotAllocate: RFC4987-3.6: a SYN that is answered by a cookie
+// costs hashes, and no memory.
+func TestSynFloodDoesNotAllocate(t *testing.T) {
+	table, err := ipv4.NewTable([]ipv4.Interface{{Addrs: []netip.Prefix{netip.MustParsePrefix("10.0.0.1/24")}}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stats Stats
+	answers := make(chan *packet.Buffer, 1)
+	d := newDemux(Config{Table: table, Random: rand.New(rand.NewPCG(1, 8)).Uint64, SynBacklog: 1}, &stats, answers, answers)
+	if _, err := d.listen(nil, endpoint{port: 80}); err != nil {
+		t.Fatal(err)
+	}
+	f, i := peerFlow(1), 0
+	n := testing.AllocsPerRun(1000, func() {
+		i++
+		f.remote.ip = [4]byte{11, 0, byte(i >> 8), byte(i)}
+		b := wire(segment{seq: seq(i), flags: SYN, opts: options{mss: 1460, hasTimestamps: true}}, flow{f.remote, f.local}, nil)
+		b.Arrived = start
+		d.arrives(b)
+		(<-answers).Release()
+	})
+	if sent := stats.SynCookiesSent.Load(); n != 0 || sent != 1000 {
+		t.Errorf("%v allocations a SYN, %d cookies sent", n, sent)
+	}
 }
