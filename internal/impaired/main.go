@@ -55,6 +55,7 @@ func run() error {
 		rounds   = flag.Int("rounds", 5, "how often each path is measured in each cell; the median counts")
 		parallel = flag.Int("parallel", 6, "how many runs go on at once in cells where the network is slow")
 		file     = flag.String("json", "", "write all figures to this `file`")
+		exact    = flag.Bool("exact", true, "keep the timers of this process exact, at some cost")
 		verbose  = flag.Bool("v", false, "print the counters of every run")
 	)
 	flag.StringVar(&s.congestion, "cc", "reno", "congestion control of both sides")
@@ -70,6 +71,13 @@ func run() error {
 		flag.PrintDefaults()
 	}
 	flag.Parse()
+	if *exact {
+		m, err := startMetronome()
+		if err != nil {
+			return err
+		}
+		defer m.stop()
+	}
 	t := table{settings: s, rounds: *rounds, parallel: *parallel, verbose: *verbose, paths: selected(paths, *ways)}
 	err := t.measure(selected(cells, *only))
 	if err == nil && *file != "" {
