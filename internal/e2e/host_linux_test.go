@@ -44,6 +44,7 @@ type cable struct {
 	wire   link.Impairment // of each direction
 	router link.Middleware // on the wire; nil for none
 	limit  int             // bytes that are captured of all that passes; 0 means all
+	route  bool            // the kernel is the gateway to everywhere
 	tcp    tcp.Config
 }
 
@@ -93,8 +94,12 @@ func newHost(t *testing.T, c cable) *host {
 	running.Lock()
 	running.hosts++
 	running.Unlock()
+	cfg := gonet.Config{Link: card, Addr: netip.MustParsePrefix(ours + "/24"), TCP: c.tcp}
+	if c.route {
+		cfg.Gateway = netip.MustParseAddr(kernel)
+	}
 	var err error
-	h.Stack, err = gonet.New(gonet.Config{Link: card, Addr: netip.MustParsePrefix(ours + "/24"), TCP: c.tcp})
+	h.Stack, err = gonet.New(cfg)
 	must(t, err)
 	t.Cleanup(func() { h.finish(t) })
 	return h
