@@ -75,17 +75,17 @@ func (t *tcb) acknowledge(now time.Time, s *segment) {
 	}
 	t.takeSACKs(s, &w)
 	in.duplicate = !newData && t.isDuplicate(s)
-	in.spurious = t.undo.spurious(s, newData)
+	in.spurious = t.undo.spurious(s, newData, t.board.lost)
 	sample := t.measure(now, s, newData)
 	rate, round := t.delivery.arrived(now, &t.board.news, t.rtt.min, t.board.losses)
 	t.recoverLoss(now, &in)
-	marked := t.heedEcho(now, s, in.flight)
+	marked := t.heedEcho(now, s, max(in.flight, t.load.flight))
 	if t.board.news.delivered > 0 || t.board.losses != losses {
 		t.cc.Acked(congestion.Ack{
 			Now: now, Acked: in.acked, Delivered: t.board.news.delivered, Lost: int(t.board.losses - losses),
 			InFlight: t.pipe(), Before: in.pipe,
 			RTT: sample, SRTT: t.rtt.srtt, MinRTT: t.rtt.min,
-			Round: round, Limited: 2*in.pipe > t.cwnd(), Recovering: t.phase == recovering || in.left,
+			Round: round, Limited: 2*t.load.pipe > t.cwnd(), Recovering: t.phase == recovering || in.left,
 			CE: marked, Rate: rate,
 		})
 	}

@@ -134,7 +134,7 @@ func checkRecvQueue(q *recvQueue, nxt seq) error {
 	if ready != q.readyLen || ahead != q.aheadLen || size != q.aheadSize {
 		return fmt.Errorf("sums %d %d %d, should be %d %d %d", q.readyLen, q.aheadLen, q.aheadSize, ready, ahead, size)
 	}
-	if len(q.ahead) > maxAhead {
+	if len(q.ahead) > q.mostAhead() {
 		return fmt.Errorf("%d pieces ahead", len(q.ahead))
 	}
 	for i, b := range q.blocks {

@@ -261,6 +261,7 @@ func (t *tcb) occupied(now time.Time, s *segment) {
 		t.snd.nxt = s.end()
 		t.board.push(s.seq, s.end(), now, how)
 	}
+	t.loaded()
 	t.prr.out += n
 	t.paceSent(now, n)
 	t.cc.Sent(congestion.Sent{Now: now, Bytes: n, InFlight: pipe, Again: again})

@@ -62,8 +62,25 @@ type recovery struct {
 	undo       undo
 	frto       frto
 	probe      lossProbe
+	load       load
 
 	count struct{ timeouts, recoveries, spurious, sent, resent uint64 }
+}
+
+// load is what was in the network when the last segment had gone out.
+// Acknowledgements are taken in bursts (MUST-59), and what they have freed by
+// the time that one of them shows a loss was in use all the same.
+type load struct {
+	pipe   int
+	flight int // FlightSize; 0 when it was not sent in the steady phase, or since the first duplicate
+}
+
+// loaded notes that a segment has gone out.
+func (t *tcb) loaded() {
+	t.load.pipe = t.pipe()
+	if t.phase == steady && t.dupACKs == 0 {
+		t.load.flight = t.board.total
+	}
 }
 
 // recoverLoss finds what is lost, and does what follows.
@@ -131,6 +148,8 @@ func (t *tcb) enterRecovery(now time.Time, lost int) {
 		// RFC 5681 section 3.2 (2): without what the first duplicates let out.
 		flight = min(flight, t.dupFlight)
 	}
+	flight = max(flight, t.load.flight)
+	t.load.flight = 0
 	t.undo.begin(t.snd.una)
 	t.cc.Lost(congestion.Loss{Now: now, Flight: flight, Lost: lost})
 	t.phase = recovering
@@ -205,6 +224,7 @@ func (t *tcb) retransmissionTimedOut(now time.Time) {
 		t.undo.begin(t.snd.una)
 	}
 	flight := t.board.total
+	t.load.flight = 0
 	if t.board.flights.At(0).sacked { // the peer has gone back on its word (RFC 2018 section 8)
 		t.board.forgetSACKs()
 	}

@@ -22,9 +22,10 @@ type recvQueue struct {
 	blocks    []block // runs in ahead, the most recently changed first, for SACK
 }
 
-// maxAhead bounds the out-of-order queue: in pieces, against many tiny
-// segments.
-const maxAhead = 4096
+// mostAhead bounds the out-of-order queue: in pieces, against many tiny
+// segments. Full segments are longer than a KiB, and all that fit the window
+// must find a place, when a hole is at its beginning.
+func (q *recvQueue) mostAhead() int { return max(4096, q.limit>>10) }
 
 // insert takes text that begins at start, where it does not overlap what was
 // taken before: nxt is the next byte expected. It owns b. It returns the new
@@ -74,7 +75,7 @@ func (q *recvQueue) push(b *packet.Buffer) {
 // insertAhead takes text behind a hole. What overlaps earlier text is cut
 // off; the earlier text stands.
 func (q *recvQueue) insertAhead(start seq, b *packet.Buffer) bool {
-	if len(q.ahead) >= maxAhead || q.aheadSize+b.Size() > 2*q.limit+packet.MaxSize {
+	if len(q.ahead) >= q.mostAhead() || q.aheadSize+b.Size() > 2*q.limit+packet.MaxSize {
 		b.Release()
 		return false
 	}
@@ -120,7 +121,8 @@ func (q *recvQueue) takeAhead() chunk {
 	c := q.ahead[0]
 	q.aheadLen -= c.b.Len()
 	q.aheadSize -= c.b.Size()
-	q.ahead = slices.Delete(q.ahead, 0, 1)
+	q.ahead[0] = chunk{}
+	q.ahead = q.ahead[1:] // not moved: a hole that is filled frees thousands, one by one
 	if len(q.ahead) == 0 {
 		q.ahead = nil
 	}

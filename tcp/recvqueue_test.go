@@ -203,13 +203,31 @@ func TestRecvQueueMemory(t *testing.T) {
 // TestRecvQueueAheadPieces: the number of pieces ahead of holes is bounded.
 func TestRecvQueueAheadPieces(t *testing.T) {
 	leakCheck(t)
-	q := recvQueue{limit: 1 << 30}
+	q := recvQueue{limit: 5 << 20}
 	defer q.clear()
-	for i := range 2 * maxAhead {
+	for i := range 2 * q.mostAhead() {
 		q.insert(recvBase, recvBase.add(2+2*i), piece(0, 1, 1))
 	}
-	if len(q.ahead) != maxAhead || len(q.blocks) > 2*maxSACK {
+	if len(q.ahead) != 5<<10 || len(q.blocks) > 2*maxSACK {
 		t.Errorf("%d pieces, %d blocks", len(q.ahead), len(q.blocks))
+	}
+}
+
+// TestRecvQueueAheadWindow: behind a hole at its beginning a whole window of
+// full segments is kept (SHLD-31), and is there when the hole is filled.
+func TestRecvQueueAheadWindow(t *testing.T) {
+	leakCheck(t)
+	const limit, mss = 8 << 20, 1448
+	q := recvQueue{limit: limit}
+	defer q.clear()
+	nxt := recvBase
+	for at := mss; at+mss <= limit; at += mss {
+		if _, kept := q.insert(nxt, nxt.add(at), piece(at, at+mss, 0)); !kept {
+			t.Fatalf("what begins at %d was dropped", at)
+		}
+	}
+	if nxt, _ = q.insert(nxt, nxt, piece(0, mss, 0)); nxt.sub(recvBase) != limit/mss*mss {
+		t.Errorf("%d bytes in order", nxt.sub(recvBase))
 	}
 }
 

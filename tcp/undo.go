@@ -10,6 +10,7 @@ import "time"
 //   - By DSACK: the peer has received all that we sent again twice (RFC 3708
 //     section 2, RFC 2883 section 4).
 //   - By F-RTO (frto.go).
+//   - By the original's coming before anything was sent again.
 type undo struct {
 	armed  bool
 	una    seq // SND.UNA when the reduction came
@@ -55,10 +56,14 @@ func (u *undo) expire(una seq) {
 }
 
 // spurious says whether the acknowledgement s, the first that moves SND.UNA
-// when moved is true, shows that nothing was lost.
-func (u *undo) spurious(s *segment, moved bool) bool {
-	if !u.armed || !u.sent {
+// when moved is true, shows that nothing was lost. So many bytes are still
+// deemed lost.
+func (u *undo) spurious(s *segment, moved bool, lost int) bool {
+	if !u.armed {
 		return false
+	}
+	if !u.sent {
+		return lost == 0
 	}
 	if moved && u.stamped { // RFC 3522 section 3.2 step 5
 		u.stamped = false

@@ -114,7 +114,7 @@ func newStack(s *settings, number byte) (*host, error) {
 	card := link.Link{Name: "wire", Rx: in, Tx: out, MTU: link.DefaultMTU, MAC: [6]byte{2, 0, 0, 0, 0, number}, Stats: new(link.Stats)}
 	stack, err := gonet.New(gonet.Config{
 		Link: card, Addr: at,
-		TCP: tcp.Config{SendBuffer: s.buffer, ReceiveBuffer: s.buffer},
+		TCP: tcp.Config{Congestion: s.congestion, SendBuffer: s.buffer, ReceiveBuffer: s.buffer},
 	})
 	if err != nil {
 		return nil, err
