@@ -280,3 +280,20 @@ func TestResolve(t *testing.T) {
 		c.Close()
 	})
 }
+
+// A listener that is closed while a handshake is under way resets it, rather
+// than leave the peer with a connection that nobody has.
+func TestListenerClosesDuringHandshake(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		p := newPair(t, slowWire.Middleware())
+		defer p.close()
+		l := listen(t, p.b, ":7")
+		c := dial(t, p.a, "10.0.0.2:7")
+		defer c.Close()
+		l.Close() // before the ACK has arrived
+		start := time.Now()
+		if _, err := c.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) || time.Since(start) > 100*time.Millisecond {
+			t.Errorf("Read: %v after %v", err, time.Since(start))
+		}
+	})
+}

@@ -134,12 +134,16 @@ func (d *demux) halfOpenArrives(now time.Time, f flow, h *halfOpen, s segment) {
 		d.send(&f, &reply)
 	default:
 		l := d.listener(f.local)
-		if l == nil || len(l.accept) == cap(l.accept) {
+		switch {
+		case l == nil: // it was closed since: the connection is too
+			delete(d.halfOpens.byFlow, f)
+			d.closedArrives(&f, &s)
+		case len(l.accept) == cap(l.accept):
 			d.stats.DropAcceptFull.Add(1)
-			break
+		default:
+			d.complete(now, f, h, l, s)
+			return
 		}
-		d.complete(now, f, h, l, s)
-		return
 	}
 	s.text.Release()
 }

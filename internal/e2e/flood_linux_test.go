@@ -141,7 +141,7 @@ func connectAll(t *testing.T, h *host, n int) time.Duration {
 	for i := range took {
 		all.Go(func() {
 			start := time.Now()
-			if err := exchange(t.Context(), h); err != nil {
+			if err := oneRequest(t.Context(), h); err != nil {
 				t.Errorf("client %d after %v: %v", i, time.Since(start), err)
 			}
 			took[i] = time.Since(start)
@@ -151,8 +151,8 @@ func connectAll(t *testing.T, h *host, n int) time.Duration {
 	return slices.Max(took)
 }
 
-// exchange is one honest client.
-func exchange(ctx context.Context, h *host) error {
+// oneRequest is one honest client.
+func oneRequest(ctx context.Context, h *host) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	c, err := h.ns.Dial(ctx, "tcp", ours+":80")

@@ -5,12 +5,15 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"os"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/seed-012105e5/gonet"
 	"github.com/seed-012105e5/gonet/internal/netns"
@@ -53,7 +56,6 @@ func newKernel(s *settings, number byte) (*host, error) {
 	at := address(number)
 	h := &host{addr: at.Addr(), close: func() { ns.Close() }}
 	for name, value := range map[string]string{
-		"net.ipv4.tcp_congestion_control":    s.congestion,
 		"net.ipv4.tcp_rmem":                  fmt.Sprintf("4096 131072 %d", 2*s.buffer), // the window is half of it
 		"net.ipv4.tcp_wmem":                  fmt.Sprintf("4096 16384 %d", 2*s.buffer),  // of text and its overhead
 		"net.ipv6.conf.default.disable_ipv6": "1",                                       // its frames would take fates
@@ -83,6 +85,21 @@ func newKernel(s *settings, number byte) (*host, error) {
 		return c, err
 	}
 	return h, err
+}
+
+// setCongestion chooses the congestion control of a socket of the kernel's. A
+// namespace may not have one as its default that the system does not allow to
+// all.
+func setCongestion(c net.Conn, name string) error {
+	raw, err := c.(*net.TCPConn).SyscallConn()
+	if err != nil {
+		return err
+	}
+	var inner error
+	err = raw.Control(func(fd uintptr) {
+		inner = os.NewSyscallError("TCP_CONGESTION", unix.SetsockoptString(int(fd), unix.IPPROTO_TCP, unix.TCP_CONGESTION, name))
+	})
+	return errors.Join(err, inner)
 }
 
 // netstat reads the kernel's counters: lines in pairs, of names and of values.

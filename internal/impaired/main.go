@@ -15,9 +15,9 @@
 //
 // All taps have offloads, so that senders hand over trains of segments, as
 // they do to real cards. A train is cut before it enters the wire; what crosses
-// it, and what receivers get, are single frames. The kernels' congestion
-// control is set in their namespaces, as are the limits of their buffers, which
-// are those of the stack too.
+// it, and what receivers get, are single frames. The kernel's congestion
+// control is set on the sender's socket. The limits of the kernels' buffers are
+// set in their namespaces, and are those of the stack too.
 package main
 
 import (
@@ -58,7 +58,7 @@ func run() error {
 		exact    = flag.Bool("exact", true, "keep the timers of this process exact, at some cost")
 		verbose  = flag.Bool("v", false, "print the counters of every run")
 	)
-	flag.StringVar(&s.congestion, "cc", "reno", "congestion control of both sides")
+	flag.StringVar(&s.congestion, "cc", "cubic", "congestion control of both sides")
 	flag.Int64Var(&s.rate, "rate", 200e6, "rate of the wire in bit/s")
 	flag.IntVar(&s.queue, "queue", 0, "frames that wait for the wire at most; 0 means a round trip's, 64 at least")
 	flag.IntVar(&s.buffer, "buffer", 8<<20, "limit of each send and receive buffer in bytes")

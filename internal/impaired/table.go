@@ -77,11 +77,11 @@ func (t *table) row(c cell) (row, error) {
 	for round := range t.rounds {
 		for _, p := range t.paths {
 			slots <- struct{}{}
-			if len(errs) > 0 {
-				break
-			}
 			all.Go(func() {
 				defer func() { <-slots }()
+				if len(errs) > 0 {
+					return
+				}
 				s, err := p.transfer(c, &t.settings, t.seed+uint64(round))
 				if err != nil {
 					errs <- fmt.Errorf("%v: %w", p, err)
