@@ -75,7 +75,11 @@ func newKernel(s *settings, number byte) (*host, error) {
 		return ns.Listen("tcp", netip.AddrPortFrom(h.addr, port).String())
 	}
 	h.dial = func(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
-		return ns.Dial(ctx, "tcp", to.String())
+		c, err := ns.Dial(ctx, "tcp", to.String())
+		if err == nil {
+			err = setCongestion(c, s.congestion)
+		}
+		return c, err
 	}
 	h.counters = func() (c counters, err error) {
 		err = ns.Do(func() error {
