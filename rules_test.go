@@ -46,7 +46,8 @@ var layers = map[string][]string{
 // Only some of the rules hold for them.
 var outside = []string{
 	"examples", "paper", "scripts", "doc",
-	"internal/bench", "internal/e2e", "internal/echopeer", "internal/impaired", "internal/netlink", "internal/netns", "internal/rootless",
+	"internal/bench", "internal/conformance", "internal/e2e", "internal/echopeer", "internal/impaired", "internal/netlink", "internal/netns",
+	"internal/rootless",
 }
 
 // wiring are the files that may make channels and start goroutines, and why.

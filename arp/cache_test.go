@@ -13,7 +13,7 @@ func addrN(n int) netip.Addr { return netip.AddrFrom4([4]byte{10, 1, byte(n >> 8
 const ask = "*: Request who-has 10.0.0.2 tell 10.0.0.1"
 const poll = "b: Request who-has 10.0.0.2 (02:00:00:00:00:0b) tell 10.0.0.1"
 
-// TestResolve: RFC1122-2.3.2.2, datagrams wait for the answer, and keep their
+// TestResolve: RFC1122-2.3.2.2: datagrams wait for the answer, and keep their
 // order.
 func TestResolve(t *testing.T) {
 	r := newRig(t, Config{})
@@ -25,7 +25,7 @@ func TestResolve(t *testing.T) {
 	r.want("500ms b: datagram 1", "500ms b: datagram 2", "500ms b: datagram 3")
 }
 
-// TestRequestRate: RFC1122-2.3.2.1, at most one request a second for one
+// TestRequestRate: RFC1122-2.3.2.1-2: at most one request a second for one
 // address, however many datagrams there are for it.
 func TestRequestRate(t *testing.T) {
 	r := newRig(t, Config{})
@@ -36,7 +36,7 @@ func TestRequestRate(t *testing.T) {
 	r.want("0s "+ask, "1s "+ask, "2s "+ask)
 }
 
-// TestUnreachable: RFC1122-2.4, a datagram is not undeliverable for want of a
+// TestUnreachable: RFC1122-2.4-3: a datagram is not undeliverable for want of a
 // cache entry, only when the neighbour has not answered. Then the address is
 // left alone for a while.
 func TestUnreachable(t *testing.T) {
@@ -65,7 +65,7 @@ func TestRevived(t *testing.T) {
 	r.want("4s b: datagram 2")
 }
 
-// TestQueueKeepsLatest: RFC1122-2.3.2.2, the latest datagram is saved.
+// TestQueueKeepsLatest: RFC1122-2.3.2.2: the latest datagram is saved.
 func TestQueueKeepsLatest(t *testing.T) {
 	r := newRig(t, Config{})
 	for i := range maxQueue + 2 {
@@ -98,13 +98,13 @@ func TestQueuesTogether(t *testing.T) {
 	r.want("0s b: datagram 29", "0s b: datagram 30", "0s b: datagram 31", "0s b: datagram 1000")
 }
 
-// TestTimeout: RFC1122-2.3.2.1, entries that are out of date are flushed, and
+// TestTimeout: RFC1122-2.3.2.1-1, RFC1122-2.3.2.1-3: entries that are out of date are flushed, and
 // the timeout is configurable.
 func TestTimeout(t *testing.T) {
 	for _, c := range []struct{ config, timeout time.Duration }{
 		{0, time.Minute}, {time.Hour, time.Hour}, {1, time.Second},
 	} {
-		t.Run("RFC1122-2.3.2.1 "+c.timeout.String(), func(t *testing.T) {
+		t.Run("RFC1122-2.3.2.1-1 "+c.timeout.String(), func(t *testing.T) {
 			r := newRig(t, Config{Timeout: c.config})
 			r.hear(requestFrom(macB, ipB, ipA))
 			r.pass(c.timeout - 1)
@@ -122,7 +122,7 @@ func TestTimeout(t *testing.T) {
 	}
 }
 
-// TestRefresh: RFC1122-2.3.2.1 (1), any packet from the neighbour restarts the
+// TestRefresh: RFC1122-2.3.2.1-1: any packet from the neighbour restarts the
 // timeout, broadcast or not.
 func TestRefresh(t *testing.T) {
 	r := newRig(t, Config{})
@@ -135,7 +135,7 @@ func TestRefresh(t *testing.T) {
 	r.want("1m20s b: datagram 1")
 }
 
-// TestPoll: RFC1122-2.3.2.1 (2), an entry in use is confirmed by unicast, is
+// TestPoll: RFC1122-2.3.2.1-1: an entry in use is confirmed by unicast, is
 // used meanwhile, and is deleted when two polls have no answer.
 func TestPoll(t *testing.T) {
 	prepare := func(t *testing.T) *rig {
@@ -147,7 +147,7 @@ func TestPoll(t *testing.T) {
 		r.want("1m0s " + poll)
 		return r
 	}
-	t.Run("RFC1122-2.3.2.1 answered", func(t *testing.T) {
+	t.Run("RFC1122-2.3.2.1-1 answered", func(t *testing.T) {
 		r := prepare(t)
 		r.give(ipB, 2)
 		r.hear(replyFrom(macB, ipB))
@@ -158,14 +158,14 @@ func TestPoll(t *testing.T) {
 			t.Error("not forgotten")
 		}
 	})
-	t.Run("RFC1122-2.3.2.1 in use for long", func(t *testing.T) {
+	t.Run("RFC1122-2.3.2.1-1 in use for long", func(t *testing.T) {
 		r := prepare(t)
 		r.hear(replyFrom(macB, ipB))
 		r.give(ipB, 2)
 		r.pass(time.Minute)
 		r.want("1m0s b: datagram 2", "2m0s "+poll)
 	})
-	t.Run("RFC1122-2.3.2.1 not answered", func(t *testing.T) {
+	t.Run("RFC1122-2.3.2.1-1 not answered", func(t *testing.T) {
 		r := prepare(t)
 		r.pass(1500 * time.Millisecond)
 		r.give(ipB, 2)
@@ -222,7 +222,7 @@ func TestEviction(t *testing.T) {
 			t.Errorf("kept %v, dropped %d", r.m.cache.snapshot(), r.stats.DropCacheFull.Load())
 		}
 	})
-	t.Run("RFC1122-2.3.2.1 asked for a moment ago", func(t *testing.T) {
+	t.Run("RFC1122-2.3.2.1-2 asked for a moment ago", func(t *testing.T) {
 		r := newRig(t, Config{MaxEntries: 1})
 		r.give(ipB, 1)
 		r.hear(replyFrom(macB, ipB))

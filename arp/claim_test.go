@@ -8,7 +8,7 @@ import (
 	"github.com/seed-012105e5/gonet/ethernet"
 )
 
-// TestAnnounce: RFC5227-2.3, two announcements, two seconds apart; the address
+// TestAnnounce: RFC5227-2.3: two announcements, two seconds apart; the address
 // may be used from the first on.
 func TestAnnounce(t *testing.T) {
 	r := bareRig(t, Config{Addrs: []netip.Addr{ipA, ipC}})
@@ -89,7 +89,7 @@ func TestProbe(t *testing.T) {
 	})
 }
 
-// TestDefend: RFC5227-2.4 (c), one defence in ten seconds for each address,
+// TestDefend: RFC5227-2.4: (c), one defence in ten seconds for each address,
 // for ever.
 func TestDefend(t *testing.T) {
 	r := newRig(t, Config{Addrs: []netip.Addr{ipA, ipC}})

@@ -108,7 +108,7 @@ func datagramOf(nextHop netip.Addr, s string) *packet.Buffer {
 func TestResolver(t *testing.T) {
 	const request = "ARP, Request who-has 10.0.0.2 tell 10.0.0.1, length 28"
 
-	bubble(t, "RFC1122-2.3.3 resolves by ARP and sends", func(t *testing.T) {
+	bubble(t, "RFC1122-2.3.3-4 resolves by ARP and sends", func(t *testing.T) {
 		s := startStation(t, Config{})
 		s.hop <- datagramOf(ipB, "1")
 		s.want("2s", request)
@@ -135,7 +135,7 @@ func TestResolver(t *testing.T) {
 		s.stop()
 	})
 
-	bubble(t, "RFC1122-2.3.2.1 asks once a second, and hands back", func(t *testing.T) {
+	bubble(t, "RFC1122-2.3.2.1-2 asks once a second, and hands back", func(t *testing.T) {
 		s := startStation(t, Config{})
 		s.hop <- datagramOf(ipB, "1")
 		s.hop <- datagramOf(ipB, "2")

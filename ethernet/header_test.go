@@ -17,7 +17,7 @@ var (
 	group = Addr{0x01, 0x00, 0x5e, 0, 0, 0xfb}
 )
 
-// TestPush has gopacket read what Push writes. RFC1122-2.3.3: every host sends
+// TestPush: RFC1122-2.3.3-1, RFC1122-2.3.3-3: gopacket reads what Push writes: every host sends
 // the encapsulation of RFC 894.
 func TestPush(t *testing.T) {
 	b := packet.From([]byte{0x45, 1, 2, 3})
@@ -90,9 +90,9 @@ func TestPullHeader(t *testing.T) {
 		{"RFC 894 without payload", frame(own, TypeIPv4, nil), TypeIPv4, ""},
 		{"RFC 894, largest length", frame(own, 1500, payload), 0, ""},
 		{"RFC 894, smallest type", frame(own, 1501, payload), 1501, "payload"},
-		{"RFC1122-2.3.3 RFC 1042", snapFrame(own, TypeIPv4, payload, 0), TypeIPv4, "payload"},
-		{"RFC1122-2.3.3 RFC 1042 without payload", snapFrame(own, TypeARP, nil, 0), TypeARP, ""},
-		{"RFC1122-2.3.3 RFC 1042 with padding", snapFrame(own, TypeARP, payload, 30), TypeARP, "payload"},
+		{"RFC1122-2.3.3-2 RFC 1042", snapFrame(own, TypeIPv4, payload, 0), TypeIPv4, "payload"},
+		{"RFC1122-2.3.3-2 RFC 1042 without payload", snapFrame(own, TypeARP, nil, 0), TypeARP, ""},
+		{"RFC1122-2.3.3-2 RFC 1042 with padding", snapFrame(own, TypeARP, payload, 30), TypeARP, "payload"},
 		{"RFC 1042 cut short", snapFrame(own, TypeIPv4, payload, 0)[:25], 0, ""},
 		{"RFC 1042 with too small a length", short, 0, ""},
 		{"SNAP of another organization", oui, 0, ""},

@@ -44,10 +44,10 @@ func TestRx(t *testing.T) {
 		group   bool
 		drop    func(*Stats) uint64
 	}{
-		{name: "RFC1122-2.3.3 own address", frame: frame(own, TypeIPv4, []byte("data")), ip: true},
-		{name: "RFC1122-2.3.3 RFC 1042", frame: snapFrame(own, TypeIPv4, []byte("data"), 0), ip: true},
-		{name: "RFC1122-2.4 broadcast", frame: frame(Broadcast, TypeIPv4, []byte("data")), ip: true, group: true},
-		{name: "RFC1122-2.4 joined group", frame: frame(group, TypeIPv4, []byte("data")), ip: true, group: true},
+		{name: "RFC1122-2.3.3-1 own address", frame: frame(own, TypeIPv4, []byte("data")), ip: true},
+		{name: "RFC1122-2.3.3-2 RFC 1042", frame: snapFrame(own, TypeIPv4, []byte("data"), 0), ip: true},
+		{name: "RFC1122-2.4-1 broadcast", frame: frame(Broadcast, TypeIPv4, []byte("data")), ip: true, group: true},
+		{name: "RFC1122-2.4-1 joined group", frame: frame(group, TypeIPv4, []byte("data")), ip: true, group: true},
 		{name: "ARP", frame: frame(Broadcast, TypeARP, []byte("data")), arp: true, group: true},
 		{name: "other host", frame: frame(peer, TypeIPv4, []byte("data")), drop: func(s *Stats) uint64 { return s.DropOtherHost.Load() }},
 		{name: "other group", frame: frame(Addr{1}, TypeIPv4, []byte("data")), drop: func(s *Stats) uint64 { return s.DropOtherHost.Load() }},

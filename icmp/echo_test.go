@@ -12,7 +12,7 @@ import (
 	"github.com/seed-012105e5/gonet/packet"
 )
 
-// I14, RFC1122-3.2.2.6: the reply comes from the specific destination, with
+// RFC1122-3.2.2.6-1, RFC1122-3.2.2.6-3, RFC1122-3.2.2.6-4, RFC1122-3.3.4.2-1: the reply comes from the specific destination, with
 // the same data; and with the same type of service.
 func TestTurnEcho(t *testing.T) {
 	noLeak(t)
@@ -60,9 +60,8 @@ func TestTurnEchoChecksums(t *testing.T) {
 	}
 }
 
-// TestReflect shows what RFC 1122 section 3.2.2.6 wants of the IP options of
-// an echo reply: I8 and I14 (source route turned round), and the SHOULDs about
-// the recorded route and timestamps.
+// TestReflect: RFC1122-3.2.2.6-6, RFC1122-3.2.2.6-7: the IP options of an echo
+// reply: a source route turned round, recorded route and timestamps.
 func TestReflect(t *testing.T) {
 	noLeak(t)
 	first, last := netip.MustParseAddr("1.1.1.1"), netip.MustParseAddr("2.2.2.2")
@@ -75,12 +74,12 @@ func TestReflect(t *testing.T) {
 		{"none", nil, nil, peer},
 		{"recorded route", []byte{7, 7, 8, 1, 2, 3, 4, 0}, []byte{7, 7, 8, 1, 2, 3, 4, 0}, peer},
 		{"timestamps", []byte{1, 68, 8, 9, 0x10, 1, 2, 3, 4, 0, 0, 0}, []byte{68, 8, 9, 0x10, 1, 2, 3, 4}, peer},
-		{"I8 source route of two gateways", []byte{131, 11, 12, 1, 1, 1, 1, 2, 2, 2, 2, 0},
+		{"RFC1122-3.2.2.6-7,RFC1122-3.2.1.8-8 source route of two gateways", []byte{131, 11, 12, 1, 1, 1, 1, 2, 2, 2, 2, 0},
 			[]byte{131, 11, 4, 1, 1, 1, 1, 10, 0, 0, 9, 0}, last},
-		{"I8 strict source route of one", []byte{1, 137, 7, 8, 1, 1, 1, 1}, []byte{137, 7, 4, 10, 0, 0, 9, 0}, first},
+		{"RFC1122-3.2.2.6-7 strict source route of one", []byte{1, 137, 7, 8, 1, 1, 1, 1}, []byte{137, 7, 4, 10, 0, 0, 9, 0}, first},
 		{"source route before a recorded one", []byte{131, 7, 8, 1, 1, 1, 1, 7, 7, 8, 1, 2, 3, 4, 0, 0},
 			[]byte{7, 7, 8, 1, 2, 3, 4, 131, 7, 4, 10, 0, 0, 9, 0, 0}, first},
-		{"I8 never two source routes", []byte{131, 7, 8, 1, 1, 1, 1, 137, 7, 8, 2, 2, 2, 2, 0, 0}, nil, peer},
+		{"RFC1122-3.2.1.8-9 never two source routes", []byte{131, 7, 8, 1, 1, 1, 1, 137, 7, 8, 2, 2, 2, 2, 0, 0}, nil, peer},
 		{"source route that goes on", []byte{131, 7, 4, 1, 1, 1, 1, 0}, nil, peer},
 		{"others", []byte{148, 4, 0, 0}, nil, peer},
 		{"malformed", []byte{7, 39, 4, 0}, nil, peer},

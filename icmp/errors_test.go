@@ -13,7 +13,7 @@ import (
 	"github.com/seed-012105e5/gonet/packet"
 )
 
-// I10, RFC1122-3.2.2: about what no error may be sent.
+// RFC1122-3.2.2-5: about what no error may be sent.
 func TestMayReport(t *testing.T) {
 	noLeak(t)
 	table := testTable(t)
@@ -32,26 +32,26 @@ func TestMayReport(t *testing.T) {
 		{"echo request", 1, "10.0.0.9", "10.0.0.2", icmp(TypeEcho), nil, true},
 		{"echo reply", 1, "10.0.0.9", "10.0.0.2", icmp(TypeEchoReply), nil, true},
 		{"timestamp", 1, "10.0.0.9", "10.0.0.2", icmp(13), nil, true},
-		{"I10 about destination unreachable", 1, "10.0.0.9", "10.0.0.2", icmp(ipv4.TypeUnreachable), nil, false},
-		{"I10 about source quench", 1, "10.0.0.9", "10.0.0.2", icmp(ipv4.TypeSourceQuench), nil, false},
-		{"I10 about redirect", 1, "10.0.0.9", "10.0.0.2", icmp(TypeRedirect), nil, false},
-		{"I10 about time exceeded", 1, "10.0.0.9", "10.0.0.2", icmp(ipv4.TypeTimeExceeded), nil, false},
-		{"I10 about parameter problem", 1, "10.0.0.9", "10.0.0.2", icmp(ipv4.TypeParameterProblem), nil, false},
-		{"I10 about an unknown ICMP type", 1, "10.0.0.9", "10.0.0.2", icmp(99), nil, false},
-		{"I10 about an empty ICMP message", 1, "10.0.0.9", "10.0.0.2", nil, nil, false},
-		{"I10 to limited broadcast", 17, "10.0.0.9", "255.255.255.255", udp, nil, false},
-		{"I10 to directed broadcast", 17, "10.0.0.9", "10.0.0.255", udp, nil, false},
-		{"I10 to network zero", 17, "10.0.0.9", "0.0.0.0", udp, nil, false},
-		{"I10 to multicast", 17, "10.0.0.9", "239.1.2.3", udp, nil, false},
-		{"I10 in a link-layer broadcast", 17, "10.0.0.9", "10.0.0.2", udp, func(b *packet.Buffer) { b.Group = true }, false},
+		{"RFC1122-3.2.2-5 about destination unreachable", 1, "10.0.0.9", "10.0.0.2", icmp(ipv4.TypeUnreachable), nil, false},
+		{"RFC1122-3.2.2-5 about source quench", 1, "10.0.0.9", "10.0.0.2", icmp(ipv4.TypeSourceQuench), nil, false},
+		{"RFC1122-3.2.2-5 about redirect", 1, "10.0.0.9", "10.0.0.2", icmp(TypeRedirect), nil, false},
+		{"RFC1122-3.2.2-5 about time exceeded", 1, "10.0.0.9", "10.0.0.2", icmp(ipv4.TypeTimeExceeded), nil, false},
+		{"RFC1122-3.2.2-5 about parameter problem", 1, "10.0.0.9", "10.0.0.2", icmp(ipv4.TypeParameterProblem), nil, false},
+		{"RFC1122-3.2.2-5 about an unknown ICMP type", 1, "10.0.0.9", "10.0.0.2", icmp(99), nil, false},
+		{"RFC1122-3.2.2-5 about an empty ICMP message", 1, "10.0.0.9", "10.0.0.2", nil, nil, false},
+		{"RFC1122-3.2.2-6 to limited broadcast", 17, "10.0.0.9", "255.255.255.255", udp, nil, false},
+		{"RFC1122-3.2.2-6 to directed broadcast", 17, "10.0.0.9", "10.0.0.255", udp, nil, false},
+		{"RFC1122-3.2.2-6 to network zero", 17, "10.0.0.9", "0.0.0.0", udp, nil, false},
+		{"RFC1122-3.2.2-6 to multicast", 17, "10.0.0.9", "239.1.2.3", udp, nil, false},
+		{"RFC1122-3.2.2-7 in a link-layer broadcast", 17, "10.0.0.9", "10.0.0.2", udp, func(b *packet.Buffer) { b.Group = true }, false},
 		{"first fragment", 17, "10.0.0.9", "10.0.0.2", udp, func(b *packet.Buffer) { b.Network()[6] = 0x20 }, true},
-		{"I10 non-initial fragment", 17, "10.0.0.9", "10.0.0.2", udp, func(b *packet.Buffer) { b.Network()[7] = 1 }, false},
-		{"I10 from zero", 17, "0.0.0.0", "10.0.0.2", udp, nil, false},
-		{"I10 from this network", 17, "0.1.2.3", "10.0.0.2", udp, nil, false},
-		{"I10 from another's loopback", 17, "127.0.0.1", "10.0.0.2", udp, nil, false},
-		{"I10 from broadcast", 17, "10.0.0.255", "10.0.0.2", udp, nil, false},
-		{"I10 from multicast", 17, "224.0.0.1", "10.0.0.2", udp, nil, false},
-		{"I10 from class E", 17, "250.0.0.1", "10.0.0.2", udp, nil, false},
+		{"RFC1122-3.2.2-8 non-initial fragment", 17, "10.0.0.9", "10.0.0.2", udp, func(b *packet.Buffer) { b.Network()[7] = 1 }, false},
+		{"RFC1122-3.2.2-9 from zero", 17, "0.0.0.0", "10.0.0.2", udp, nil, false},
+		{"RFC1122-3.2.2-9 from this network", 17, "0.1.2.3", "10.0.0.2", udp, nil, false},
+		{"RFC1122-3.2.2-9 from another's loopback", 17, "127.0.0.1", "10.0.0.2", udp, nil, false},
+		{"RFC1122-3.2.2-9 from broadcast", 17, "10.0.0.255", "10.0.0.2", udp, nil, false},
+		{"RFC1122-3.2.2-9 from multicast", 17, "224.0.0.1", "10.0.0.2", udp, nil, false},
+		{"RFC1122-3.2.2-9 from class E", 17, "250.0.0.1", "10.0.0.2", udp, nil, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			b := datagram(ipv4.Fields{Protocol: test.protocol, Src: netip.MustParseAddr(test.src), Dst: netip.MustParseAddr(test.dst)}, test.payload)
@@ -66,8 +66,8 @@ func TestMayReport(t *testing.T) {
 	}
 }
 
-// An error quotes as much as fits in 576 bytes (RFC 1812 section 4.3.2.3), and
-// what it quotes is unchanged (I9, RFC1122-3.2.2). Its type of service is
+// RFC1122-3.2.2-2, RFC1122-3.2.2-4, RFC1122-3.4-4: an error quotes as much as
+// fits in 576 bytes (RFC 1812 section 4.3.2.3), and what it quotes is unchanged. Its type of service is
 // normal.
 func TestNewError(t *testing.T) {
 	noLeak(t)

@@ -39,7 +39,7 @@ func answer(t testing.TB, b *packet.Buffer, from netip.Addr) *packet.Buffer {
 	return message(t, ipv4.Fields{Src: from, Dst: h.Src(), TTL: 61}, TypeEchoReply, 0, m.Value(), m.Data())
 }
 
-// I14: replies are passed to the asker. The time is that of arrival at the
+// RFC1122-3.2.2.6-2, RFC1122-3.2.2.6-5: replies are passed to the asker. The time is that of arrival at the
 // link, and not of what the stack takes after it.
 func TestPing(t *testing.T) {
 	bubble(t, func(t *testing.T) {

@@ -16,7 +16,7 @@ func quote(f ipv4.Fields, payload string) []byte {
 
 var ours = ipv4.Fields{Protocol: ipv4.ProtocolUDP, Src: self, Dst: far}
 
-// I9, I11, I13, RFC1122-3.2.2: errors are passed to the transport, with what
+// RFC1122-3.2.2-3: errors are passed to the transport, with what
 // they say.
 func TestReceived(t *testing.T) {
 	noLeak(t)
@@ -34,7 +34,7 @@ func TestReceived(t *testing.T) {
 		quote []byte
 		want  bool
 	}{
-		{"I22 header and 8 octets", "10.0.0.2", false, good[:28], true},
+		{"RFC1122-3.4-5 header and 8 octets", "10.0.0.2", false, good[:28], true},
 		{"more", "10.0.0.2", false, good, true},
 		{"options", "10.0.0.2", false, quote(ipv4.Fields{Protocol: 17, Src: self, Dst: far, Options: []byte{1, 1, 1, 0}}, "12345678"), true},
 		{"header checksum left behind", "10.0.0.2", false, with(8, 1), true},
@@ -78,7 +78,7 @@ func TestReportMTU(t *testing.T) {
 	}
 }
 
-// I12, RFC1122-3.2.2.2: redirects for hosts and networks are passed on, and
+// RFC1122-3.2.2.2-3, RFC1122-3.2.2.2-4: redirects for hosts and networks are passed on, and
 // those to gateways which are no neighbours are discarded.
 func TestRedirect(t *testing.T) {
 	noLeak(t)

@@ -92,7 +92,7 @@ func (r *rig) wantIdle(t *testing.T) {
 	}
 }
 
-// I14: the echo server.
+// RFC1122-3.2.2.6-1, RFC1122-3.2.2-1, RFC1122-3.2.2.9-3: the echo server.
 func TestRunEcho(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := run(t, testConfig(t))
@@ -103,11 +103,11 @@ func TestRunEcho(t *testing.T) {
 		}
 		b.Release()
 
-		// no answer to groups, to what is broken, and to unknown types (I9)
+		// no answer to groups, to what is broken, and to unknown types
 		r.in <- message(t, ipv4.Fields{Src: peer, Dst: netip.MustParseAddr("10.0.0.255")}, TypeEcho, 0, 7, nil)
 		r.in <- message(t, ipv4.Fields{Src: peer, Dst: self}, 200, 0, 7, nil)
 		r.in <- message(t, ipv4.Fields{Src: peer, Dst: self}, 13, 0, 7, make([]byte, 12))
-		r.in <- message(t, ipv4.Fields{Src: peer, Dst: self}, 17, 0, 7, make([]byte, 4)) // I16: no mask replies
+		r.in <- message(t, ipv4.Fields{Src: peer, Dst: self}, 17, 0, 7, make([]byte, 4)) // no mask replies
 		broken := message(t, ipv4.Fields{Src: peer, Dst: self}, TypeEcho, 0, 7, []byte("x"))
 		broken.Bytes()[8] ^= 1
 		r.in <- broken
@@ -139,7 +139,7 @@ func TestRunTxFull(t *testing.T) {
 	})
 }
 
-// I9, I11, I13: errors reach the transport whose datagram they are about.
+// RFC1122-3.2.2-3, RFC1122-3.2.2.1-2, RFC1122-3.2.2.4, RFC1122-3.2.2.5-2: errors reach the transport whose datagram they are about.
 func TestRunReports(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := run(t, testConfig(t))
@@ -166,7 +166,7 @@ func TestRunReports(t *testing.T) {
 	})
 }
 
-// I12: redirects reach the routing; a second one that finds no room is lost.
+// RFC1122-3.2.2.2-2: redirects reach the routing; a second one that finds no room is lost.
 func TestRunRedirect(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := run(t, testConfig(t))
@@ -184,7 +184,7 @@ func TestRunRedirect(t *testing.T) {
 	})
 }
 
-// I10, RFC1122-3.3.8: an error is returned to the sender of a datagram that
+// RFC1122-3.3.8: an error is returned to the sender of a datagram that
 // could not be served, unless it may not be, or there were too many.
 func TestRunProblem(t *testing.T) {
 	bubble(t, func(t *testing.T) {

@@ -16,7 +16,7 @@ func hopOf(t *testing.T, r *router, now time.Time, dst string) string {
 	return hop.NextHop.String()
 }
 
-// I12, RFC1122-3.2.2.2: a Redirect changes the way to one destination, if it
+// RFC1122-3.2.2.2-2, RFC1122-3.2.2.2-4: a Redirect changes the way to one destination, if it
 // comes from the present first hop and names a neighbour.
 func TestRedirect(t *testing.T) {
 	const dst, gateway = "8.8.8.8", "10.0.1.1" // see twoLinks
@@ -50,7 +50,7 @@ func TestRedirect(t *testing.T) {
 	}
 }
 
-// RFC1122-3.3.1.3: the cache of routes forgets, and is bounded.
+// RFC1122-3.3.1.2-1, RFC1122-3.3.1.4-2: the cache of routes forgets, and is bounded.
 func TestRedirectsAreForgotten(t *testing.T) {
 	r := newRouter(twoLinks(t))
 	advice := func(now time.Time, dst netip.Addr) {
@@ -73,7 +73,7 @@ func TestRedirectsAreForgotten(t *testing.T) {
 	}
 }
 
-// I17, I18, RFC1122-3.3.1.4, RFC1122-3.3.1.5: another default gateway takes
+// RFC1122-3.3.1.2-4, RFC1122-3.3.1.4-1, RFC1122-3.3.1.5: another default gateway takes
 // over for a dead one, and the preferred one is tried again after some time.
 func TestDeadGateway(t *testing.T) {
 	const first, second = "10.0.1.1", "192.168.7.2"

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// I11, I13: what a socket is told of an ICMP error, and which errors are hard.
+// RFC1122-3.2.2.1-3, RFC1122-3.2.2.1-4: what a socket is told of an ICMP error, and which errors are hard.
 func TestReport(t *testing.T) {
 	for _, c := range []struct {
 		kind, code uint8

@@ -7,7 +7,7 @@ import (
 	"github.com/seed-012105e5/gonet/packet"
 )
 
-// I2, I20, RFC1812-5.2, RFC1812-5.3: what becomes of one datagram on a router.
+// RFC1122-3.1-3, RFC1812-5.2, RFC1812-5.3: what becomes of one datagram on a router.
 // See twoLinks.
 func TestForward(t *testing.T) {
 	noLeaks(t)
@@ -26,9 +26,9 @@ func TestForward(t *testing.T) {
 		{"forwarded", plain(datagram("10.0.0.9", "192.168.7.2")), "tx"},
 		{"to the default gateway", plain(datagram("10.0.0.9", "8.8.8.8")), "tx"},
 		{"for ourselves", plain(datagram("10.0.0.9", "192.168.7.1")), "udp"},
-		{"I21 directed broadcast ends here", plain(datagram("10.0.0.9", "192.168.7.3")), "udp"},
+		{"RFC1122-3.3.6-1 directed broadcast ends here", plain(datagram("10.0.0.9", "192.168.7.3")), "udp"},
 		{"multicast is not routed", plain(datagram("10.0.0.9", "239.1.2.3")), "DropNotForUs 1"},
-		{"I21 in a frame to all", func() *packet.Buffer { b := plain(datagram("10.0.0.9", "8.8.8.8")); b.Group = true; return b }(), "DropLinkBroadcast 1"},
+		{"RFC1122-3.3.6-3 in a frame to all", func() *packet.Buffer { b := plain(datagram("10.0.0.9", "8.8.8.8")); b.Group = true; return b }(), "DropLinkBroadcast 1"},
 		{"martian source", plain(datagram("127.0.0.1", "8.8.8.8")), "DropMartian 1"},
 		{"no source", plain(datagram("0.0.0.0", "8.8.8.8")), "DropMartian 1"},
 		{"to this network", plain(datagram("10.0.0.9", "0.1.2.3")), "DropMartian 1"},
@@ -37,7 +37,7 @@ func TestForward(t *testing.T) {
 		{"time to live 1", ttl(1, datagram("10.0.0.9", "8.8.8.8")), "problem 11.0 0x0, DropTTL 1"},
 		{"fragments stay fragments", withBytes(datagram("10.0.0.9", "8.8.8.8"), nil, 6, 0x20, 1), "tx"},
 		{"malformed options", plain(datagram("10.0.0.9", "8.8.8.8", 7, 9, 4, 0)), "problem 12.0 0x15000000, DropOptions 1"},
-		{"I20 loose route", plain(datagram("10.0.0.9", "8.8.8.8", 131, 7, 4, 1, 2, 3, 4, 0)), "problem 3.5 0x0, DropSourceRoute 1"},
+		{"RFC1122-3.3.5-2,RFC1122-3.3.5-3 loose route", plain(datagram("10.0.0.9", "8.8.8.8", 131, 7, 4, 1, 2, 3, 4, 0)), "problem 3.5 0x0, DropSourceRoute 1"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			x.receive(c.b)
@@ -48,7 +48,7 @@ func TestForward(t *testing.T) {
 	}
 }
 
-// I20: with the switch on a loose route passes by, but nobody strict does.
+// RFC1122-3.3.5-1: with the switch on a loose route passes by, but nobody strict does.
 func TestForwardSourceRoute(t *testing.T) {
 	noLeaks(t)
 	x := newRxBench(RxConfig{Table: twoLinks(t), Forward: true, AcceptSourceRoute: true})
@@ -61,7 +61,7 @@ func TestForwardSourceRoute(t *testing.T) {
 	}
 }
 
-// RFC1812-5.3.1, RFC1624: only the time to live changes, and the checksum is
+// RFC1812-5.3.1, RFC1624-3: only the time to live changes, and the checksum is
 // kept right; a train stays a train. With options, the route and the time are
 // recorded (RFC1812-5.2.4.1).
 func TestForwardedHeader(t *testing.T) {

@@ -9,7 +9,7 @@ import (
 	"github.com/google/gopacket/layers"
 )
 
-// I3, RFC1122-3.2.1.1, RFC1122-3.2.1.2: version, lengths and checksum.
+// RFC1122-3.2.1.1, RFC1122-3.2.1.2: version, lengths and checksum.
 func TestParse(t *testing.T) {
 	fix := func(f func(p []byte)) func(p []byte) []byte {
 		return func(p []byte) []byte {
@@ -47,7 +47,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// I6, I7: the transport sets type of service, time to live, DF and options.
+// RFC1122-3.2.1.6-1, RFC1122-3.2.1.7-3, RFC1122-3.2.1.8-1, RFC1122-3.4-1: the transport sets type of service, time to live, DF and options.
 func TestPush(t *testing.T) {
 	noLeaks(t)
 	f := Fields{TOS: 0xb9, TTL: 3, Protocol: ProtocolUDP, DF: true, Src: ip("10.0.0.2"), Dst: ip("10.0.0.9"), Options: routerAlert[:]}

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// I7, I8, RFC1122-3.2.1.8, RFC1122-3.2.2.5: what options say, and where
+// RFC1122-3.2.1.8-2, RFC1122-3.2.1.8-3: what options say, and where
 // malformed ones are wrong.
 func TestParseOptions(t *testing.T) {
 	for _, c := range []struct {
@@ -53,7 +53,7 @@ func TestParseOptions(t *testing.T) {
 	}
 }
 
-// I8, RFC1122-3.2.1.8 (c): the way back along a source route.
+// RFC1122-3.2.1.8-8: the way back along a source route.
 func TestReturnRoute(t *testing.T) {
 	for _, c := range []struct {
 		name      string
@@ -78,7 +78,7 @@ func TestReturnRoute(t *testing.T) {
 	}
 }
 
-// I7: routes and times are recorded while there is room (RFC 791 section 3.1).
+// RFC1122-3.2.1.8-10: routes and times are recorded while there is room (RFC 791 section 3.1).
 func TestRecord(t *testing.T) {
 	noon := time.Date(2000, 1, 1, 12, 0, 0, 5e6, time.UTC) // 43200005 ms = 0x02932e05
 	for _, c := range []struct {

@@ -28,7 +28,7 @@ func (r *reassembler) addAll(id uint16, pieces []piece) (whole *packet.Buffer) {
 	return whole
 }
 
-// I5, RFC1122-3.3.2: fragments in any order make the datagram.
+// RFC1122-3.2.1.4, RFC1122-3.3.2-1: fragments in any order make the datagram.
 func TestReassembly(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -159,7 +159,7 @@ func TestReassemblyTooLong(t *testing.T) {
 	}
 }
 
-// I5: the time is over after 30 s from the first to come, and the sender is
+// RFC1122-3.3.2-3, RFC1122-3.3.2-4: the time is over after 30 s from the first to come, and the sender is
 // told if fragment zero is there.
 func TestReassemblyTimeout(t *testing.T) {
 	noLeaks(t)

@@ -89,7 +89,7 @@ func withBytes(f Fields, payload []byte, at int, v ...byte) *packet.Buffer {
 	return b
 }
 
-// I1 to I8, I21: what becomes of one datagram on a host. See twoLinks.
+// RFC1122-3.1-6: what becomes of one datagram on a host. See twoLinks.
 func TestRxHost(t *testing.T) {
 	noLeaks(t)
 	x := newRxBench(RxConfig{Table: twoLinks(t)})
@@ -119,40 +119,40 @@ func TestRxHost(t *testing.T) {
 		b    *packet.Buffer
 		want string
 	}{
-		{"I1 TCP", plain(protocol(ProtocolTCP)), "tcp"},
-		{"I1 UDP", plain(protocol(ProtocolUDP)), "udp"},
-		{"I1 ICMP", plain(protocol(ProtocolICMP)), "icmp"},
-		{"RFC1122-3.2.2.1 unknown protocol", plain(protocol(132)), "problem 3.2 0x0, DropProtocol 1"},
-		{"I2 not forwarded", plain(datagram("10.0.0.9", "8.8.8.8")), "DropNotForUs 1"},
-		{"I2 not forwarded to another link", plain(datagram("10.0.0.9", "192.168.7.2")), "DropNotForUs 1"},
-		{"I3 version 6", withBytes(protocol(6), nil, 0, 0x65), "DropVersion 1"},
-		{"I3 bad length", withBytes(protocol(6), nil, 2, 0, 21), "DropLength 1"},
-		{"I3 bad checksum", func() *packet.Buffer { b := plain(protocol(6)); b.Bytes()[10] ^= 1; return b }(), "DropChecksum 1"},
+		{"RFC1122-3.1-1 TCP", plain(protocol(ProtocolTCP)), "tcp"},
+		{"RFC1122-3.1-1 UDP", plain(protocol(ProtocolUDP)), "udp"},
+		{"RFC1122-3.1-1 ICMP", plain(protocol(ProtocolICMP)), "icmp"},
+		{"RFC1122-3.2.2.1-1 unknown protocol", plain(protocol(132)), "problem 3.2 0x0, DropProtocol 1"},
+		{"RFC1122-3.1-4,RFC1122-3.2.1.3-3 not forwarded", plain(datagram("10.0.0.9", "8.8.8.8")), "DropNotForUs 1"},
+		{"RFC1122-3.1-4,RFC1122-3.1-5 not forwarded to another link", plain(datagram("10.0.0.9", "192.168.7.2")), "DropNotForUs 1"},
+		{"RFC1122-3.2.1.1 version 6", withBytes(protocol(6), nil, 0, 0x65), "DropVersion 1"},
+		{"bad length", withBytes(protocol(6), nil, 2, 0, 21), "DropLength 1"},
+		{"RFC1122-3.2.1.2 bad checksum", func() *packet.Buffer { b := plain(protocol(6)); b.Bytes()[10] ^= 1; return b }(), "DropChecksum 1"},
 		{"weak end system", on(1, plain(protocol(ProtocolTCP))), "tcp"},
-		{"I6 time to live 1", withBytes(protocol(ProtocolTCP), nil, 8, 1), "tcp"},
-		{"I6 time to live 0", withBytes(protocol(ProtocolTCP), nil, 8, 0), "tcp"},
+		{"RFC1122-3.2.1.7-2 time to live 1", withBytes(protocol(ProtocolTCP), nil, 8, 1), "tcp"},
+		{"RFC1122-3.2.1.7-2 time to live 0", withBytes(protocol(ProtocolTCP), nil, 8, 0), "tcp"},
 
-		{"I4 from a group", plain(datagram("224.0.0.9", "10.0.0.2")), "DropMartian 1"},
-		{"I4 from all", plain(datagram("255.255.255.255", "10.0.0.2")), "DropMartian 1"},
-		{"I4 from all of a network", plain(datagram("10.0.1.255", "10.0.0.2")), "DropMartian 1"},
-		{"I4 from all, old form", plain(datagram("10.0.1.0", "10.0.0.2")), "DropMartian 1"},
-		{"I4 from loopback", plain(datagram("127.0.0.1", "10.0.0.2")), "DropMartian 1"},
-		{"I4 to loopback", plain(datagram("10.0.0.9", "127.0.0.1")), "DropMartian 1"},
-		{"I4 from ourselves", plain(datagram("10.0.0.3", "10.0.0.2")), "DropMartian 1"},
-		{"I4 from nobody to one", plain(datagram("0.0.0.0", "10.0.0.2")), "DropMartian 1"},
-		{"I4 from nobody to all", toGroup(plain(datagram("0.0.0.0", "255.255.255.255"))), "udp"},
-		{"I4 from this network", plain(datagram("0.0.0.5", "255.255.255.255")), "DropMartian 1"},
-		{"I4 to this network", plain(datagram("10.0.0.9", "0.0.0.5")), "DropNotForUs 1"},
+		{"RFC1122-3.2.1.3-4 from a group", plain(datagram("224.0.0.9", "10.0.0.2")), "DropMartian 1"},
+		{"RFC1122-3.2.1.3-4 from all", plain(datagram("255.255.255.255", "10.0.0.2")), "DropMartian 1"},
+		{"RFC1122-3.2.1.3-4 from all of a network", plain(datagram("10.0.1.255", "10.0.0.2")), "DropMartian 1"},
+		{"RFC1122-3.2.1.3-4 from all, old form", plain(datagram("10.0.1.0", "10.0.0.2")), "DropMartian 1"},
+		{"RFC1122-3.2.1.3-4 from loopback", plain(datagram("127.0.0.1", "10.0.0.2")), "DropMartian 1"},
+		{"RFC1122-3.2.1.3-3 to loopback", plain(datagram("10.0.0.9", "127.0.0.1")), "DropMartian 1"},
+		{"RFC1122-3.2.1.3-4 from ourselves", plain(datagram("10.0.0.3", "10.0.0.2")), "DropMartian 1"},
+		{"RFC1122-3.2.1.3-4 from nobody to one", plain(datagram("0.0.0.0", "10.0.0.2")), "DropMartian 1"},
+		{"RFC1122-3.2.1.3-4 from nobody to all", toGroup(plain(datagram("0.0.0.0", "255.255.255.255"))), "udp"},
+		{"RFC1122-3.2.1.3-4 from this network", plain(datagram("0.0.0.5", "255.255.255.255")), "DropMartian 1"},
+		{"RFC1122-3.2.1.3-3 to this network", plain(datagram("10.0.0.9", "0.0.0.5")), "DropNotForUs 1"},
 		{"looped back", on(-1, plain(datagram("127.0.0.1", "127.0.0.1"))), "udp"},
 		{"looped back from ourselves", on(-1, plain(datagram("10.0.0.2", "10.0.0.2"))), "udp"},
 		{"looped back to another", on(-1, plain(datagram("10.0.0.2", "8.8.8.8"))), "DropNotForUs 1"},
 
-		{"I21 limited broadcast", toGroup(plain(datagram("10.0.0.9", "255.255.255.255"))), "udp"},
-		{"I21 obsolete broadcast", toGroup(plain(datagram("10.0.0.9", "0.0.0.0"))), "udp"},
-		{"I21 of the network", toGroup(plain(datagram("10.0.0.9", "10.0.0.255"))), "udp"},
-		{"I21 of another network of ours", toGroup(plain(datagram("10.0.0.9", "192.168.7.3"))), "udp"},
-		{"I21 old form", toGroup(plain(datagram("10.0.0.9", "10.0.1.0"))), "udp"},
-		{"I21 to one in a frame to all", toGroup(plain(datagram("10.0.0.9", "10.0.0.2"))), "DropLinkBroadcast 1"},
+		{"RFC1122-3.3.6-1 limited broadcast", toGroup(plain(datagram("10.0.0.9", "255.255.255.255"))), "udp"},
+		{"RFC1122-3.3.6-1 obsolete broadcast", toGroup(plain(datagram("10.0.0.9", "0.0.0.0"))), "udp"},
+		{"RFC1122-3.3.6-1 of the network", toGroup(plain(datagram("10.0.0.9", "10.0.0.255"))), "udp"},
+		{"RFC1122-3.3.6-1 of another network of ours", toGroup(plain(datagram("10.0.0.9", "192.168.7.3"))), "udp"},
+		{"RFC1122-3.3.6-1 old form", toGroup(plain(datagram("10.0.0.9", "10.0.1.0"))), "udp"},
+		{"RFC1122-3.3.6-3 to one in a frame to all", toGroup(plain(datagram("10.0.0.9", "10.0.0.2"))), "DropLinkBroadcast 1"},
 
 		{"RFC1112-7.2 all-hosts", toGroup(plain(datagram("10.0.0.9", "224.0.0.1"))), "udp"},
 		{"RFC1112-7.2 group", on(1, toGroup(plain(datagram("192.168.7.2", "239.1.2.3")))), "udp"},
@@ -160,13 +160,13 @@ func TestRxHost(t *testing.T) {
 		{"group not joined", on(1, toGroup(plain(datagram("192.168.7.2", "239.1.2.4")))), "DropNotForUs 1"},
 		{"group looped back", on(-1, plain(datagram("192.168.7.1", "239.1.2.3"))), "udp"},
 
-		{"I7 unknown option", plain(options(0x99, 4, 1, 2)), "tcp"},
-		{"I7 stream identifier", plain(options(136, 4, 1, 2)), "tcp"},
-		{"I7 record route", plain(options(7, 7, 4, 0, 0, 0, 0, 0)), "tcp"},
-		{"I7 malformed", plain(options(1, 1, 7, 9)), "problem 12.0 0x17000000, DropOptions 1"},
-		{"I8 source route at its end", plain(options(131, 7, 8, 1, 2, 3, 4, 0)), "problem 3.5 0x0, DropSourceRoute 1"},
-		{"I8 source route on its way", plain(options(137, 7, 4, 1, 2, 3, 4, 0)), "problem 3.5 0x0, DropSourceRoute 1"},
-		{"I8 two source routes", plain(options(131, 3, 4, 137, 3, 4, 0, 0)), "problem 12.0 0x17000000, DropOptions 1"},
+		{"RFC1122-3.2.1.8-3,MUST-50 unknown option", plain(options(0x99, 4, 1, 2)), "tcp"},
+		{"RFC1122-3.2.1.8-4 stream identifier", plain(options(136, 4, 1, 2)), "tcp"},
+		{"RFC1122-3.2.1.8-2 record route", plain(options(7, 7, 4, 0, 0, 0, 0, 0)), "tcp"},
+		{"RFC1122-3.2.2.5-1 malformed", plain(options(1, 1, 7, 9)), "problem 12.0 0x17000000, DropOptions 1"},
+		{"RFC1122-3.3.5-3 source route at its end", plain(options(131, 7, 8, 1, 2, 3, 4, 0)), "problem 3.5 0x0, DropSourceRoute 1"},
+		{"RFC1122-3.3.5-2,RFC1122-3.3.5-3 source route on its way", plain(options(137, 7, 4, 1, 2, 3, 4, 0)), "problem 3.5 0x0, DropSourceRoute 1"},
+		{"RFC1122-3.2.1.8-9 two source routes", plain(options(131, 3, 4, 137, 3, 4, 0, 0)), "problem 12.0 0x17000000, DropOptions 1"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			x.receive(c.b)
@@ -177,7 +177,7 @@ func TestRxHost(t *testing.T) {
 	}
 }
 
-// I8: with the switch on, routes that end here are taken, and no others.
+// RFC1122-3.2.1.8-6, RFC1122-3.2.1.8-7: with the switch on, routes that end here are taken, and no others.
 func TestRxAcceptSourceRoute(t *testing.T) {
 	noLeaks(t)
 	x := newRxBench(RxConfig{Table: twoLinks(t), AcceptSourceRoute: true})
@@ -204,7 +204,7 @@ func TestRxAcceptSourceRoute(t *testing.T) {
 	}
 }
 
-// I7, I22: what the transport gets: its own bytes without the padding of the
+// RFC1122-3.2.1.6-2, RFC1122-3.2.1.8-2, RFC1122-3.4-2, RFC1122-3.4-3: what the transport gets: its own bytes without the padding of the
 // frame, the whole header behind them, and all that the link has said.
 func TestRxHandsUp(t *testing.T) {
 	noLeaks(t)
@@ -233,7 +233,7 @@ func TestRxHandsUp(t *testing.T) {
 	got.Release()
 }
 
-// I5: fragments that come through Rx make a datagram; when they do not within
+// RFC1122-3.2.1.4, RFC1122-3.3.2-3: fragments that come through Rx make a datagram; when they do not within
 // 30 s, their sender is told.
 func TestRxReassembly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -333,7 +333,7 @@ func (p *rxProcess) stop() {
 	}
 }
 
-// RFC1122-3.2.1.1 and all the rest: whatever comes, Rx neither panics nor
+// Whatever comes, Rx neither panics nor
 // leaks, and every packet has one end.
 func FuzzRx(f *testing.F) {
 	for i, fields := range []Fields{

@@ -46,7 +46,8 @@ func twoLinks(t testing.TB) *Table {
 	})
 }
 
-// I17, I21, RFC1122-3.3.1, RFC1122-3.3.4.3, RFC1122-3.3.6: masks decide what
+// RFC1122-3.2.1.3-1, RFC1122-3.3.1.1-1, RFC1122-3.3.1.3, RFC1122-3.3.4.3,
+// RFC1122-3.3.6-1: masks decide what
 // is local, the longest prefix where it goes, and every broadcast form is
 // known.
 func TestTableLookup(t *testing.T) {
@@ -97,7 +98,7 @@ func TestTableLookup(t *testing.T) {
 	}
 }
 
-// I17: a host works without any gateway (RFC 1122 section 3.3.1.1).
+// RFC1122-3.3.1.1-2: a host works without any gateway.
 func TestTableWithoutGateway(t *testing.T) {
 	table := mustTable(t, []Interface{{Addrs: prefixes("10.0.0.2/31")}}, nil)
 	if hop, ok := table.Lookup(ip("10.0.0.3")); !ok || hop.Broadcast || hop.NextHop != ip("10.0.0.3") {
@@ -162,12 +163,12 @@ func TestTableErrors(t *testing.T) {
 		{"large MTU", []Interface{{MTU: 65536}}, nil, "MTU 65536"},
 		{"invalid", []Interface{{Addrs: []netip.Prefix{{}}}}, nil, "not an IPv4 address"},
 		{"IPv6", []Interface{{Addrs: prefixes("fe80::1/64")}}, nil, "not an IPv4 address"},
-		{"I4 multicast", []Interface{{Addrs: prefixes("224.0.0.9/24")}}, nil, "cannot be the address"},
+		{"RFC1122-3.2.1.3-2 multicast", []Interface{{Addrs: prefixes("224.0.0.9/24")}}, nil, "cannot be the address"},
 		{"loopback", []Interface{{Addrs: prefixes("127.0.0.1/8")}}, nil, "cannot be the address"},
 		{"unspecified", []Interface{{Addrs: prefixes("0.0.0.0/8")}}, nil, "cannot be the address"},
 		{"no mask", []Interface{{Addrs: prefixes("10.0.0.2/0")}}, nil, "cannot be the address"},
-		{"I4 broadcast", []Interface{{Addrs: prefixes("10.0.0.255/24")}}, nil, "broadcast address"},
-		{"I4 old broadcast", []Interface{{Addrs: prefixes("10.0.0.0/24")}}, nil, "broadcast address"},
+		{"RFC1122-3.2.1.3-2 broadcast", []Interface{{Addrs: prefixes("10.0.0.255/24")}}, nil, "broadcast address"},
+		{"RFC1122-3.2.1.3-2 old broadcast", []Interface{{Addrs: prefixes("10.0.0.0/24")}}, nil, "broadcast address"},
 		{"twice", []Interface{office, office}, nil, "interface 1: address 10.0.0.2 is there twice"},
 		{"route invalid", []Interface{office}, []Route{{}}, "not an IPv4 prefix"},
 		{"route IPv6", []Interface{office}, route("2001:db8::/32", "", 0), "not an IPv4 prefix"},

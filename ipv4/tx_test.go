@@ -94,7 +94,7 @@ func madeTrain(f Fields, payload, segment int) *packet.Buffer {
 	return b
 }
 
-// I4, I6, I17, I19, I21, RFC1122-3.3.1: what becomes of one datagram. See
+// RFC1122-3.3.1.2-3: what becomes of one datagram. See
 // twoLinks.
 func TestTx(t *testing.T) {
 	noLeaks(t)
@@ -124,31 +124,31 @@ func TestTx(t *testing.T) {
 		b    *packet.Buffer
 		want string
 	}{
-		{"I17 neighbour", plain("10.0.0.2", "10.0.0.9"), "0 10.0.0.9"},
-		{"I17 default gateway", plain("10.0.0.2", "8.8.8.8"), "0 10.0.1.1"},
-		{"I17 other link", plain("10.0.0.2", "192.168.7.2"), "1 192.168.7.2"},
+		{"RFC1122-3.3.1.1-1 neighbour", plain("10.0.0.2", "10.0.0.9"), "0 10.0.0.9"},
+		{"RFC1122-3.3.1.2-3 default gateway", plain("10.0.0.2", "8.8.8.8"), "0 10.0.1.1"},
+		{"RFC1122-3.3.1.1-1 other link", plain("10.0.0.2", "192.168.7.2"), "1 192.168.7.2"},
 		{"own address", plain("10.0.0.2", "10.0.0.3"), "loop"},
 		{"loopback", plain("127.0.0.1", "127.0.0.1"), "loop"},
 		{"loopback from own address", plain("10.0.0.2", "127.0.0.1"), "loop"},
-		{"I6 time to live 0", noTTL, "DropTTL 1"},
+		{"RFC1122-3.2.1.7-1 time to live 0", noTTL, "DropTTL 1"},
 
-		{"I4 not our source", plain("10.0.0.7", "10.0.0.9"), "DropSource 1"},
-		{"I4 broadcast as source", plain("10.0.0.255", "10.0.0.9"), "DropSource 1"},
-		{"I4 group as source", plain("224.0.0.1", "10.0.0.9"), "DropSource 1"},
-		{"I4 loopback stays inside", plain("127.0.0.1", "10.0.0.9"), "DropSource 1"},
-		{"I4 no source to one", plain("0.0.0.0", "10.0.0.9"), "DropSource 1"},
-		{"I4 no source to all", plain("0.0.0.0", "255.255.255.255"), "0 255.255.255.255 group, loop"},
-		{"I2 forwarded from another", forwarded("10.0.0.7", "192.168.7.2"), "1 192.168.7.2"},
+		{"RFC1122-3.2.1.3-2 not our source", plain("10.0.0.7", "10.0.0.9"), "DropSource 1"},
+		{"RFC1122-3.2.1.3-2 broadcast as source", plain("10.0.0.255", "10.0.0.9"), "DropSource 1"},
+		{"RFC1122-3.2.1.3-2 group as source", plain("224.0.0.1", "10.0.0.9"), "DropSource 1"},
+		{"RFC1122-3.2.1.3-2 loopback stays inside", plain("127.0.0.1", "10.0.0.9"), "DropSource 1"},
+		{"RFC1122-3.2.1.3-2 no source to one", plain("0.0.0.0", "10.0.0.9"), "DropSource 1"},
+		{"no source to all", plain("0.0.0.0", "255.255.255.255"), "0 255.255.255.255 group, loop"},
+		{"forwarded from another", forwarded("10.0.0.7", "192.168.7.2"), "1 192.168.7.2"},
 
-		{"I21 limited broadcast", plain("10.0.0.2", "255.255.255.255"), "0 255.255.255.255 group, loop"},
-		{"I21 by the link of the source", plain("192.168.7.1", "255.255.255.255"), "1 255.255.255.255 group, loop"},
-		{"I21 directed broadcast", plain("10.0.0.2", "10.0.0.255"), "0 10.0.0.255 group, loop"},
+		{"RFC1122-3.3.6-2,RFC1122-3.3.6-4 limited broadcast", plain("10.0.0.2", "255.255.255.255"), "0 255.255.255.255 group, loop"},
+		{"RFC1122-3.3.6-4 by the link of the source", plain("192.168.7.1", "255.255.255.255"), "1 255.255.255.255 group, loop"},
+		{"RFC1122-3.3.6-2 directed broadcast", plain("10.0.0.2", "10.0.0.255"), "0 10.0.0.255 group, loop"},
 		{"RFC1112-6.1 multicast", plain("10.0.0.2", "224.0.0.251"), "0 224.0.0.251 group, loop"},
 		{"multicast by the link of the source", plain("192.168.7.1", "224.0.0.251"), "1 224.0.0.251 group, loop"},
 		{"IGMP is not looped back", made(Fields{Protocol: ProtocolIGMP, Src: ip("10.0.0.2"), Dst: allHosts}, nil), "0 224.0.0.1 group"},
 
-		{"I19 as long as the MTU", sized(1500, true, "10.0.0.9"), "0 10.0.0.9"},
-		{"I19 longer, DF", sized(1501, true, "10.0.0.9"), "problem 3.4 1500, DropTooBig 1"},
+		{"RFC1122-3.3.3-2 as long as the MTU", sized(1500, true, "10.0.0.9"), "0 10.0.0.9"},
+		{"RFC1122-3.3.3-2 longer, DF", sized(1501, true, "10.0.0.9"), "problem 3.4 1500, DropTooBig 1"},
 		{"longer, in fragments", sized(1501, false, "10.0.0.9"), "0 10.0.0.9, 0 10.0.0.9"},
 		{"fits the other link", sized(1501, true, "192.168.7.2"), "1 192.168.7.2"},
 		{"loopback has no MTU", sized(65535, true, "10.0.0.2"), "loop"},
@@ -169,7 +169,7 @@ func TestTx(t *testing.T) {
 	lonely := newTxBench(mustTable(t, []Interface{{Addrs: prefixes("10.0.0.2/24")}}, nil))
 	lonely.send(plain("10.0.0.2", "8.8.8.8"))
 	if got := lonely.outcome(nil); got != "problem 3.0 0, DropNoRoute 1" {
-		t.Errorf("RFC1122-3.3.1.1 without a route: %q", got)
+		t.Errorf("without a route: %q", got)
 	}
 }
 
@@ -224,7 +224,7 @@ func TestTxLoopback(t *testing.T) {
 	})
 }
 
-// I19, RFC1122-3.3.5: the checksum of the transport is completed before the
+// RFC1122-3.3.3-2: the checksum of the transport is completed before the
 // datagram is cut, and the whole comes out at the other end.
 func TestTxFragments(t *testing.T) {
 	noLeaks(t)
@@ -279,7 +279,7 @@ func startTx(t *testing.T, table *Table) (x *txBench, in chan *packet.Buffer, ad
 	}
 }
 
-// I12, I17, RFC1122-3.3.1.4: advice changes the way, and time changes it back.
+// RFC1122-3.2.2.2-2, RFC1122-3.3.1.4-6: advice changes the way, and time changes it back.
 func TestTxAdvice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		noLeaks(t)

@@ -27,7 +27,7 @@ func TestISN(t *testing.T) {
 	}
 }
 
-// TestTimestampOffset: RFC7323-5.4, RFC6191: connections between the same two hosts share a clock,
+// TestTimestampOffset: RFC7323-5.4, RFC6191-2: connections between the same two hosts share a clock,
 // others do not.
 func TestTimestampOffset(t *testing.T) {
 	k := newSecrets(rand.New(rand.NewPCG(1, 9)).Uint64)

@@ -19,7 +19,7 @@ func TestParseOptions(t *testing.T) {
 		{"MUST-4 MSS", []byte{2, 4, 5, 180}, options{mss: 1460}},
 		{"MUST-64 not aligned", []byte{1, 2, 4, 5, 180, 1, 3, 3, 7}, options{mss: 1460, hasScale: true, scale: 7}},
 		{"MUST-4 ends", []byte{1, 0, 2, 4, 5, 180}, options{}},
-		{"MUST-6 MUST-68 unknown", []byte{254, 5, 1, 2, 3, 2, 4, 5, 180}, options{mss: 1460}},
+		{"MUST-6,MUST-68 unknown", []byte{254, 5, 1, 2, 3, 2, 4, 5, 180}, options{mss: 1460}},
 		{"MUST-6 unknown and empty", []byte{200, 2, 4, 2}, options{sackPermitted: true}},
 		{"MUST-7 length 0", []byte{2, 4, 5, 180, 254, 0, 4, 2}, options{mss: 1460}},
 		{"MUST-7 length 1", []byte{2, 4, 5, 180, 254, 1, 4, 2}, options{mss: 1460}},
@@ -43,8 +43,8 @@ func TestParseOptions(t *testing.T) {
 	}
 }
 
-// TestOptionsRoundTrip: what append writes, parseOptions and gopacket read;
-// it is aligned and padded (MUST-68, MUST-69), and len tells its length.
+// TestOptionsRoundTrip: MUST-68, MUST-69: what append writes, parseOptions and
+// gopacket read; it is aligned and padded, and len tells its length.
 func TestOptionsRoundTrip(t *testing.T) {
 	sack := options{sacks: 3, sack: [maxSACK]block{{1, 2}, {0xfffffff0, 5}, {7, 9}}}
 	all := options{mss: 1460, hasScale: true, scale: 7, sackPermitted: true, hasTimestamps: true, tsVal: 5, tsEcr: 6}

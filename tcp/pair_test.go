@@ -289,8 +289,8 @@ func testPair(seed uint64) error {
 	return p.run()
 }
 
-// TestPairs: whatever the network does, each reader gets what the other end has
-// written, and both ends close (RFC9293-3.8, RFC9293-3.6).
+// TestPairs: RFC9293-3.8, RFC9293-3.6: whatever the network does, each reader
+// gets what the other end has written, and both ends close.
 func TestPairs(t *testing.T) {
 	leakCheck(t)
 	runs := uint64(40)

@@ -2,7 +2,7 @@ package tcp
 
 import "testing"
 
-// TestSeqOrder: RFC9293-3.4 numbers compare on the circle, the wrap included.
+// TestSeqOrder: RFC9293-3.4: numbers compare on the circle, the wrap included.
 func TestSeqOrder(t *testing.T) {
 	for _, c := range []struct {
 		a    seq

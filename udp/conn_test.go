@@ -53,7 +53,7 @@ func report(typ, code uint8, src, dst string) ipv4.Report {
 	return r
 }
 
-// U3, RFC1122-4.1.3.3: ICMP errors reach the application. A connected socket
+// RFC1122-4.1.3.3: ICMP errors reach the application. A connected socket
 // has them returned once by the next Read or Write, also by a Read that waits;
 // and every socket can take them from Reports.
 func TestReports(t *testing.T) {

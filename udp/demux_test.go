@@ -63,8 +63,8 @@ func TestDemuxPortUnreachable(t *testing.T) {
 	})
 }
 
-// Broadcasts and multicasts go to every socket that listens, and no error is
-// sent when none does (I10).
+// RFC1122-3.2.2-6, RFC1122-3.3.7-1: broadcasts and multicasts go to every socket
+// that listens, and no error is sent when none does.
 func TestDemuxGroups(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := start(t, testConfig(t))
@@ -104,7 +104,7 @@ func TestDemuxGroups(t *testing.T) {
 	})
 }
 
-// U5, U9: bad checksums and sources are silently discarded.
+// RFC1122-4.1.3.4-2, RFC1122-4.1.3.6-1: bad checksums and sources are silently discarded.
 func TestDemuxDiscards(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := start(t, testConfig(t))

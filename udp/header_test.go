@@ -12,7 +12,7 @@ import (
 	"github.com/seed-012105e5/gonet/packet"
 )
 
-// U4, U6, RFC1122-4.1.3.4: a checksum is computed, and gopacket agrees with it.
+// RFC1122-4.1.3.4-1, RFC1122-4.1.3.4-3: a checksum is computed, and gopacket agrees with it.
 func TestPush(t *testing.T) {
 	noLeak(t)
 	for _, size := range []int{0, 1, 2, 1472, MaxSize} {
@@ -62,7 +62,7 @@ func TestPushZeroChecksum(t *testing.T) {
 	}
 }
 
-// U5, RFC1122-4.1.3.4: bad datagrams are told from good ones; those without a
+// RFC1122-4.1.3.4-1: bad datagrams are told from good ones; those without a
 // checksum are good.
 func TestParse(t *testing.T) {
 	noLeak(t)

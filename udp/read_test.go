@@ -33,7 +33,7 @@ func TestRead(t *testing.T) {
 	})
 }
 
-// U1, U7, RFC1122-4.1.3.2, 4.1.3.5: the user gets the IP options, and the
+// RFC1122-4.1.3.2-1, RFC1122-4.1.3.5-1, RFC1122-4.1.4-1: the user gets the IP options, and the
 // address that the datagram was for.
 func TestReadMsg(t *testing.T) {
 	bubble(t, func(t *testing.T) {

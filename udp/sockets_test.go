@@ -11,7 +11,7 @@ import (
 	"github.com/seed-012105e5/gonet/internal/port"
 )
 
-// U8: the application sets the local address, or leaves it open.
+// RFC1122-4.1.3.5-2: the application sets the local address, or leaves it open.
 func TestListen(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := start(t, testConfig(t))
@@ -51,7 +51,7 @@ func TestListen(t *testing.T) {
 	})
 }
 
-// U10: a connected socket gets one of the host's addresses, the one that the
+// RFC1122-4.1.3.5-3, RFC1122-4.1.3.6-2: a connected socket gets one of the host's addresses, the one that the
 // route starts at.
 func TestDial(t *testing.T) {
 	bubble(t, func(t *testing.T) {

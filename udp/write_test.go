@@ -36,7 +36,7 @@ func (r *rig) sent(t *testing.T) (ipv4.Header, Header) {
 	return ip, Header(ip.Payload())
 }
 
-// U2, U12: the application sets TTL, TOS and options, and they are passed down.
+// RFC1122-4.1.3.2-2, RFC1122-4.1.4-2: the application sets TTL, TOS and options, and they are passed down.
 func TestWriteOptions(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := start(t, testConfig(t))
@@ -89,7 +89,7 @@ func TestWriteOptions(t *testing.T) {
 	})
 }
 
-// U8, U10, RFC1122-4.1.3.5, 4.1.3.6: the source is the address that the socket
+// RFC1122-4.1.3.5-2, RFC1122-4.1.3.6-2: the source is the address that the socket
 // is bound to, or the one that the route starts at, or one of the user's
 // choice, but always one of the host's.
 func TestWriteSource(t *testing.T) {
