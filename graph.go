@@ -31,8 +31,9 @@ import (
 //
 // There is one ethernet.Rx and one arp.Resolver for each link, one process a
 // connection, and one of each of the others. Not drawn: problems, on which
-// ipv4 and udp tell icmp.Run of datagrams that deserve an ICMP error, and the
-// calls of users to the demultiplexers and to icmp.Run.
+// ipv4 and udp tell icmp.Run of datagrams that deserve an ICMP error; advice of
+// connections about paths that seem dead; and the calls of users to the
+// demultiplexers and to icmp.Run.
 //
 // Rules, which keep it free of deadlock:
 //
@@ -113,7 +114,7 @@ func (s *Stack) start(cfg Config, all []Interface, table *ipv4.Table, random *ra
 	udpEnded := s.run(nil, func() { udp.Demux(udpRx, udpErrs, udpCalls, problems, datagrams, &s.stats.udp) })
 	streams := cfg.TCP
 	streams.Table, streams.Random = table, random.source()
-	tcpEnded := s.run(nil, func() { tcp.Demux(tcpRx, tcpErrs, tcpCalls, ipTx, answers, streams, &s.stats.tcp) })
+	tcpEnded := s.run(nil, func() { tcp.Demux(tcpRx, tcpErrs, tcpCalls, ipTx, answers, advice, streams, &s.stats.tcp) })
 
 	s.udp = udp.NewSockets(udpCalls, ipTx, joins, udpEnded, datagrams, &s.stats.udp)
 	s.tcp = tcp.NewSockets(tcpCalls, tcpEnded)

@@ -52,17 +52,26 @@ func (r *router) route(now time.Time, dst netip.Addr) (Hop, bool) {
 // alive is the first of the routes that are as good as that of hop whose
 // gateway is not dead. When all are, hop is as good as any.
 func (r *router) alive(now time.Time, dst netip.Addr, hop Hop) Hop {
+	if other, ok := r.besides(now, dst, netip.Addr{}); ok {
+		return other
+	}
+	return hop
+}
+
+// besides is the first of the best routes to dst whose gateway is neither dead
+// nor avoid.
+func (r *router) besides(now time.Time, dst, avoid netip.Addr) (Hop, bool) {
 	t := r.table
 	first := t.find(toUint32(dst))
 	for i := first; i < len(t.entries); i++ {
 		if t.entries[i].addr != t.entries[first].addr || t.entries[i].mask != t.entries[first].mask {
 			break
 		}
-		if other := t.hopTo(i, dst); !r.isDead(now, other.NextHop) {
-			return other
+		if other := t.hopTo(i, dst); other.NextHop != avoid && !r.isDead(now, other.NextHop) {
+			return other, true
 		}
 	}
-	return hop
+	return Hop{}, false
 }
 
 func (r *router) isDead(now time.Time, gateway netip.Addr) bool {
@@ -76,10 +85,41 @@ func (r *router) isDead(now time.Time, gateway netip.Addr) bool {
 
 // learn takes advice, and says whether it was worth it.
 func (r *router) learn(now time.Time, a Advice) bool {
-	if a.Dst.IsValid() {
-		return r.redirect(now, a)
+	switch {
+	case !a.Dst.IsValid():
+		return r.gatewayDead(now, a.Gateway)
+	case !a.From.IsValid():
+		return r.pathDead(now, a.Dst)
 	}
-	return r.gatewayDead(now, a.Gateway)
+	return r.redirect(now, a)
+}
+
+// pathDead has what goes to dst take another way, if there is one: a redirect
+// is forgotten, and otherwise the next gateway as good as the present one is
+// tried (RFC 1122 section 3.3.1.5). Others who use that gateway are not
+// concerned: what failed may lie behind it.
+func (r *router) pathDead(now time.Time, dst netip.Addr) bool {
+	hop, ok := r.route(now, dst)
+	if !ok || hop.NextHop == dst {
+		return false // ARP itself finds out that a neighbour is silent
+	}
+	if _, ok := r.redirects[dst]; ok {
+		delete(r.redirects, dst)
+		return true
+	}
+	other, ok := r.besides(now, dst, hop.NextHop)
+	if ok {
+		r.divert(now, dst, other)
+	}
+	return ok
+}
+
+// divert has what goes to dst take hop for some time.
+func (r *router) divert(now time.Time, dst netip.Addr, hop Hop) {
+	if len(r.redirects) >= maxRedirects {
+		r.forgetOne()
+	}
+	r.redirects[dst] = redirect{hop, now.Add(redirectTimeout)}
 }
 
 // redirect believes a Redirect only from the present first hop to its
@@ -95,11 +135,8 @@ func (r *router) redirect(now time.Time, a Advice) bool {
 	case r.table.IsLocal(a.Gateway) || r.table.IsBroadcast(a.Gateway) || !r.table.onLink(a.Gateway, hop.Link):
 		return false
 	}
-	if len(r.redirects) >= maxRedirects {
-		r.forgetOne()
-	}
 	hop.NextHop = a.Gateway
-	r.redirects[a.Dst] = redirect{hop, now.Add(redirectTimeout)}
+	r.divert(now, a.Dst, hop)
 	return true
 }
 

@@ -109,6 +109,38 @@ func TestDeadGateway(t *testing.T) {
 	}
 }
 
+// RFC1122-3.3.1.4-6, MUST-20: when TCP finds a path dead, what goes to that
+// destination takes the next gateway, and nothing else does.
+func TestDeadPath(t *testing.T) {
+	const first, second = "10.0.1.1", "192.168.7.2"
+	r := newRouter(twoLinks(t))
+	for _, c := range []struct {
+		name string
+		dst  string
+		want bool
+		by   string
+	}{
+		{"a neighbour has no gateway", "10.0.0.9", false, "10.0.0.9"},
+		{"the first fails", "8.8.8.8", true, second},
+		{"the second too: back to the first", "8.8.8.8", true, first},
+		{"and again", "8.8.8.8", true, second},
+	} {
+		if got := r.learn(epoch, Advice{Dst: ip(c.dst)}); got != c.want {
+			t.Errorf("%s: taken %v", c.name, got)
+		}
+		if got := hopOf(t, r, epoch, c.dst); got != c.by {
+			t.Errorf("%s: by %s, want %s", c.name, got, c.by)
+		}
+	}
+	if got := hopOf(t, r, epoch, "9.9.9.9"); got != first {
+		t.Errorf("another destination is reached by %s", got)
+	}
+	r.learn(epoch, Advice{Gateway: ip(second)}) // which forgets the way by it
+	if got := hopOf(t, r, epoch, "8.8.8.8"); got != first || r.learn(epoch, Advice{Dst: ip("8.8.8.8")}) {
+		t.Errorf("by %s, though the other gateway is dead", got)
+	}
+}
+
 // What is over is forgotten, and routing is as fast as before.
 func TestDeadGatewayIsForgotten(t *testing.T) {
 	r := newRouter(twoLinks(t))

@@ -78,11 +78,13 @@ func (r Report) Hard() bool {
 	return r.Type == TypeUnreachable && (r.Code == CodeProtocolUnreachable || r.Code == CodePortUnreachable)
 }
 
-// Advice is what ICMP tells the routing of Tx.
+// Advice is what others tell the routing of Tx.
 type Advice struct {
-	// Dst is the destination that should be reached by another first hop
-	// (Redirect, RFC 1122 section 3.2.2.2); invalid when the advice is that
-	// Gateway does not answer (RFC 1122 section 3.3.1.4).
+	// Dst is the destination that should be reached by another first hop:
+	// Gateway (ICMP's Redirect, RFC 1122 section 3.2.2.2), or without From any
+	// that is not the present one (TCP's advice that nothing comes back,
+	// section 3.3.1.4). Without Dst the advice is that Gateway does not answer
+	// (ARP's, section 3.3.1.4).
 	Dst     netip.Addr
 	Gateway netip.Addr
 	From    netip.Addr // the gateway which sent the Redirect

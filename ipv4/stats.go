@@ -44,6 +44,7 @@ type Stats struct {
 	ProblemsLost atomic.Uint64 // errors that ICMP was too busy to hear of
 	Redirects    atomic.Uint64 // that changed a route
 	RedirectsBad atomic.Uint64 // that were not believed
+	PathsDead    atomic.Uint64 // ways to one destination that were given up for another
 	GatewaysDead atomic.Uint64 // gateways that were given up for some time
 	TxFragmented atomic.Uint64 // datagrams that were cut
 	TxFragments  atomic.Uint64 // into so many

@@ -101,6 +101,10 @@ func (t *transmitter) learn(a Advice) {
 		if ok {
 			t.stats.GatewaysDead.Add(1)
 		}
+	case !a.From.IsValid():
+		if ok {
+			t.stats.PathsDead.Add(1)
+		}
 	case ok:
 		t.stats.Redirects.Add(1)
 	default:

@@ -268,6 +268,9 @@ func (t *tcb) checkURG(s *segment) {
 	up := s.seq.add(int(s.urgent))
 	if !t.urgentSeen || up.after(t.rcv.urgent) {
 		t.rcv.urgent, t.urgentSeen = up, true
+		if up.after(t.readNxt()) {
+			t.notice.Urgent = true // MUST-32
+		}
 	}
 }
 

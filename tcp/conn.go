@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/seed-012105e5/gonet/internal/deadline"
+	"github.com/seed-012105e5/gonet/ipv4"
 	"github.com/seed-012105e5/gonet/packet"
 )
 
@@ -37,6 +38,7 @@ type Conn struct {
 
 	isClosed atomic.Bool // Close was called
 
+	notices chan Notice   // the process's, as soon as the user asks for it
 	drained chan struct{} // the process's: closed when all is delivered; nil when nobody waits
 
 	readDeadline, writeDeadline deadline.Deadline
@@ -73,6 +75,7 @@ type process struct {
 	t       *tcb
 	in      <-chan *packet.Buffer // closed when the stack ends
 	out     chan<- *packet.Buffer
+	advice  chan<- ipv4.Advice
 	notices chan<- notice
 	pending pending
 	segment segment // that arrives, or that output wants; here, so that the stack stays small
@@ -94,7 +97,7 @@ type pending struct {
 //
 // Owns: t, the connection as a machine, and the packet that is about to go.
 // Reads: in (segments), rd and wr (slices lent by the user), ctl, its timer.
-// Writes: out (IP datagrams), rdn and wrn (the slices back), notices (the last when it ends).
+// Writes: out (IP datagrams), advice (which when full loses it), rdn and wrn (the slices back), signals, notices (the last when it ends).
 // Blocks on: its own select, and on notices, which is always served.
 func (p *process) run() {
 	t := p.t
@@ -280,11 +283,17 @@ func (p *process) setTimer(now time.Time) {
 }
 
 // announce tells those who wait that the connection is established, or that
-// all is delivered.
+// all is delivered; and whoever wants to know, what else has happened.
 func (p *process) announce() {
 	if p.t.fastOpen != nil && p.t.state.synchronized() {
 		p.notices <- notice{flow: p.flow, fastOpen: p.t.fastOpen}
 		p.t.fastOpen = nil
+	}
+	if p.t.failure.advise {
+		p.advise()
+	}
+	if p.Conn.notices != nil && p.t.notice.any() {
+		p.notify()
 	}
 	if p.drained != nil && p.t.finAcked() {
 		close(p.drained)
@@ -313,6 +322,9 @@ func (p *process) end() {
 		p.readErr = net.ErrClosed
 	}
 	p.leave()
+	if p.Conn.notices != nil {
+		close(p.Conn.notices)
+	}
 	close(p.done)
 }
 

@@ -30,6 +30,7 @@ type demux struct {
 	stats   *Stats
 	out     chan<- *packet.Buffer // for connections, which wait
 	answers chan<- *packet.Buffer // for itself
+	advice  chan<- ipv4.Advice    // for connections, which do not wait
 	notices chan notice
 	secrets secrets
 	ports   *port.Chooser
@@ -58,10 +59,10 @@ type handle struct {
 	conn *Conn
 }
 
-func newDemux(cfg Config, stats *Stats, out, answers chan<- *packet.Buffer) *demux {
+func newDemux(cfg Config, stats *Stats, out, answers chan<- *packet.Buffer, advice chan<- ipv4.Advice) *demux {
 	cfg = cfg.withDefaults()
 	d := &demux{
-		cfg: cfg, stats: stats, out: out, answers: answers,
+		cfg: cfg, stats: stats, out: out, answers: answers, advice: advice,
 		notices:   make(chan notice, inbox),
 		secrets:   newSecrets(cfg.Random),
 		conns:     make(map[flow]handle),
@@ -87,10 +88,10 @@ func newDemux(cfg Config, stats *Stats, out, answers chan<- *packet.Buffer) *dem
 //
 // Owns: the tables of connections, listeners, half-open connections, TIME-WAIT, ports and cookies.
 // Reads: in (packets from ipv4.Rx), reports (ICMP errors), calls (of users), the notices of connections, its timer.
-// Writes: the inbox of each connection; answers (resets, SYN-ACKs), where it drops when it would block. Connections write out.
+// Writes: the inbox of each connection; answers (resets, SYN-ACKs), where it drops when it would block. Connections write out and advice.
 // Blocks on: its own select, and on a connection's inbox, which is always served until the connection departs.
-func Demux(in <-chan *packet.Buffer, reports <-chan ipv4.Report, calls <-chan Call, out, answers chan<- *packet.Buffer, cfg Config, stats *Stats) {
-	d := newDemux(cfg, stats, out, answers)
+func Demux(in <-chan *packet.Buffer, reports <-chan ipv4.Report, calls <-chan Call, out, answers chan<- *packet.Buffer, advice chan<- ipv4.Advice, cfg Config, stats *Stats) {
+	d := newDemux(cfg, stats, out, answers, advice)
 	defer d.timer.Stop()
 	for in != nil || reports != nil {
 		if in != nil && !d.burst(in) {
@@ -213,7 +214,7 @@ func (d *demux) start(c *Conn, t *tcb) {
 	d.portUses[c.flow.local.port]++
 	d.running++
 	p := &process{
-		Conn: c, t: t, in: in, out: d.out, notices: d.notices,
+		Conn: c, t: t, in: in, out: d.out, advice: d.advice, notices: d.notices,
 		announced: c.opened == nil,
 		timer:     time.NewTimer(time.Hour),
 	}

@@ -61,6 +61,7 @@ type Info struct {
 	BytesReceived   uint64
 	BytesReceivedCE uint64 // text that a congested router has marked; with ECN only
 
+	Failing   bool  // so many timeouts in a row that the path may have failed (R1 of RFC 9293 section 3.8.3)
 	SoftError error // the last ICMP error that did not end the connection
 }
 
@@ -87,7 +88,7 @@ func (t *tcb) info() Info {
 		InFlight: t.pipe(), Unacked: t.snd.nxt.sub(t.snd.una),
 		SendQueue: t.sendq.len, ReceiveQueue: t.recvq.readyLen, OutOfOrderQueue: t.recvq.aheadLen,
 		BytesReceived: t.received, BytesReceivedCE: t.ecn.received, BytesDeliveredCE: t.ecn.delivered,
-		SoftError: t.softErr,
+		SoftError: t.softErr, Failing: t.failing(),
 	}
 	t.recoveryInfo(&i)
 	if t.urgentSeen {

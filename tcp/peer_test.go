@@ -20,6 +20,7 @@ type peer struct {
 	in      chan *packet.Buffer
 	out     chan *packet.Buffer
 	reports chan ipv4.Report
+	advice  chan ipv4.Advice
 	ended   chan struct{}
 	sockets *Sockets
 	stats   Stats
@@ -53,7 +54,7 @@ func withPeer(t *testing.T, cfg Config, f func(p *peer)) {
 
 func newPeer(t *testing.T, cfg Config) *peer {
 	p := &peer{
-		t: t, in: make(chan *packet.Buffer), out: make(chan *packet.Buffer, 64), reports: make(chan ipv4.Report),
+		t: t, in: make(chan *packet.Buffer), out: make(chan *packet.Buffer, 64), reports: make(chan ipv4.Report), advice: make(chan ipv4.Advice, 1),
 		ended: make(chan struct{}), irs: scriptIRS, flow: peerFlow(1),
 	}
 	table, err := ipv4.NewTable([]ipv4.Interface{{Addrs: []netip.Prefix{netip.MustParsePrefix("10.0.0.1/24")}}}, nil)
@@ -64,7 +65,7 @@ func newPeer(t *testing.T, cfg Config) *peer {
 	calls := make(chan Call)
 	p.sockets = NewSockets(calls, p.ended)
 	go func() {
-		Demux(p.in, p.reports, calls, p.out, p.out, cfg, &p.stats)
+		Demux(p.in, p.reports, calls, p.out, p.out, p.advice, cfg, &p.stats)
 		close(p.ended)
 	}()
 	return p

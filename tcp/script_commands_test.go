@@ -364,7 +364,7 @@ func (r *runner) value(name string) (string, error) {
 	i := r.t.info()
 	values := map[string]any{
 		"cwnd": i.CongestionWindow, "ssthresh": i.SlowStartThresh, "mss": i.SendMSS, "pmtu": i.PathMTU,
-		"inflight": i.InFlight, "unacked": i.Unacked, "urgent": i.Urgent, "recovering": i.Recovering,
+		"inflight": i.InFlight, "unacked": i.Unacked, "failing": i.Failing, "urgent": i.Urgent, "recovering": i.Recovering,
 		"sndwnd": i.SendWindow, "queued": i.SendQueue, "unread": i.ReceiveQueue, "ahead": i.OutOfOrderQueue,
 		"rto": i.RTO.Seconds(), "srtt": i.RTT.Seconds(), "probes": i.ConsecutiveProbes,
 		"soft": errorName(i.SoftError), "error": errorName(r.t.err), "passive": r.t.passive,

@@ -64,6 +64,7 @@ type Stats struct {
 	DropAheadFull    atomic.Uint64 // no room ahead of a hole
 	DropAcceptFull   atomic.Uint64 // the listener's accept queue was full
 	DropNoConnection atomic.Uint64 // answered by a reset
+	DropAdviceFull   atomic.Uint64 // advice that the network layer did not take
 	DropReplyFull    atomic.Uint64 // resets, SYN-ACKs… of the demultiplexer that the network layer did not take
 	DropAfterClose   atomic.Uint64 // text for a connection that the user has closed
 	DropClosing      atomic.Uint64 // the stack was ending

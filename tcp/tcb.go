@@ -110,7 +110,9 @@ type tcb struct {
 	lastHeard    time.Time // when a segment last arrived
 	lastSent     time.Time // when text was last sent
 	keepAlives   int       // probes without an answer
-	softErr      error     // the last ICMP error that did not end the connection (MUST-47)
+	failure      failure
+	notice       Notice // what the user is to be told
+	softErr      error  // the last ICMP error that did not end the connection (MUST-47)
 }
 
 // socketOptions is what the user may change on a connection.

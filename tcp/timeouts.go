@@ -79,6 +79,7 @@ func (t *tcb) expireRTO(now time.Time) {
 		t.synResent = true
 	}
 	t.retransmissionTimedOut(now)
+	t.timedOut()
 	t.rtoAt = now.Add(t.rtt.rto())
 }
 
