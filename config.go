@@ -39,6 +39,11 @@ type Config struct {
 	// unless asked for (RFC 1122 section 3.1).
 	Forward bool
 
+	// AcceptSourceRoute takes datagrams that have come by a source route, and
+	// has TCP and ICMP answer by the way back. It is off unless asked for, as
+	// RFC 7126 section 4.3 advises.
+	AcceptSourceRoute bool
+
 	// Rand is where the stack takes its randomness from, when it starts: 32
 	// bytes for each process that needs some. Nil means crypto/rand. Two
 	// stacks with the same bytes choose the same ports and sequence numbers at

@@ -100,7 +100,7 @@ func (s *Stack) start(cfg Config, all []Interface, table *ipv4.Table, random *ra
 		s.run(&intoIP, func() { ethernet.Rx(f.Link.Rx, f.Link.MAC, i, joined, arpRx, ip, &s.stats.ethernet[i]) })
 	}
 
-	rx := ipv4.RxConfig{Table: table, Forward: cfg.Forward, Random: random.source()}
+	rx := ipv4.RxConfig{Table: table, Forward: cfg.Forward, AcceptSourceRoute: cfg.AcceptSourceRoute, Random: random.source()}
 	up := ipv4.Up{ICMP: icmpRx, UDP: udpRx, TCP: tcpRx}
 	s.run(nil, func() { ipv4.Rx(ip, joins, up, groups, answers, problems, rx, &s.stats.ipv4) })
 	tx := ipv4.TxConfig{Table: table, Random: random.source()}

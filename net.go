@@ -85,6 +85,16 @@ func (s *Stack) DialFastOpen(ctx context.Context, network, address string, data 
 	return s.tcp.DialFastOpen(ctx, netip.AddrPort{}, to, data)
 }
 
+// DialWith is DialContext by "tcp", from an address or by a way that the caller
+// chooses.
+func (s *Stack) DialWith(ctx context.Context, address string, o tcp.DialOptions) (*tcp.Conn, error) {
+	to, err := resolve("dial", "tcp", "tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	return s.tcp.DialWith(ctx, to, o)
+}
+
 // Ping sends one ICMP echo request to addr, with 56 bytes of data, and returns
 // the round-trip time.
 func (s *Stack) Ping(ctx context.Context, addr netip.Addr) (time.Duration, error) {

@@ -121,6 +121,7 @@ func (t *tcb) otherwiseArrives(now time.Time, s *segment) {
 		t.drop(s)
 		return
 	}
+	t.heedRoute(s)
 	t.checkURG(s)
 	t.processText(now, s)
 	t.checkFIN(s)

@@ -162,7 +162,7 @@ func (d *demux) expire(now time.Time) {
 	d.halfOpens.expire(now, func(f flow, h *halfOpen) {
 		d.stats.SynRetransmits.Add(1)
 		s := d.synACK(now, f, h)
-		d.send(&f, &s)
+		d.sendBy(h.route, &f, &s)
 	})
 }
 
@@ -310,10 +310,13 @@ func (d *demux) mtu(f flow) int {
 
 // send puts a segment without text on its way, unless the network layer is
 // busy: whoever turns receiving into sending must not block.
-func (d *demux) send(f *flow, s *segment) {
+func (d *demux) send(f *flow, s *segment) { d.sendBy(nil, f, s) }
+
+// sendBy is send by a source route, if there is one.
+func (d *demux) sendBy(route *sourceRoute, f *flow, s *segment) {
 	b := packet.Get(0)
 	encode(b, s, f)
-	ipv4.Push(b, ipv4.Fields{Protocol: ipv4.ProtocolTCP, DF: true, Src: f.local.addr(), Dst: f.remote.addr()})
+	route.push(b, ipv4.Fields{Protocol: ipv4.ProtocolTCP, DF: true, Src: f.local.addr(), Dst: f.remote.addr()})
 	select {
 	case d.answers <- b:
 		d.stats.OutSegments.Add(1)

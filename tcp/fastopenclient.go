@@ -151,7 +151,7 @@ func (d *demux) dialFastOpen(now time.Time, local, remote endpoint, data []byte)
 	for len(d.notices) > 0 { // of a handshake that the caller knows to be over
 		d.noticed(<-d.notices)
 	}
-	t, err := d.newActive(now, local, remote)
+	t, err := d.newActive(now, local, remote, nil)
 	if err != nil {
 		return nil, err
 	}

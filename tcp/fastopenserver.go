@@ -159,7 +159,7 @@ func (d *demux) fastOpenArrives(now time.Time, f flow, l *Listener, s *segment, 
 	d.stats.FastOpenAccepted.Add(1)
 	d.stats.PassiveOpens.Add(1)
 	d.fastOpens.begin(f, l)
-	d.send(&f, &reply)
+	d.sendBy(h.route, &f, &reply)
 	c := newConn(f)
 	d.start(c, t)
 	l.accept <- c // there is room, and nobody else sends

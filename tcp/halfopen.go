@@ -19,9 +19,10 @@ type halfOpen struct {
 	hasScale      bool
 	sackPermitted bool
 	hasTimestamps bool
-	ecn           bool  // the peer has asked, and we agree
-	asksCookie    bool  // for Fast Open
-	fromCookie    bool  // a SYN cookie: when the SYN-ACK went is not known
+	ecn           bool // the peer has asked, and we agree
+	asksCookie    bool // for Fast Open
+	fromCookie    bool // a SYN cookie: when the SYN-ACK went is not known
+	route         *sourceRoute
 	tries         uint8 // how often the SYN-ACK has been sent again
 	since         time.Time
 }
@@ -44,7 +45,7 @@ type halfOpens struct {
 func newHalfOpen(now time.Time, s *segment, iss seq, tsOffset uint32, cfg *Config) halfOpen {
 	o := &s.opts
 	return halfOpen{
-		iss: iss, irs: s.seq, since: now, tsRecent: o.tsVal, tsOffset: tsOffset,
+		iss: iss, irs: s.seq, since: now, route: s.route, tsRecent: o.tsVal, tsOffset: tsOffset,
 		mss: o.mss, scale: o.scale,
 		hasScale:      o.hasScale && !cfg.NoWindowScale,
 		sackPermitted: o.sackPermitted && !cfg.NoSACK,
@@ -85,7 +86,7 @@ func (h *halfOpen) connection(now time.Time, cfg *Config, stats *Stats, f flow, 
 	t := newTCB(cfg, stats, f, h.iss, mtu)
 	t.state, t.passive = SynReceived, true
 	t.rcv.irs, t.rcv.nxt = h.irs, h.irs+1
-	t.tsOffset = h.tsOffset
+	t.tsOffset, t.route = h.tsOffset, h.route
 	t.synResent = h.tries > 0
 	t.ecn.sends, t.ecn.echoes = h.ecn, h.ecn
 	t.negotiate(h.since, &segment{opts: options{

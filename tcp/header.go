@@ -106,6 +106,7 @@ func parse(b *packet.Buffer, s *segment) error {
 		ecn:    ipv4.Header(b.Network()).ECN(),
 		train:  b.SegmentSize,
 	}
+	s.route = wayBack(b)
 	b.Pull(h.len())
 	s.text = b
 	s.len = b.Len()

@@ -13,12 +13,14 @@ import (
 )
 
 // wire is s as a datagram of flow f with text, its front at the TCP header.
-func wire(s segment, f flow, text []byte) *packet.Buffer {
+func wire(s segment, f flow, text []byte) *packet.Buffer { return wireBy(s, f, text, nil) }
+
+// wireBy is wire with IP options.
+func wireBy(s segment, f flow, text, ipOptions []byte) *packet.Buffer {
 	b := packet.From(text)
 	encode(b, &s, &f)
-	ipv4.Push(b, ipv4.Fields{TOS: uint8(s.ecn), Protocol: ipv4.ProtocolTCP, Src: f.local.addr(), Dst: f.remote.addr()})
-	b.MarkNetwork()
-	b.Pull(ipv4.MinHeaderLen)
+	ipv4.Push(b, ipv4.Fields{TOS: uint8(s.ecn), Protocol: ipv4.ProtocolTCP, Src: f.local.addr(), Dst: f.remote.addr(), Options: ipOptions})
+	b.Pull(ipv4.MinHeaderLen + len(ipOptions))
 	b.CompleteChecksum()
 	return b
 }

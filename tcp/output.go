@@ -205,7 +205,7 @@ const maxText = ipv4.MaxLen - ipv4.MinHeaderLen - maxHeaderLen
 // maxTrain is how much text fits in one train: a whole number of segments in
 // one IP datagram.
 func (t *tcb) maxTrain() int {
-	return wholeSegments(maxText, t.snd.mss)
+	return wholeSegments(maxText-t.route.len(), t.snd.mss)
 }
 
 // sent notes that s, which output returned, is on its way.
@@ -306,7 +306,7 @@ func (t *tcb) address(b *packet.Buffer, s *segment) {
 		b.SegmentSize = mss
 	}
 	encode(b, s, &t.flow)
-	ipv4.Push(b, ipv4.Fields{
+	t.route.push(b, ipv4.Fields{
 		TOS: t.opts.tos&^ipv4.ECNMask | uint8(s.ecn), TTL: t.opts.ttl, Protocol: ipv4.ProtocolTCP, DF: true,
 		Src: t.flow.local.addr(), Dst: t.flow.remote.addr(),
 	})

@@ -22,6 +22,7 @@ type segment struct {
 	// and, when it is a train, the text bytes per segment in it.
 	text  *packet.Buffer
 	train int
+	route *sourceRoute // the way back, if it came by a source route
 }
 
 // has says whether all the flags f are set.

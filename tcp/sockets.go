@@ -47,15 +47,37 @@ func (s *Sockets) Listen(local netip.AddrPort) (*Listener, error) {
 	return l, nil
 }
 
+// DialOptions says how to connect. Its zero value leaves all to the stack.
+type DialOptions struct {
+	// Local is where the connection begins. An unspecified address means that
+	// which belongs to the way to the peer, port 0 a free one.
+	Local netip.AddrPort
+
+	// SourceRoute is the gateways by which all segments go, in this order: a
+	// loose source route (RFC 9293 section 3.9.2.1), nine addresses at most.
+	// Few networks let that pass (RFC 7126 section 4.3). None leaves the way to
+	// the network.
+	SourceRoute []netip.Addr
+}
+
 // Dial connects to remote, and waits until the connection is established or
 // ctx is done. Local may be the zero AddrPort, or have an unspecified address
 // or port 0. Errors are *net.OpError around ctx.Err(), syscall.ECONNREFUSED,
 // ETIMEDOUT, EHOSTUNREACH, ENETUNREACH, EADDRINUSE, EADDRNOTAVAIL, or
 // net.ErrClosed.
 func (s *Sockets) Dial(ctx context.Context, local, remote netip.AddrPort) (*Conn, error) {
+	return s.DialWith(ctx, remote, DialOptions{Local: local})
+}
+
+// DialWith is Dial with options. The error is around EINVAL when the source
+// route is impossible.
+func (s *Sockets) DialWith(ctx context.Context, remote netip.AddrPort, o DialOptions) (*Conn, error) {
 	var c *Conn
-	err := net.ErrClosed
-	s.ask(func(now time.Time, d *demux) { c, err = d.dial(now, toEndpoint(local), toEndpoint(remote)) })
+	route, err := newSourceRoute(o.SourceRoute, toEndpoint(remote).addr())
+	if err == nil {
+		err = net.ErrClosed
+		s.ask(func(now time.Time, d *demux) { c, err = d.dial(now, toEndpoint(o.Local), toEndpoint(remote), route) })
+	}
 	return c.dialled(ctx, remote, err)
 }
 
@@ -95,8 +117,8 @@ func (c *Conn) waitOpen(ctx context.Context) error {
 }
 
 // dial is an active OPEN (RFC 9293 section 3.10.1).
-func (d *demux) dial(now time.Time, local, remote endpoint) (*Conn, error) {
-	t, err := d.newActive(now, local, remote)
+func (d *demux) dial(now time.Time, local, remote endpoint, route *sourceRoute) (*Conn, error) {
+	t, err := d.newActive(now, local, remote, route)
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +127,7 @@ func (d *demux) dial(now time.Time, local, remote endpoint) (*Conn, error) {
 
 // newActive is the connection of an active OPEN, still in CLOSED (MUST-44 to
 // MUST-46).
-func (d *demux) newActive(now time.Time, local, remote endpoint) (*tcb, error) {
+func (d *demux) newActive(now time.Time, local, remote endpoint, route *sourceRoute) (*tcb, error) {
 	to := remote.addr()
 	if d.closing {
 		return nil, net.ErrClosed
@@ -114,7 +136,7 @@ func (d *demux) newActive(now time.Time, local, remote endpoint) (*tcb, error) {
 		return nil, syscall.EADDRNOTAVAIL
 	}
 	if local.ip == [4]byte{} {
-		src, ok := d.cfg.Table.Source(to)
+		src, ok := d.cfg.Table.Source(route.towards(to))
 		if !ok {
 			return nil, syscall.ENETUNREACH
 		}
@@ -127,7 +149,8 @@ func (d *demux) newActive(now time.Time, local, remote endpoint) (*tcb, error) {
 		return nil, err
 	}
 	old := d.timeWaits.reuse(f, d.stats)
-	t := newTCB(&d.cfg, d.stats, f, d.initialSeq(now, f, old), d.mtu(f))
+	t := newTCB(&d.cfg, d.stats, f, d.initialSeq(now, f, old), d.mtu(flow{remote: toEndpoint(netip.AddrPortFrom(route.towards(to), 0))}))
+	t.route = route
 	t.tsOffset = d.secrets.timestampOffset(f)
 	return t, nil
 }

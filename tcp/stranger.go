@@ -98,7 +98,7 @@ func (d *demux) synArrives(now time.Time, f flow, l *Listener, s *segment, old *
 	h.asksCookie = l.fastOpenLimit > 0 && s.opts.fastOpen.present
 	d.halfOpens.add(f, h)
 	reply := d.synACK(now, f, &h)
-	d.send(&f, &reply)
+	d.sendBy(h.route, &f, &reply)
 }
 
 // synACK is the SYN-ACK of h, with a cookie for Fast Open where the peer has
@@ -118,7 +118,7 @@ func (d *demux) halfOpenArrives(now time.Time, f flow, h *halfOpen, s segment) {
 	case s.has(SYN) && !s.has(ACK) && s.seq == h.irs: // our SYN-ACK was lost
 		d.halfOpens.repeated(f, h, &s)
 		reply := d.synACK(now, f, h)
-		d.send(&f, &reply)
+		d.sendBy(h.route, &f, &reply)
 	case s.has(RST) && s.seq == h.irs+1:
 		delete(d.halfOpens.byFlow, f) // back to LISTEN
 		d.stats.InResets.Add(1)
@@ -158,7 +158,7 @@ func (d *demux) challengeHalfOpen(now time.Time, f *flow, h *halfOpen, s *segmen
 	d.stats.ChallengeACKs.Add(1)
 	reply := h.synACK(now, &d.cfg, d.mtu(*f))
 	reply.flags, reply.seq = ACK, h.iss+1
-	d.send(f, &reply)
+	d.sendBy(h.route, f, &reply)
 }
 
 // complete lets s arrive at the whole connection. If that establishes it, it

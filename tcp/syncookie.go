@@ -120,7 +120,7 @@ func (d *demux) sendCookie(now time.Time, f flow, l *Listener, h *halfOpen) {
 	}
 	d.stats.SynCookiesSent.Add(1)
 	l.cookiesUntil = now.Add(cookieLifetime)
-	d.send(&f, &reply)
+	d.sendBy(h.route, &f, &reply)
 }
 
 // ackArrives takes an acknowledgement that comes to a listener: the answer to

@@ -30,6 +30,7 @@ import (
 // RFC 9293 figures 3 and 4.
 type tcb struct {
 	flow  flow
+	route *sourceRoute
 	cfg   *Config
 	opts  socketOptions
 	stats *Stats
@@ -168,11 +169,11 @@ func offeredMSS(mtu int) uint16 { return uint16(min(mtu, 0xffff) - headersLen) }
 // updateMSS computes the effective send MSS (RFC 9293 section 3.7.1): what
 // both the peer and the path take, less the options that go on each segment.
 func (t *tcb) updateMSS() {
-	mss := min(t.snd.peerMSS, t.snd.pmtu-headersLen)
+	mss := min(t.snd.peerMSS, t.snd.pmtu-headersLen) - t.route.len()
 	if t.timestamps {
 		mss -= 12
 	}
-	t.snd.mss = max(8, min(mss, maxText))
+	t.snd.mss = max(8, min(mss, maxText-t.route.len()))
 	t.cc.SetMSS(t.snd.mss)
 }
 
