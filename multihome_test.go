@@ -1,7 +1,9 @@
 package gonet
 
 import (
+	"errors"
 	"net/netip"
+	"syscall"
 	"testing"
 	"time"
 
@@ -51,7 +53,7 @@ func newDiamond(t *testing.T) *diamond {
 	ub, lb := pipe("10.1.0.254/24", "10.1.0.1/24"), pipe("10.3.0.254/24", "10.3.0.1/24")
 	d.a = start(false, []Route{by("0.0.0.0/0", "10.0.0.254", 0), by("0.0.0.0/0", "10.2.0.254", 1)}, au[0], al[0])
 	d.b = start(false, []Route{by("0.0.0.0/0", "10.1.0.254", 0), by("0.0.0.0/0", "10.3.0.254", 1)}, ub[1], lb[1])
-	d.upper = start(true, nil, au[1], ub[0])
+	d.upper = start(true, []Route{by("10.2.0.0/24", "10.0.0.1", 0)}, au[1], ub[0])
 	d.lower = start(true, []Route{by("10.1.0.0/24", "10.3.0.1", 1), by("10.0.0.0/24", "10.2.0.1", 0)}, al[1], lb[0])
 	return d
 }
@@ -77,6 +79,38 @@ func TestSourceOfDial(t *testing.T) {
 			}
 			dialled.Close()
 			accepted.Close()
+		}
+	})
+}
+
+// TestLocalOfDial: MUST-43, RFC1122-3.3.4.2-2: the user may choose the address and the
+// port that a connection comes from.
+func TestLocalOfDial(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		d := newDiamond(t)
+		l := listen(t, d.b, "10.3.0.1:80")
+		for _, local := range []string{"10.2.0.1:5000", "10.0.0.1:5000", "10.2.0.1:0"} {
+			at := netip.MustParseAddrPort(local)
+			c, err := d.a.DialWith(t.Context(), "10.3.0.1:80", tcp.DialOptions{Local: at})
+			if err != nil {
+				t.Fatal(err)
+			}
+			accepted, err := l.AcceptTCP()
+			if err != nil {
+				t.Fatal(err)
+			}
+			from := accepted.Info().Remote
+			if from != c.Info().Local || from.Addr() != at.Addr() || at.Port() != 0 && from != at {
+				t.Errorf("from %v, want %v", from, at)
+			}
+			c.Close()
+			accepted.Close()
+		}
+		if _, err := d.a.DialWith(t.Context(), "10.3.0.1:80", tcp.DialOptions{Local: netip.MustParseAddrPort("10.3.0.1:0")}); !errors.Is(err, syscall.EADDRNOTAVAIL) {
+			t.Errorf("from an address of another: %v", err)
+		}
+		if _, err := d.a.DialWith(t.Context(), "localhost:80", tcp.DialOptions{}); err == nil {
+			t.Error("a name is no address")
 		}
 	})
 }

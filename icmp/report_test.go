@@ -78,7 +78,7 @@ func TestReportMTU(t *testing.T) {
 	}
 }
 
-// RFC1122-3.2.2.2-3, RFC1122-3.2.2.2-4: redirects for hosts and networks are passed on, and
+// RFC1122-3.2.2.2-3, RFC1122-3.2.2.2-4, RFC1122-3.3.1.2-2: redirects for hosts and networks are passed on, and
 // those to gateways which are no neighbours are discarded.
 func TestRedirect(t *testing.T) {
 	noLeak(t)

@@ -10,7 +10,7 @@ import (
 	"github.com/seed-012105e5/gonet/ethernet"
 )
 
-// RFC1112-7.2, RFC2236-3: a join tells the link and the routers, and lets the
+// RFC1112-7.2, RFC1122-3.3.7-2, RFC2236-3: a join tells the link and the routers, and lets the
 // group's datagrams in; a query is answered; a leave undoes it. The link that
 // Lookup names is meant by -1.
 func TestRxMembership(t *testing.T) {

@@ -46,8 +46,8 @@ func twoLinks(t testing.TB) *Table {
 	})
 }
 
-// RFC1122-3.2.1.3-1, RFC1122-3.3.1.1-1, RFC1122-3.3.1.3, RFC1122-3.3.4.3,
-// RFC1122-3.3.6-1: masks decide what
+// RFC1122-3.2.1.3-1, RFC1122-3.2.2.9-1, RFC1122-3.3.1.1-1, RFC1122-3.3.1.3,
+// RFC1122-3.3.1.6, RFC1122-3.3.3-1, RFC1122-3.3.4.3, RFC1122-3.3.6-1: masks decide what
 // is local, the longest prefix where it goes, and every broadcast form is
 // known.
 func TestTableLookup(t *testing.T) {

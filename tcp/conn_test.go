@@ -317,7 +317,7 @@ func TestShutdown(t *testing.T) {
 	})
 }
 
-// TestTOSAndTTL: MUST-48, MUST-49, SHLD-21, SHLD-22, SHLD-23: the user sets the Diffserv field and the TTL
+// TestTOSAndTTL: MUST-48, MUST-49, RFC1122-3.2.1.7-4, SHLD-21, SHLD-22, SHLD-23: the user sets the Diffserv field and the TTL
 // of what is sent.
 func TestTOSAndTTL(t *testing.T) {
 	withPeer(t, Config{}, func(p *peer) {
