@@ -12,6 +12,7 @@ func TestIDsOfName(t *testing.T) {
 		{"TestX", ""},
 		{"MUST-36,SHLD-29", "MUST-36 SHLD-29"},
 		{"MUST-7_length_0", "MUST-7"},
+		{"MUST-7:_length_0", "MUST-7"},
 		{"RFC1122-3.2.1.3-4_from_a_group", "RFC1122-3.2.1.3-4"},
 		{"RFC7323-A", "RFC7323-A"},
 		{"RFC_1042_with_padding", ""},

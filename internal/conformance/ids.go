@@ -11,7 +11,7 @@ import (
 )
 
 // A test names the requirements that it shows in one of two places: in the name
-// of a subtest, as a word of its own ("MUST-7 length 0"; of several, with
+// of a subtest, as a word of its own ("MUST-7 length 0", or "MUST-7: length 0"; of several, with
 // commas between: "zero-window/MUST-36,SHLD-29"), or at the beginning of the
 // comment of its function, before a colon ("// TestX: MUST-13, RFC1337-3: …").
 // MUST-7, SHLD-8, MAY-2 and REC-1 are RFC 9293's own names; of other RFCs an id
@@ -30,6 +30,7 @@ func idsOfName(name string) (ids []string, err error) {
 		if !idLike.MatchString(word) {
 			continue
 		}
+		word = strings.TrimSuffix(word, ":")
 		if !wellFormed.MatchString(word) {
 			return nil, fmt.Errorf("%s: %q looks like a requirement, and is none", name, word)
 		}

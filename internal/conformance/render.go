@@ -71,5 +71,5 @@ func testList(tests []string) string {
 	if len(tests) == 0 {
 		return ""
 	}
-	return "`" + strings.Join(tests, "`, `") + "`" + more
+	return strings.ReplaceAll("`"+strings.Join(tests, "`, `")+"`"+more, "|", "\\|")
 }
