@@ -204,7 +204,8 @@ func TestRxAcceptSourceRoute(t *testing.T) {
 	}
 }
 
-// RFC1122-3.2.1.6-2, RFC1122-3.2.1.8-2, RFC1122-3.4-2, RFC1122-3.4-3: what the transport gets: its own bytes without the padding of the
+// RFC1122-3.2.1.6-2, RFC1122-3.2.1.8-2, RFC1122-3.4-2, RFC1122-3.4-3: what the
+// transport gets: its own bytes without the padding of the
 // frame, the whole header behind them, and all that the link has said.
 func TestRxHandsUp(t *testing.T) {
 	noLeaks(t)

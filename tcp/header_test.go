@@ -85,6 +85,26 @@ func compareHeader(t *testing.T, b *packet.Buffer, s *segment, text []byte) {
 	}
 }
 
+// TestOptionsInAnySegment: MUST-5: an option is read from whatever segment it is
+// on, also where it has no business.
+func TestOptionsInAnySegment(t *testing.T) {
+	for _, f := range []flags{0, SYN, SYN | ACK, ACK, PSH | ACK, URG | ACK, FIN | ACK, RST, RST | ACK} {
+		b := packet.From([]byte("text"))
+		b.Push(4)
+		copy(b.Bytes(), []byte{optMSS, 4, 5, 180})
+		header := segment{seq: 1, ack: 2, flags: f}
+		encode(b, &header, &flow{})
+		b.Bytes()[12] += 1 << 4 // the option belongs to the header
+		b.MarkNetwork()
+		b.Checksum = packet.ChecksumVerified
+		got, err := parseSegment(b)
+		if err != nil || got.opts.mss != 1460 || got.flags != f || string(b.Bytes()) != "text" {
+			t.Errorf("%v: %+v, %v", f, got.opts, err)
+		}
+		b.Release()
+	}
+}
+
 // TestParseRefuses: MUST-3, MUST-7: a bad checksum or length anywhere is found.
 func TestParseRefuses(t *testing.T) {
 	s := segment{seq: 1, ack: 2, flags: ACK, opts: options{hasTimestamps: true}}

@@ -3,6 +3,7 @@ package tcp
 import (
 	"context"
 	"errors"
+	"net"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -49,6 +50,24 @@ func TestNoticeUrgent(t *testing.T) {
 		p.send("U. 101:101(0) ack 1 win 60000 urg 60")
 		if n, ok := told(t, notices); !ok || !n.Urgent {
 			t.Errorf("told %+v, %v of a later pointer", n, ok)
+		}
+	})
+}
+
+// TestWriteUrgent: MUST-30, MUST-62: the user's urgent data has the pointer behind
+// it.
+func TestWriteUrgent(t *testing.T) {
+	withPeer(t, Config{}, func(p *peer) {
+		c := p.connected()
+		if n, err := c.WriteUrgent([]byte("stop")); n != 4 || err != nil {
+			t.Fatal(n, err)
+		}
+		if s := p.want("urgent text", "PU. 1:5(4) ack 1"); s.urgent != 4 || string(s.data) != "stop" {
+			t.Errorf("pointer %d, %q", s.urgent, s.data)
+		}
+		c.Close()
+		if _, err := c.WriteUrgent([]byte("x")); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("after Close: %v", err)
 		}
 	})
 }

@@ -84,6 +84,7 @@ func (t *tcb) makeSegment(now time.Time, s *segment, q seq, n int) {
 	}
 	t.stamp(now, s)
 	t.putSACKs(s)
+	t.putUrgent(s)
 	if n > 0 && q.add(n) == t.sendq.end() {
 		s.flags |= PSH // nothing more is queued (MUST-61)
 	}
@@ -205,6 +206,9 @@ const maxText = ipv4.MaxLen - ipv4.MinHeaderLen - maxHeaderLen
 // maxTrain is how much text fits in one train: a whole number of segments in
 // one IP datagram.
 func (t *tcb) maxTrain() int {
+	if t.snd.urgent {
+		return t.snd.mss // each segment has an urgent pointer of its own
+	}
 	return wholeSegments(maxText-t.route.len(), t.snd.mss)
 }
 
@@ -212,6 +216,7 @@ func (t *tcb) maxTrain() int {
 func (t *tcb) sent(now time.Time, s *segment) {
 	t.stats.OutSegments.Add(1)
 	t.replies = false // a reply goes before everything else
+	t.urgentAcked()
 	if s.has(RST) {
 		t.stats.OutResets.Add(1)
 		return

@@ -164,6 +164,7 @@ var commands = map[string]func(r *runner, args string) error{
 	"dial":        (*runner).dial,
 	"established": (*runner).established,
 	"write":       (*runner).write,
+	"urgent":      (*runner).writeUrgent,
 	"read":        (*runner).readText,
 	"close":       func(r *runner, _ string) error { r.t.close(r.now); return nil },
 	"shutdown":    func(r *runner, _ string) error { r.t.closeWrite(); return nil },
@@ -261,6 +262,16 @@ func (r *runner) write(args string) error {
 	m, err := r.t.write(r.now, p)
 	r.written += m
 	return returned(words[len(words)-1], m, err)
+}
+
+// writeUrgent is "urgent 1000", a write that is urgent.
+func (r *runner) writeUrgent(args string) error {
+	n, err := strconv.Atoi(args)
+	if err != nil {
+		return err
+	}
+	r.t.urge(n)
+	return r.write(fmt.Sprintf("%d = %d", n, n))
 }
 
 // readText is "read 1000" or "read 1000 = 500"; 0 for a read that would wait.

@@ -61,7 +61,9 @@ func (c *Conn) readRest(p []byte) (r result) {
 // before, and waits for room as needed. It returns
 // once all is queued, not when it has arrived. Errors are *net.OpError around
 // net.ErrClosed, os.ErrDeadlineExceeded, syscall.ECONNRESET, EPIPE, ETIMEDOUT.
-func (c *Conn) Write(p []byte) (int, error) {
+func (c *Conn) Write(p []byte) (int, error) { return c.write(p, false) }
+
+func (c *Conn) write(p []byte, urgent bool) (int, error) {
 	passed := c.writeDeadline.Passed()
 	select {
 	case c.writing <- struct{}{}:
@@ -70,6 +72,9 @@ func (c *Conn) Write(p []byte) (int, error) {
 		return 0, c.opError("write", net.ErrClosed)
 	case <-passed:
 		return 0, c.opError("write", os.ErrDeadlineExceeded)
+	}
+	if urgent {
+		c.do(func(_ time.Time, t *tcb) { t.urge(len(p)) })
 	}
 	n := 0
 	for {

@@ -46,9 +46,11 @@ type tcb struct {
 		maxWnd   int // the largest that SND.WND has been
 		wl1, wl2 seq
 		scale    uint8
-		mss      int // effective send MSS: text bytes per segment (MUST-16)
-		peerMSS  int // as the peer gave it
-		pmtu     int // path MTU
+		mss      int  // effective send MSS: text bytes per segment (MUST-16)
+		peerMSS  int  // as the peer gave it
+		pmtu     int  // path MTU
+		up       seq  // SND.UP,
+		urgent   bool // until it is acknowledged
 	}
 	sendq     sendQueue
 	finQueued bool      // the user has closed: a FIN follows the last byte of sendq
