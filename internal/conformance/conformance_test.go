@@ -116,7 +116,7 @@ func TestVerdicts(t *testing.T) {
 		"| MUST | 0 | 1 | 1 |\n",
 		"| MUST-1 | One thing | not met |  |\n",
 		"| SHLD-1 | Another | met | `TestA`, `TestB` |\n",
-		"| RFC1-2 | A third (MUST) | does not arise: there is none |  |\n",
+		"| RFC1-2 | MUST: A third | does not arise: there is none |  |\n",
 	} {
 		if !strings.Contains(text, row) {
 			t.Errorf("no row %q in\n%s", row, text)

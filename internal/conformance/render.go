@@ -58,7 +58,7 @@ func summary(out *bytes.Buffer, groups []group) {
 // sentence is the requirement, with its level where the id does not say it.
 func (r *requirement) sentence() string {
 	if strings.HasPrefix(r.id, "RFC") {
-		return fmt.Sprintf("%s (%s)", r.text, r.level)
+		return r.level + ": " + r.text
 	}
 	return r.text
 }
