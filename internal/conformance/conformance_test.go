@@ -94,6 +94,7 @@ const lists = `
 MUST-1 | MUST | One thing
 SHLD-1 | SHOULD | Another
 RFC1-2 | MUST | A third | does not arise: there is none
+RFC1-3 | SHOULD | A fourth | not met: on purpose
 `
 
 func TestVerdicts(t *testing.T) {
@@ -105,7 +106,7 @@ func TestVerdicts(t *testing.T) {
 		return groups
 	}
 	groups := read()
-	if err := join(groups, shown{"SHLD-1": {"TestB", "TestA", "TestB"}}); err != nil {
+	if err := join(groups, shown{"SHLD-1": {"TestB", "TestA", "TestB"}, "RFC1-3": {"TestC"}}); err != nil {
 		t.Fatal(err)
 	}
 	if err := unmet(groups); err == nil || err.Error() != "not met: MUST-1" {
@@ -116,6 +117,7 @@ func TestVerdicts(t *testing.T) {
 		"| MUST | 0 | 1 | 1 |\n",
 		"| MUST-1 | One thing | not met |  |\n",
 		"| SHLD-1 | Another | met | `TestA`, `TestB` |\n",
+		"| RFC1-3 | SHOULD: A fourth | not met: on purpose | `TestC` |\n",
 		"| RFC1-2 | MUST: A third | does not arise: there is none |  |\n",
 	} {
 		if !strings.Contains(text, row) {

@@ -61,8 +61,12 @@ func run(check bool) error {
 		}
 		return unmet(groups)
 	}
-	if old, err := os.ReadFile(file); err != nil || !bytes.Equal(old, text) {
-		return fmt.Errorf("%s is stale: run go generate ./... (%v)", table, err)
+	old, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(old, text) {
+		return fmt.Errorf("%s is stale: run go generate ./...", table)
 	}
 	return unmet(groups)
 }

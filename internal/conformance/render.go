@@ -44,7 +44,7 @@ func summary(out *bytes.Buffer, groups []group) {
 				case !strings.HasPrefix(r.level, level):
 				case v == "met":
 					met++
-				case strings.HasPrefix(v, "does not arise"):
+				case strings.HasPrefix(v, doesNotArise):
 					moot++
 				default:
 					not++

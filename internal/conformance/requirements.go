@@ -12,7 +12,7 @@ import (
 // A requirement is one thing that an RFC asks for.
 type requirement struct {
 	id, level, text string
-	reason          string // why there is no test: "does not arise: …" or, below a MUST, "not met: …"
+	reason          string // of a verdict that no test can give: "does not arise: …" or, below a MUST, "not met: …"
 	tests           []string
 }
 
@@ -22,10 +22,10 @@ func (r *requirement) must() bool { return strings.HasPrefix(r.level, "MUST") }
 // verdict is met, not met, or why neither.
 func (r *requirement) verdict() string {
 	switch {
-	case len(r.tests) > 0:
-		return "met"
 	case r.reason != "":
 		return r.reason
+	case len(r.tests) > 0:
+		return "met"
 	}
 	return "not met"
 }
@@ -41,8 +41,8 @@ type group struct {
 //
 //	id | MUST, SHOULD, … | what is required | does not arise: why
 //
-// with the last field where there is no test only. RFC 9293's ids say
-// themselves which of MUST and SHOULD they are.
+// with the last field where the tests do not decide; below a MUST it may also be
+// "not met: why", of what is met in part, or not by intention.
 func readRequirements(dir fs.FS) (groups []group, err error) {
 	names, err := fs.Glob(dir, "*.txt")
 	if err != nil {
@@ -79,6 +79,9 @@ func readRequirements(dir fs.FS) (groups []group, err error) {
 	return groups, nil
 }
 
+// doesNotArise begins the verdict on what cannot happen here.
+const doesNotArise = "does not arise: "
+
 var levels = []string{"MUST", "MUST NOT", "SHOULD", "SHOULD NOT", "MAY"}
 
 func parseRequirement(line string) (r requirement, err error) {
@@ -95,7 +98,7 @@ func parseRequirement(line string) (r requirement, err error) {
 	}
 	if len(fields) == 4 {
 		r.reason = fields[3]
-		why, ok := strings.CutPrefix(r.reason, "does not arise: ")
+		why, ok := strings.CutPrefix(r.reason, doesNotArise)
 		if !ok && !r.must() {
 			why, ok = strings.CutPrefix(r.reason, "not met: ")
 		}
@@ -115,7 +118,7 @@ func join(groups []group, shown shown) error {
 			slices.Sort(r.tests)
 			r.tests = slices.Compact(r.tests)
 			delete(shown, r.id)
-			if r.reason != "" && len(r.tests) > 0 {
+			if strings.HasPrefix(r.reason, doesNotArise) && len(r.tests) > 0 {
 				return fmt.Errorf("%s: %q, and yet %s shows it", r.id, r.reason, r.tests[0])
 			}
 		}
