@@ -5,8 +5,8 @@
 //	go run ./internal/conformance -check    fail when it is stale
 //
 // The requirements are in the directory requirements, in our own words. Tests
-// name those that they show (ids.go). The tests are run, without a tap and
-// without the long ones, and those that pass count.
+// name those that they show (ids.go). Those that need no tap are run, and those
+// that pass count.
 package main
 
 import (

@@ -24,7 +24,7 @@ type testEvent struct {
 // runTests runs the tests of all packages, and returns what those that pass
 // show. The results of go test may come from its cache.
 func runTests(root string) (shown, error) {
-	cmd := exec.Command("go", append([]string{"test", "-json", "-short", "-timeout", "10m"}, packages...)...)
+	cmd := exec.Command("go", append([]string{"test", "-json", "-timeout", "10m"}, packages...)...)
 	cmd.Dir, cmd.Stderr = root, os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
