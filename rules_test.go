@@ -64,7 +64,7 @@ var wiring = map[string]string{
 	"tcp/socket.go":                 "the answers to calls of users",
 	"tcp/sockets.go":                "the answers to calls of users",
 	"tcp/listener.go":               "the queue of a listener",
-	"tcp/notice.go":                 "what a connection tells its user",
+	"tcp/signal.go":                 "what a connection tells its user",
 	"udp/sockets.go":                "the queue of a socket, and the answers to calls of users",
 	"icmp/ping.go":                  "the answers to calls of users",
 	"internal/deadline/deadline.go": "the channel that a deadline closes",

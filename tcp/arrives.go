@@ -270,7 +270,7 @@ func (t *tcb) checkURG(s *segment) {
 	if !t.urgentSeen || up.after(t.rcv.urgent) {
 		t.rcv.urgent, t.urgentSeen = up, true
 		if up.after(t.readNxt()) {
-			t.notice.Urgent = true // MUST-32
+			t.signal.Urgent = true // MUST-32
 		}
 	}
 }

@@ -38,7 +38,7 @@ type Conn struct {
 
 	isClosed atomic.Bool // Close was called
 
-	notices chan Notice   // the process's, as soon as the user asks for it
+	signals chan Signal   // the process's, as soon as the user asks for it
 	drained chan struct{} // the process's: closed when all is delivered; nil when nobody waits
 
 	readDeadline, writeDeadline deadline.Deadline
@@ -292,7 +292,7 @@ func (p *process) announce() {
 	if p.t.failure.advise {
 		p.advise()
 	}
-	if p.Conn.notices != nil && p.t.notice.any() {
+	if p.signals != nil && p.t.signal.any() {
 		p.notify()
 	}
 	if p.drained != nil && p.t.finAcked() {
@@ -322,8 +322,8 @@ func (p *process) end() {
 		p.readErr = net.ErrClosed
 	}
 	p.leave()
-	if p.Conn.notices != nil {
-		close(p.Conn.notices)
+	if p.signals != nil {
+		close(p.signals)
 	}
 	close(p.done)
 }

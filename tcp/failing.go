@@ -28,7 +28,7 @@ func (t *tcb) timedOut() {
 	}
 	if f.timeouts++; f.timeouts == r1 {
 		f.advise = true
-		t.notice.Failing = true
+		t.signal.Failing = true
 	}
 }
 

@@ -30,7 +30,7 @@ func (t *tcb) icmpReport(now time.Time, r ipv4.Report) {
 		t.fail(r.Err())
 	default: // MUST-56; RFC 5927 section 5.2 for the hard errors
 		t.softErr = r.Err()
-		t.notice.Err = t.softErr
+		t.signal.Err = t.softErr
 	}
 }
 

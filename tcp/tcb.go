@@ -114,7 +114,7 @@ type tcb struct {
 	lastSent     time.Time // when text was last sent
 	keepAlives   int       // probes without an answer
 	failure      failure
-	notice       Notice // what the user is to be told
+	signal       Signal // what the user is to be told
 	softErr      error  // the last ICMP error that did not end the connection (MUST-47)
 }
 

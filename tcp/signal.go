@@ -2,9 +2,9 @@ package tcp
 
 import "time"
 
-// A Notice is what a connection tells its user without being asked (RFC 9293
+// A Signal is what a connection tells its user without being asked (RFC 9293
 // section 3.9.1.8). Several may come as one.
-type Notice struct {
+type Signal struct {
 	// Urgent: an urgent pointer has come that is ahead of what was read;
 	// Info.Urgent says by how much (MUST-32, MUST-33).
 	Urgent bool
@@ -19,44 +19,44 @@ type Notice struct {
 	Err error
 }
 
-func (n *Notice) any() bool { return n.Urgent || n.Failing || n.Err != nil }
+func (s *Signal) any() bool { return s.Urgent || s.Failing || s.Err != nil }
 
-// add takes a later notice.
-func (n *Notice) add(later Notice) {
-	n.Urgent = n.Urgent || later.Urgent
-	n.Failing = n.Failing || later.Failing
+// add takes a later signal.
+func (s *Signal) add(later Signal) {
+	s.Urgent = s.Urgent || later.Urgent
+	s.Failing = s.Failing || later.Failing
 	if later.Err != nil {
-		n.Err = later.Err
+		s.Err = later.Err
 	}
 }
 
-// Notices returns the channel on which the connection tells what happens to
+// Signals returns the channel on which the connection tells what happens to
 // it; always the same one. Whoever does not call it is not told (SHLD-20). The
-// channel holds one Notice, which grows until it is received, and is closed
+// channel holds one Signal, which grows until it is received, and is closed
 // when the connection has ended.
-func (c *Conn) Notices() <-chan Notice {
+func (c *Conn) Signals() <-chan Signal {
 	ran := c.do(func(time.Time, *tcb) {
-		if c.notices == nil {
-			c.notices = make(chan Notice, 1)
+		if c.signals == nil {
+			c.signals = make(chan Signal, 1)
 		}
 	})
-	if !ran && c.notices == nil { // the process has ended without having told anybody
-		ended := make(chan Notice)
+	if !ran && c.signals == nil { // the process has ended without having told anybody
+		ended := make(chan Signal)
 		close(ended)
 		return ended
 	}
-	return c.notices
+	return c.signals
 }
 
 // notify tells the user what there is to tell, together with what has not been
 // received yet.
 func (p *process) notify() {
-	n := Notice{}
+	s := Signal{}
 	select {
-	case n = <-p.Conn.notices:
+	case s = <-p.signals:
 	default:
 	}
-	n.add(p.t.notice)
-	p.t.notice = Notice{}
-	p.Conn.notices <- n // there is room, and nobody else sends
+	s.add(p.t.signal)
+	p.t.signal = Signal{}
+	p.signals <- s // there is room, and nobody else sends
 }

@@ -12,43 +12,43 @@ import (
 	"github.com/seed-012105e5/gonet/ipv4"
 )
 
-// told is what waits on a connection's channel of notices.
-func told(t *testing.T, notices <-chan Notice) (n Notice, ok bool) {
+// told is what waits on a connection's channel of signals.
+func told(t *testing.T, signals <-chan Signal) (s Signal, ok bool) {
 	t.Helper()
 	synctest.Wait()
 	select {
-	case n, ok = <-notices:
+	case s, ok = <-signals:
 	default:
 	}
-	return n, ok
+	return s, ok
 }
 
-// TestNoticeUrgent: MUST-32, MUST-33, MUST-66: the user is told as soon as an
+// TestSignalUrgent: MUST-32, MUST-33, MUST-66: the user is told as soon as an
 // urgent pointer comes, though he does not read and the window is full, and
 // told again when it moves ahead.
-func TestNoticeUrgent(t *testing.T) {
+func TestSignalUrgent(t *testing.T) {
 	withPeer(t, Config{ReceiveBuffer: 100}, func(p *peer) {
 		c := p.connected()
-		notices := c.Notices()
+		signals := c.Signals()
 		p.send("P. 1:101(100) ack 1 win 60000")
 		time.Sleep(time.Second)
 		p.want("the buffer is full", ". 1:1(0) ack 101")
-		if n, ok := told(t, notices); ok {
+		if n, ok := told(t, signals); ok {
 			t.Errorf("told %+v of text that is not urgent", n)
 		}
 		p.send("U. 101:101(0) ack 1 win 60000 urg 50")
-		if n, ok := told(t, notices); !ok || n != (Notice{Urgent: true}) {
+		if n, ok := told(t, signals); !ok || n != (Signal{Urgent: true}) {
 			t.Errorf("told %+v, %v of the pointer", n, ok)
 		}
 		if u := c.Info().Urgent; u != 150 {
 			t.Errorf("%d bytes up to the pointer", u)
 		}
 		p.send("U. 101:101(0) ack 1 win 60000 urg 50")
-		if n, ok := told(t, notices); ok {
+		if n, ok := told(t, signals); ok {
 			t.Errorf("told %+v of the same pointer", n)
 		}
 		p.send("U. 101:101(0) ack 1 win 60000 urg 60")
-		if n, ok := told(t, notices); !ok || !n.Urgent {
+		if n, ok := told(t, signals); !ok || !n.Urgent {
 			t.Errorf("told %+v, %v of a later pointer", n, ok)
 		}
 	})
@@ -72,10 +72,10 @@ func TestWriteUrgent(t *testing.T) {
 	})
 }
 
-// TestNoticeOfError: MUST-47, SHLD-20, SHLD-25: soft errors are told to whoever
-// asks, also those that came before he did; several wait as one notice, and
+// TestSignalOfError: MUST-47, SHLD-20, SHLD-25: soft errors are told to whoever
+// asks, also those that came before he did; several wait as one signal, and
 // nobody has to receive it.
-func TestNoticeOfError(t *testing.T) {
+func TestSignalOfError(t *testing.T) {
 	withPeer(t, Config{}, func(p *peer) {
 		c := p.connected()
 		if _, err := c.Write([]byte("x")); err != nil {
@@ -86,21 +86,21 @@ func TestNoticeOfError(t *testing.T) {
 			p.report(code, p.iss+1) // nobody listens
 			synctest.Wait()
 		}
-		notices := c.Notices()
+		signals := c.Signals()
 		p.send("U. 1:1(0) ack 1 win 60000 urg 1")
-		if n, ok := told(t, notices); !ok || !n.Urgent || !errors.Is(n.Err, syscall.EHOSTUNREACH) {
+		if n, ok := told(t, signals); !ok || !n.Urgent || !errors.Is(n.Err, syscall.EHOSTUNREACH) {
 			t.Errorf("told %+v, %v", n, ok)
 		}
-		if c.Notices() != notices {
+		if c.Signals() != signals {
 			t.Error("another channel")
 		}
 	})
 }
 
-// TestNoticeFailing: SHLD-9, SHLD-10, MUST-20, MUST-22: after three timeouts in
+// TestSignalFailing: SHLD-9, SHLD-10, MUST-20, MUST-22: after three timeouts in
 // a row the user is told, and the network layer is advised, once; it does not
 // matter that nobody takes the advice. An answer ends that.
-func TestNoticeFailing(t *testing.T) {
+func TestSignalFailing(t *testing.T) {
 	withPeer(t, Config{}, func(p *peer) {
 		ch := p.dial(context.Background())
 		p.want("a SYN", "S 0:0(0)")
@@ -117,8 +117,8 @@ func TestNoticeFailing(t *testing.T) {
 		p.send("S. 0:0(0) ack 1 win 60000 <mss 1000>")
 		p.want("the third segment", ". 1:1(0) ack 1")
 		c := (<-ch).c
-		notices := c.Notices()
-		told(t, notices) // of the SYN
+		signals := c.Signals()
+		told(t, signals) // of the SYN
 
 		for n := range 2 { // the second advice finds no room
 			if c.Info().Failing {
@@ -127,11 +127,11 @@ func TestNoticeFailing(t *testing.T) {
 			if _, err := c.Write([]byte("x")); err != nil {
 				t.Fatal(err)
 			}
-			if n, ok := told(t, notices); ok {
+			if n, ok := told(t, signals); ok {
 				t.Errorf("told %+v at once", n)
 			}
 			time.Sleep(200 * time.Second) // timeouts back off
-			if n, ok := told(t, notices); !ok || !n.Failing || !c.Info().Failing {
+			if n, ok := told(t, signals); !ok || !n.Failing || !c.Info().Failing {
 				t.Errorf("told %+v, %v after some timeouts", n, ok)
 			}
 			for p.next() != nil {
@@ -144,24 +144,24 @@ func TestNoticeFailing(t *testing.T) {
 	})
 }
 
-// TestNoticesEnd: the channel is closed with the connection, and one that is
+// TestSignalsEnd: the channel is closed with the connection, and one that is
 // asked for later is closed already.
-func TestNoticesEnd(t *testing.T) {
+func TestSignalsEnd(t *testing.T) {
 	withPeer(t, Config{}, func(p *peer) {
 		for _, early := range []bool{true, false} {
 			c := p.connected()
-			var notices <-chan Notice
+			var signals <-chan Signal
 			if early {
-				notices = c.Notices()
+				signals = c.Signals()
 			}
 			p.send("R. 1:1(0) ack 1")
 			synctest.Wait()
 			for range 2 {
-				if _, open := <-c.Notices(); open {
+				if _, open := <-c.Signals(); open {
 					t.Error("open after the end")
 				}
 			}
-			if early && c.Notices() != notices {
+			if early && c.Signals() != signals {
 				t.Error("another channel")
 			}
 		}
