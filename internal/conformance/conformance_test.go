@@ -56,7 +56,8 @@ const events = `
 {"Action":"run","Package":"m/o/n/tcp","Test":"TestX"}
 {"Action":"pass","Package":"m/o/n/tcp","Test":"TestX/window/probe/MUST-36,SHLD-29"}
 {"Action":"skip","Package":"m/o/n/tcp","Test":"TestX/later/MUST-37"}
-{"Action":"fail","Package":"m/o/n/tcp","Test":"TestX/bad/MUST-38"}
+{"Action":"fail","Package":"m/o/n/tcp","Test":"TestX/bad"}
+{"Action":"fail","Package":"m/o/n/tcp"}
 {"Action":"pass","Package":"m/o/n","Test":"TestY/MUST-36_here"}
 {"Action":"pass","Package":"m/o/n","Test":"TestY/MUST-39"}
 {"Action":"skip","Package":"m/o/n","Test":"TestY/MUST-39/part"}
@@ -65,7 +66,7 @@ const events = `
 `
 
 // A test that passes shows what it names; one that was skipped, even in part,
-// or failed does not.
+// does not; and one that fails is an error.
 func TestShown(t *testing.T) {
 	r, err := readEvents(strings.NewReader(events))
 	if err != nil {
@@ -77,15 +78,23 @@ func TestShown(t *testing.T) {
 	}
 	for id, want := range map[string][]string{
 		"MUST-36": {"TestY/MUST-36_here", "tcp.TestX/window/probe"}, "SHLD-29": {"tcp.TestX/window/probe"},
-		"MUST-37": nil, "MUST-38": nil, "MUST-39": nil,
+		"MUST-37": nil, "MUST-39": nil,
 	} {
 		got, ok := shown[id]
 		if slices.Sort(got); !ok || !slices.Equal(got, want) {
 			t.Errorf("%s: %v, want %v", id, got, want)
 		}
 	}
-	if got := r.failures(); got != "failed: m/o/n/tcp TestX/bad/MUST-38\n" {
-		t.Errorf("failures %q", got)
+	if broken := r.brokenPackages(); len(broken) != 0 {
+		t.Errorf("broken %v", broken)
+	}
+	r[[2]string{"m/o/n/udp", ""}] = "fail"
+	if broken := r.brokenPackages(); !slices.Equal(broken, []string{"m/o/n/udp"}) {
+		t.Errorf("broken %v", broken)
+	}
+	r[[2]string{"m/o/n/tcp", "TestX/bad/MUST-38"}] = "fail"
+	if _, err := r.shown(t.TempDir()); err == nil {
+		t.Error("what fails is shown")
 	}
 }
 

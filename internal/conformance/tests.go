@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -22,7 +21,8 @@ type testEvent struct {
 }
 
 // runTests runs the tests of all packages, and returns what those that pass
-// show. The results of go test may come from its cache.
+// show. The results of go test may come from its cache. That a test fails which
+// shows no requirement is for others to complain of.
 func runTests(root string) (shown, error) {
 	cmd := exec.Command("go", append([]string{"test", "-json", "-timeout", "10m"}, packages...)...)
 	cmd.Dir, cmd.Stderr = root, os.Stderr
@@ -33,14 +33,19 @@ func runTests(root string) (shown, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	results, readErr := readEvents(out)
-	if err := errors.Join(readErr, cmd.Wait()); err != nil {
-		return nil, fmt.Errorf("go test: %w\n%s", err, results.failures())
+	results, err := readEvents(out)
+	if err != nil {
+		return nil, fmt.Errorf("go test: %w", err)
+	}
+	cmd.Wait() // whether something has failed is in the results
+	if failed := results.brokenPackages(); len(failed) > 0 {
+		return nil, fmt.Errorf("go test: %s", strings.Join(failed, ", "))
 	}
 	return results.shown(root)
 }
 
 // results is how tests ended, by package and name: "pass", "skip" or "fail".
+// The name of a package itself is empty.
 type results map[[2]string]string
 
 func readEvents(in io.Reader) (results, error) {
@@ -52,25 +57,32 @@ func readEvents(in io.Reader) (results, error) {
 		} else if err != nil {
 			return all, err
 		}
-		if e.Test != "" && (e.Action == "pass" || e.Action == "skip" || e.Action == "fail") {
+		if e.Package != "" && (e.Action == "pass" || e.Action == "skip" || e.Action == "fail") {
 			all[[2]string{e.Package, e.Test}] = e.Action
 		}
 	}
 }
 
-func (r results) failures() string {
-	var names []string
+// brokenPackages are those that failed though none of their tests did: they
+// cannot be built, for one.
+func (r results) brokenPackages() (broken []string) {
+	failing := make(map[string]int)
 	for test, result := range r {
 		if result == "fail" {
-			names = append(names, "failed: "+test[0]+" "+test[1]+"\n")
+			failing[test[0]]++
 		}
 	}
-	slices.Sort(names)
-	return strings.Join(names, "")
+	for pkg, n := range failing {
+		if n == 1 && r[[2]string{pkg, ""}] == "fail" {
+			broken = append(broken, pkg)
+		}
+	}
+	slices.Sort(broken)
+	return broken
 }
 
 // shown joins the results with the ids. A test of which a part was skipped
-// shows nothing.
+// shows nothing, and one that fails is an error.
 func (r results) shown(root string) (shown, error) {
 	skipped := make(map[[2]string]bool)
 	for test, result := range r {
@@ -95,7 +107,11 @@ func (r results) shown(root string) (shown, error) {
 		if err != nil {
 			return nil, err
 		}
-		for _, id := range append(ids, comments[dir][name]...) {
+		ids = append(ids, comments[dir][name]...)
+		if result == "fail" && len(ids) > 0 {
+			return nil, fmt.Errorf("%s %s fails", pkg, name)
+		}
+		for _, id := range ids {
 			if _, ok := all[id]; !ok {
 				all[id] = nil // that it is unknown is seen, even if the test did not pass
 			}
