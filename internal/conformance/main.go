@@ -66,7 +66,7 @@ func run(check bool) error {
 		return err
 	}
 	if !bytes.Equal(old, text) {
-		return fmt.Errorf("%s is stale: run go generate ./...", table)
+		return fmt.Errorf("%s is stale; go generate ./... makes it anew", table)
 	}
 	return unmet(groups)
 }
