@@ -20,29 +20,7 @@ import (
 // twice; the second SYN carries the request, and the kernel takes it.
 func TestFastOpenClient(t *testing.T) {
 	h := fastOpenHost(t)
-	listener := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) (err error) {
-		e := c.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_FASTOPEN, 16) })
-		if err == nil {
-			err = e
-		}
-		return err
-	}}
-	must(t, h.ns.Do(func() error {
-		l, err := listener.Listen(t.Context(), "tcp", kernel+":7")
-		if err == nil {
-			t.Cleanup(func() { l.Close() })
-			go func() {
-				for {
-					c, err := l.Accept()
-					if err != nil {
-						return
-					}
-					answer(c)
-				}
-			}()
-		}
-		return err
-	}))
+	h.kernelAnswers(t)
 	for i := range 2 {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
@@ -105,6 +83,34 @@ func answer(c net.Conn) {
 	if _, err := io.ReadFull(c, make([]byte, len(question))); err == nil {
 		c.Write([]byte(reply))
 	}
+}
+
+// kernelAnswers has a socket of the kernel's listen, with Fast Open.
+func (h *host) kernelAnswers(t *testing.T) {
+	t.Helper()
+	listener := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) (err error) {
+		e := c.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_FASTOPEN, 16) })
+		if err == nil {
+			err = e
+		}
+		return err
+	}}
+	must(t, h.ns.Do(func() error {
+		l, err := listener.Listen(t.Context(), "tcp", kernel+":7")
+		if err == nil {
+			t.Cleanup(func() { l.Close() })
+			go func() {
+				for {
+					c, err := l.Accept()
+					if err != nil {
+						return
+					}
+					answer(c)
+				}
+			}()
+		}
+		return err
+	}))
 }
 
 // kernelFastOpen asks the stack with a socket of the kernel's.
