@@ -144,6 +144,9 @@ func (t *tcb) checkSequence(now time.Time, s *segment) bool {
 	if !t.acceptable(s) && !t.crossesOurs(s) {
 		// A bare SYN that repeats the one we have answered: so does the answer.
 		if t.state == SynReceived && s.has(SYN) && !s.has(ACK) && s.seq == t.rcv.irs {
+			if t.timestamps && s.opts.hasTimestamps && !t.olderTimestamp(now, s) {
+				t.tsRecent, t.tsRecentAt = s.opts.tsVal, now // RFC 7323 section 4.3 (2)
+			}
 			t.board.markAllLost()
 			t.mustResend = true
 			return false

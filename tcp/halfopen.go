@@ -105,14 +105,17 @@ func (h *halfOpen) connection(now time.Time, cfg *Config, stats *Stats, f flow, 
 	return t
 }
 
-// repeated takes a SYN that came again. When the peer does not ask for ECN any
-// more, it has had no answer while it did, and it is not used (RFC 3168
-// section 6.1.1.1).
+// repeated takes a SYN that came again. The answer echoes its timestamp, not
+// the first one's, or the peer would take the time between them for a round
+// trip (RFC 7323 section 4.3 (2)). When the peer does not ask for ECN any more,
+// it has had no answer while it did, and it is not used (RFC 3168 section
+// 6.1.1.1).
 func (q *halfOpens) repeated(f flow, h *halfOpen, s *segment) {
-	if h.ecn && !s.asks() {
-		h.ecn = false
-		q.byFlow[f] = *h
+	h.ecn = h.ecn && s.asks()
+	if s.opts.hasTimestamps && int32(s.opts.tsVal-h.tsRecent) > 0 {
+		h.tsRecent = s.opts.tsVal
 	}
+	q.byFlow[f] = *h
 }
 
 // full says whether a SYN is to be answered by a cookie (syncookie.go) rather
