@@ -38,7 +38,9 @@ func (c cell) String() string {
 }
 
 // slow says whether so little gets through that several runs fit the machine.
-func (c cell) slow() bool { return c.loss > 0 && c.rtt >= 20*time.Millisecond }
+func (c cell) slow(s *settings) bool {
+	return s.rate <= 50e6 || c.loss > 0 && c.rtt >= 20*time.Millisecond
+}
 
 // duration is how long a run takes: longer with a long round trip, of which it
 // must have many.

@@ -66,7 +66,7 @@ func (t *table) row(c cell) (row, error) {
 		r.Samples[p.name] = make([]sample, t.rounds)
 	}
 	atOnce := 1
-	if c.slow() {
+	if c.slow(&t.settings) {
 		atOnce = t.parallel
 	}
 	var (
