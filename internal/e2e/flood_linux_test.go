@@ -30,6 +30,9 @@ import (
 // was when the flood had filled what there is to fill. A flood during which other
 // programs had the CPU says nothing, and is tried again.
 func TestSYNFlood(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a flood, in real time")
+	}
 	duration, tries := 3*time.Second, 3
 	if long() {
 		duration = 10 * time.Second

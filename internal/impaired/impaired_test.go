@@ -17,6 +17,9 @@ func TestMain(m *testing.M) { netns.Main(m) }
 // from and to the stack: a bound so loose that only what is broken misses it.
 // The command measures.
 func TestNotFarBehind(t *testing.T) {
+	if testing.Short() {
+		t.Skip("9 s, in real time")
+	}
 	netns.Test(t) // or a skip
 	netns.NeedTun(t)
 	m, err := startMetronome()
