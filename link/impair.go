@@ -23,6 +23,16 @@ type Impairment struct {
 	// than 0 that none waits.
 	Queue int
 
+	// QueueBytes bounds the queue in bytes, too. 0 means that it does not.
+	QueueBytes int
+
+	// Manager drops or marks frames before the queue is full. Nil means that
+	// nothing does.
+	Manager Manager
+
+	// Queueing counts what the queue does. Nil means that nobody asks.
+	Queueing *Queueing
+
 	// Delay is from the last bit sent to the arrival.
 	Delay time.Duration
 
@@ -37,6 +47,10 @@ type Impairment struct {
 	// bit of its IP datagram flipped, which a checksum detects.
 	Loss, Duplicate, Reorder, Corrupt float64
 
+	// Losses loses frames beside Loss: GilbertElliott or Outages. Nil means
+	// that nothing does.
+	Losses LossModel
+
 	// ReorderDelay is how much later a reordered frame arrives. 0 means
 	// DefaultReorderDelay.
 	ReorderDelay time.Duration
@@ -45,6 +59,12 @@ type Impairment struct {
 	// the same instants give the same fates. The two directions of one link
 	// differ under the same seed.
 	Seed uint64
+
+	// Cycle and Phase keep the frames of many links apart: a frame arrives at
+	// instants only that are Phase more than a multiple of Cycle, since 1970.
+	// With a Phase of its own for each direction of each link, no two frames of
+	// a network arrive at the same instant. A Cycle of 0 means any instant.
+	Cycle, Phase time.Duration
 }
 
 // Defaults of Impairment.
@@ -70,8 +90,8 @@ func ImpairEach(l Link, tx, rx Impairment) Link {
 	sent := make(chan *packet.Buffer, QueueLen)
 	received := make(chan *packet.Buffer, QueueLen)
 	carrier := make(chan struct{})
-	go impair(sent, l.Tx, newImpairer(tx, 0, l.Stats), false, carrier)
-	go impair(l.Rx, received, newImpairer(rx, 1, l.Stats), true, carrier)
+	go impair(sent, l.Tx, newImpairer(tx, 0, l.Stats), nil, carrier)
+	go impair(l.Rx, received, newImpairer(rx, 1, l.Stats), carrier, nil)
 	l.Tx, l.Rx = sent, received
 	return l
 }
@@ -84,17 +104,18 @@ func (c Impairment) Middleware() Middleware {
 // impair is the process around an impairer. A consumer that is late holds it
 // up, and with it the producer; nothing is dropped but by the impairer.
 //
-// The process that receives closes carrier when its in is closed. Then the wire
-// has been pulled out, and the process that sends drops what it holds at once,
-// rather than wait for its time to pass after the owner has seen the end.
+// It closes gone when its in is closed. When lost is closed, the wire has been
+// pulled out: it drops what it holds at once, rather than wait for its time to
+// pass after the owner has seen the end. Either may be nil. A process with gone
+// brings frames to the owner of a card, and marks them as Arrived.
 //
 // Owns: m, and out, which it closes when in is closed and m is empty.
-// Reads: in; carrier, when it sends.
-// Writes: out; carrier, when it receives.
-// Blocks on: in, the timer and carrier, or out.
-func impair(in <-chan *packet.Buffer, out chan<- *packet.Buffer, m *impairer, receive bool, carrier chan struct{}) {
-	defer close(out)
+// Reads: in, lost.
+// Writes: out, gone.
+// Blocks on: in, the timer and lost, or out.
+func impair(in <-chan *packet.Buffer, out chan<- *packet.Buffer, m *impairer, gone chan<- struct{}, lost <-chan struct{}) {
 	start := time.Now()
+	m.epoch = start.UnixNano()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	armed := time.Duration(-1) // the instant the timer is set to
@@ -103,14 +124,10 @@ func impair(in <-chan *packet.Buffer, out chan<- *packet.Buffer, m *impairer, re
 		b.Checksum = packet.ChecksumComplete // also if verified: that was before this wire
 		m.add(time.Since(start), b)
 	}
-	lost := carrier
-	if receive {
-		lost = nil
-	}
 	for {
 		now := time.Since(start)
 		if b := m.due(now); b != nil {
-			if receive {
+			if gone != nil {
 				b.Arrived = start.Add(now)
 			}
 			out <- b
@@ -124,6 +141,7 @@ func impair(in <-chan *packet.Buffer, out chan<- *packet.Buffer, m *impairer, re
 			}
 			wake = timer.C
 		} else if in == nil {
+			close(out)
 			return
 		}
 		select {
@@ -135,13 +153,14 @@ func impair(in <-chan *packet.Buffer, out chan<- *packet.Buffer, m *impairer, re
 				continue
 			}
 			in = nil
-			if receive {
-				close(carrier)
+			if gone != nil {
+				close(gone)
 			}
 		case <-wake:
 			armed = -1
 		case <-lost:
 			m.discard()
+			close(out)
 			if in != nil {
 				discard(in, m.stats)
 			}

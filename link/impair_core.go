@@ -13,16 +13,18 @@ import (
 // and the time go in, and frames that are due come out. Instants are counted
 // from any fixed moment.
 //
-//	add ──> line: queue, rate ──> loss, corruption ──> flight: delay ──> due
+//	add ──> line: queue, rate ──> sent: loss, corruption ──> flight: delay ──> due
 type impairer struct {
 	cfg    Impairment
 	random *rand.Rand
-	lost   func() bool
-	line   line
+	lost   func(sent time.Duration) bool
+	line   *line // nil: infinitely fast
 	flight flight
 	order  time.Duration // a frame in order arrives no sooner
 	left   time.Duration // when the last frame was due
+	epoch  int64         // the instant 0, in ns since 1970
 	stats  *Stats
+	card   *card // nil: the link has one of its own
 }
 
 // maxFlight bounds how many frames are delayed at a time: 10 Gbit/s for 75 ms.
@@ -38,30 +40,49 @@ func newImpairer(c Impairment, stream uint64, stats *Stats) *impairer {
 		c.ReorderDelay = DefaultReorderDelay
 	}
 	m := &impairer{cfg: c, random: rand.New(rand.NewPCG(c.Seed, stream)), left: -1, stats: stats}
-	m.lost = m.uniformLoss
+	m.lost = func(time.Duration) bool { return false }
+	const forLosses, forQueue = 1 << 32, 1 << 33 // streams of their own
+	if c.Losses != nil {
+		m.lost = c.Losses.model(rand.New(rand.NewPCG(c.Seed, stream|forLosses)))
+	}
 	if c.Rate > 0 {
-		m.line = line{rate: c.Rate, starts: make([]time.Duration, max(c.Queue, 0))}
+		m.line = newLine(&c, rand.New(rand.NewPCG(c.Seed, stream|forQueue)), stats)
 	}
 	return m
 }
 
-// uniformLoss loses each frame with the same probability. A loss model is a
-// method like it; one that has a state keeps it in a struct of its own, and
-// newImpairer chooses.
-func (m *impairer) uniformLoss() bool { return m.chance(m.cfg.Loss) }
-
 // add takes a frame as it enters the wire. The frame is whole and no train.
 func (m *impairer) add(now time.Duration, b *packet.Buffer) {
+	if !m.card.takes(b.Len()) {
+		b.Release()
+		return
+	}
+	if m.line == nil {
+		m.sent(now, b)
+		return
+	}
+	m.advance(now)
+	m.line.take(now, b)
+	m.advance(now)
+}
+
+// advance sends what the line sends up to now.
+func (m *impairer) advance(now time.Duration) {
+	if m.line == nil {
+		return
+	}
+	for at, b := m.line.next(now); b != nil; at, b = m.line.next(now) {
+		m.sent(at, b)
+	}
+}
+
+// sent decides on a frame whose last bit is sent at the instant at.
+func (m *impairer) sent(at time.Duration, b *packet.Buffer) {
 	if m.flight.len() >= maxFlight {
 		m.drop(b, &m.stats.DropQueueFull)
 		return
 	}
-	at, ok := m.line.take(now, b.Len())
-	switch {
-	case !ok:
-		m.drop(b, &m.stats.DropQueueFull)
-		return
-	case m.lost():
+	if m.chance(m.cfg.Loss) || m.lost(at) {
 		m.drop(b, &m.stats.DropImpaired)
 		return
 	}
@@ -95,28 +116,57 @@ func (m *impairer) arrival(sent time.Duration) time.Duration {
 	return at
 }
 
-// deadline is the instant at which the next frame is due; false when there is
-// none. No two frames are due at the same instant, for the order of two events
-// at one instant is chance, and runs would not repeat.
+// deadline is the instant at which due is to be asked for the next frame;
+// false when there is none. The frames that wait for the line need not be
+// looked at before the first of them can arrive.
 func (m *impairer) deadline() (time.Duration, bool) {
-	if m.flight.len() == 0 {
-		return 0, false
+	queued := m.line != nil && m.line.queue.len() > 0
+	var early time.Duration
+	if queued {
+		early = max(m.line.start()+max(0, m.cfg.Delay-m.cfg.Jitter), m.left+1)
 	}
-	return max(m.flight.frames[0].at, m.left+1), true
+	if m.flight.len() == 0 {
+		return early, queued
+	}
+	at := m.instant()
+	if queued {
+		at = min(at, early)
+	}
+	return at, true
+}
+
+// instant is when the first frame of the flight is due. No two frames are due
+// at the same instant, for the order of two events at one instant is chance,
+// and runs would not repeat.
+func (m *impairer) instant() time.Duration {
+	at := max(m.flight.frames[0].at, m.left+1)
+	if c := int64(m.cfg.Cycle); c > 0 {
+		at += time.Duration(((int64(m.cfg.Phase)-m.epoch-int64(at))%c + c) % c)
+	}
+	return at
 }
 
 // due returns the next frame if it is due, or nil.
 func (m *impairer) due(now time.Duration) *packet.Buffer {
-	at, ok := m.deadline()
-	if !ok || at > now {
+	m.advance(now)
+	if m.flight.len() == 0 {
+		return nil
+	}
+	at := m.instant()
+	if at > now {
 		return nil
 	}
 	m.left = at
-	return m.flight.pop()
+	b := m.flight.pop()
+	m.card.gives(b.Len())
+	return b
 }
 
 // discard drops all frames that have been added.
 func (m *impairer) discard() {
+	for m.line != nil && m.line.queue.len() > 0 {
+		m.drop(m.line.queue.pop().b, &m.stats.DropClosed)
+	}
 	for m.flight.len() > 0 {
 		m.drop(m.flight.pop(), &m.stats.DropClosed)
 	}

@@ -34,9 +34,10 @@ func runOut(m *impairer) (all []departure) {
 		if !ok {
 			return all
 		}
-		b := m.due(at)
-		all = append(all, departure{numberOf(b), at})
-		b.Release()
+		if b := m.due(at); b != nil { // otherwise a frame has only left the queue
+			all = append(all, departure{numberOf(b), at})
+			b.Release()
+		}
 	}
 }
 
@@ -106,8 +107,8 @@ func TestImpairerNotBeforeDue(t *testing.T) {
 
 func TestImpairerDefaults(t *testing.T) {
 	m := newImpairer(Impairment{Rate: 1}, 0, new(Stats))
-	if len(m.line.starts) != DefaultQueue || m.cfg.ReorderDelay != DefaultReorderDelay {
-		t.Errorf("queue %d, reorder delay %v", len(m.line.starts), m.cfg.ReorderDelay)
+	if m.line.frames != DefaultQueue || m.cfg.ReorderDelay != DefaultReorderDelay {
+		t.Errorf("queue %d, reorder delay %v", m.line.frames, m.cfg.ReorderDelay)
 	}
 }
 

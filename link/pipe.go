@@ -32,6 +32,14 @@ type PipeConfig struct {
 // The owner who closes the Tx of one end closes the Rx of both: the other end
 // has lost its carrier. What the other end sends from then on is dropped.
 func Pipe(cfg PipeConfig) (Link, Link) {
+	a, b, la, lb := cfg.ends()
+	go carry(a, b)
+	go carry(b, a)
+	return la, lb
+}
+
+// ends are the two ends of a pipe, and their links.
+func (cfg PipeConfig) ends() (a, b *end, la, lb Link) {
 	if cfg.Name == "" {
 		cfg.Name = "pipe"
 	}
@@ -41,10 +49,8 @@ func Pipe(cfg PipeConfig) (Link, Link) {
 			macs[i] = mac
 		}
 	}
-	a, b := newEnd(cfg.MTU), newEnd(cfg.MTU)
-	go carry(a, b)
-	go carry(b, a)
-	return a.link(cfg.Name+"-a", macs[0]), b.link(cfg.Name+"-b", macs[1])
+	a, b = newEnd(cfg.MTU), newEnd(cfg.MTU)
+	return a, b, a.link(cfg.Name+"-a", macs[0]), b.link(cfg.Name+"-b", macs[1])
 }
 
 // An end is a card in memory, as those see it who carry frames to and from it.

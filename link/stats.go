@@ -11,6 +11,7 @@ type Stats struct {
 
 	Duplicated atomic.Uint64 // copies that Impair has made
 	Reordered  atomic.Uint64 // frames that Impair has held back
+	Marked     atomic.Uint64 // frames that a Manager has marked by ECN
 	Corrupted  atomic.Uint64 // frames in which Impair has flipped a bit
 
 	DropRxFull    atomic.Uint64 // received, and nobody took it in time
@@ -20,5 +21,6 @@ type Stats struct {
 	DropMalformed atomic.Uint64 // offload marks that do not fit the frame; see Cut
 	DropImpaired  atomic.Uint64 // lost on purpose; see Impair
 	DropQueueFull atomic.Uint64 // the queue of Impair was full
+	DropManaged   atomic.Uint64 // a Manager wanted the queue of Impair shorter
 	DropClosed    atomic.Uint64 // sent after the end of the device
 }

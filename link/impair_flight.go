@@ -6,42 +6,6 @@ import (
 	"github.com/seed-012105e5/gonet/packet"
 )
 
-// A line sends frames one after the other at a rate, from a queue that drops
-// at its tail. The zero line is infinitely fast.
-type line struct {
-	rate int64         // bit/s; 0 is no limit
-	free time.Duration // when the last bit of the last frame has been sent
-	rest int64         // what free lacks, in ns/rate, so that rounding does not add up
-
-	starts []time.Duration // ring: when the frames that wait will begin to be sent
-	first  int
-	count  int
-}
-
-// take queues a frame of n bytes, and returns when its last bit will have been
-// sent; false when the queue is full.
-func (l *line) take(now time.Duration, n int) (time.Duration, bool) {
-	if l.rate == 0 {
-		return now, true
-	}
-	for l.count > 0 && l.starts[l.first] <= now {
-		l.first = (l.first + 1) % len(l.starts)
-		l.count--
-	}
-	if l.free <= now {
-		l.free, l.rest = now, 0
-	} else if l.count == len(l.starts) {
-		return 0, false
-	} else {
-		l.starts[(l.first+l.count)%len(l.starts)] = l.free
-		l.count++
-	}
-	t := int64(n)*8*int64(time.Second) + l.rest
-	l.free += time.Duration(t / l.rate)
-	l.rest = t % l.rate
-	return l.free, true
-}
-
 // A flight is the frames under way: a heap, the earliest on top, and of those
 // with the same instant the one that was pushed first.
 type flight struct {
