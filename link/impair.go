@@ -65,6 +65,17 @@ type Impairment struct {
 	// With a Phase of its own for each direction of each link, no two frames of
 	// a network arrive at the same instant. A Cycle of 0 means any instant.
 	Cycle, Phase time.Duration
+
+	// Watcher sees the frames. Nil means that nobody does.
+	Watcher Watcher
+}
+
+// A Watcher sees the frames of one direction of an impaired link. It is called
+// from one goroutine, on the path of the frames, and never outlives the link.
+// The frame is lent, and not to be written to.
+type Watcher interface {
+	Enters(now time.Time, frame []byte)  // before all that may befall it
+	Arrives(now time.Time, frame []byte) // if it does, once for each copy
 }
 
 // Defaults of Impairment.
@@ -116,19 +127,27 @@ func (c Impairment) Middleware() Middleware {
 func impair(in <-chan *packet.Buffer, out chan<- *packet.Buffer, m *impairer, gone chan<- struct{}, lost <-chan struct{}) {
 	start := time.Now()
 	m.epoch = start.UnixNano()
+	watcher := m.cfg.Watcher
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	armed := time.Duration(-1) // the instant the timer is set to
 
 	enter := func(b *packet.Buffer) {
 		b.Checksum = packet.ChecksumComplete // also if verified: that was before this wire
-		m.add(time.Since(start), b)
+		now := time.Since(start)
+		if watcher != nil {
+			watcher.Enters(start.Add(now), b.Bytes())
+		}
+		m.add(now, b)
 	}
 	for {
 		now := time.Since(start)
 		if b := m.due(now); b != nil {
 			if gone != nil {
 				b.Arrived = start.Add(now)
+			}
+			if watcher != nil {
+				watcher.Arrives(start.Add(now), b.Bytes())
 			}
 			out <- b
 			continue
