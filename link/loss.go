@@ -48,17 +48,22 @@ func (c GilbertElliott) model(random *rand.Rand) func(time.Duration) bool {
 	}
 }
 
-// Outages are spans of time in which all is lost, in order.
+// Outages are spans of time in which frames are lost, in order.
 type Outages []Outage
 
-// An Outage begins At some time after the link was made, and lasts For so long.
-type Outage struct{ At, For time.Duration }
+// An Outage begins At some time after the link was made, and lasts For so
+// long. Loss is the probability that a frame is lost in it; 0 means that all
+// are.
+type Outage struct {
+	At, For time.Duration
+	Loss    float64
+}
 
-func (o Outages) model(*rand.Rand) func(time.Duration) bool {
+func (o Outages) model(random *rand.Rand) func(time.Duration) bool {
 	return func(sent time.Duration) bool {
 		for len(o) > 0 && sent >= o[0].At+o[0].For {
 			o = o[1:]
 		}
-		return len(o) > 0 && sent >= o[0].At
+		return len(o) > 0 && sent >= o[0].At && (o[0].Loss == 0 || random.Float64() < o[0].Loss)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"testing"
+	"time"
 )
 
 // TestGilbertElliott compares the share of bad frames, and the length of
@@ -46,7 +47,7 @@ func TestGilbertElliott(t *testing.T) {
 }
 
 func TestOutages(t *testing.T) {
-	all, stats := burst(Impairment{Losses: Outages{{2 * ms, 3 * ms}, {7 * ms, 1}}}, 10, 60, ms)
+	all, stats := burst(Impairment{Losses: Outages{{At: 2 * ms, For: 3 * ms}, {At: 7 * ms, For: 1}}}, 10, 60, ms)
 	var numbers []int
 	for _, d := range all {
 		numbers = append(numbers, d.number)
@@ -66,7 +67,7 @@ func TestOutages(t *testing.T) {
 // gives, and adds its own.
 func TestLossesAndLoss(t *testing.T) {
 	plain, _ := burst(Impairment{Loss: 0.1, Seed: 9}, 1000, 60, ms)
-	both, _ := burst(Impairment{Loss: 0.1, Seed: 9, Losses: Outages{{500 * ms, 100 * ms}}}, 1000, 60, ms)
+	both, _ := burst(Impairment{Loss: 0.1, Seed: 9, Losses: Outages{{At: 500 * ms, For: 100 * ms}}}, 1000, 60, ms)
 	i := 0
 	for _, d := range plain {
 		if d.number >= 500 && d.number < 600 {
@@ -76,5 +77,13 @@ func TestLossesAndLoss(t *testing.T) {
 			t.Fatalf("frame %d has another fate", d.number)
 		}
 		i++
+	}
+}
+
+// TestOutageLoss loses some of the frames only.
+func TestOutageLoss(t *testing.T) {
+	all, _ := burst(Impairment{Losses: Outages{{At: ms, For: time.Second, Loss: 0.3}}}, 1000, 60, ms)
+	if n := 1000 - len(all); n < 250 || n > 350 {
+		t.Errorf("%d of 1000 frames were lost, want 300", n)
 	}
 }

@@ -78,7 +78,7 @@ func (r *Churn) client(a *App, from *Host, at netip.AddrPort, cfg ChurnConfig, r
 	}
 	defer c.Close()
 	r.Connections++
-	for i := 0; i != cfg.Requests; i++ {
+	for i := 0; cfg.Requests == 0 || i < cfg.Requests; i++ {
 		if i > 0 {
 			a.Sleep(exponential(random, cfg.Pause))
 		}

@@ -118,6 +118,9 @@ type Link struct {
 type LinkConfig struct {
 	AB, BA link.Impairment
 	MTU    int // of IP; 0 means link.DefaultMTU
+
+	// AtA changes the card at end A. Nil means that nothing does.
+	AtA link.Middleware
 }
 
 // Both is a link that does the same to both directions.
@@ -163,6 +166,9 @@ func (n *Net) Start() error {
 		ab.Watcher, ba.Watcher = watchers(l.watchers[0]).one(), watchers(l.watchers[1]).one()
 		pipe := link.PipeConfig{Name: l.A.Name + "-" + l.B.Name, MTU: l.cfg.MTU, MACs: [2][6]byte{l.endpoints[0], l.endpoints[1]}}
 		l.cardA, l.cardB = link.Cable(pipe, ab, ba)
+		if l.cfg.AtA != nil {
+			l.cardA = l.cfg.AtA(l.cardA)
+		}
 	}
 	for _, h := range n.nodes {
 		if err := h.start(); err != nil {
