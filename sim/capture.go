@@ -8,12 +8,15 @@ import (
 	"github.com/seed-012105e5/gonet/link"
 )
 
-// Capture writes a pcap file of what passes the cards of a host to w, until
-// the network is closed: what the host sends as it leaves, before the wire
-// does anything to it, and what arrives. It must be called before Start; w is
-// used until Close has returned.
-func (h *Host) Capture(w io.Writer) {
-	h.capture = &capture{sink: link.Pcap(w), name: h.Name, net: h.net}
+// Capture writes a pcap file of what passes the cards of a host to w, as Record
+// does.
+func (h *Host) Capture(w io.Writer) { h.Record(link.Pcap(w)) }
+
+// Record has sink see what passes the cards of a host, until the network is
+// closed: what the host sends as it leaves, before the wire does anything to
+// it, and what arrives. It must be called before Start, and once at most.
+func (h *Host) Record(sink link.Sink) {
+	h.capture = &capture{sink: sink, name: h.Name, net: h.net}
 	for _, s := range h.sides {
 		s.link.Watch(s.ab, outward{h.capture})
 		s.link.Watch(!s.ab, inward{h.capture})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/seed-012105e5/gonet/link"
@@ -21,10 +22,19 @@ const dialled = 10 * time.Millisecond
 const finishing = 15 * time.Minute
 
 // Run plays a script, and returns what went wrong. Fault changes what passes
-// the middle of the wire, to show that it is found; nil changes nothing.
-func Run(s Script, fault link.Middleware) error {
+// the middle of the wire, to show that it is found; nil changes nothing. Text
+// is where all packets are written to; nil is nowhere.
+func Run(s Script, fault link.Middleware, text io.Writer) error {
 	live := packet.Live()
-	err := sim.Run(context.Background(), s.Seed, func(n *sim.Net) error { return newPlay(n, s, fault).run() })
+	err := sim.Run(context.Background(), s.Seed, func(n *sim.Net) error {
+		p := newPlay(n, s, fault)
+		for _, h := range p.hosts {
+			if text != nil {
+				h.Record(link.Text(text))
+			}
+		}
+		return p.run()
+	})
 	if left := packet.Live() - live; left != 0 {
 		err = errors.Join(err, fmt.Errorf("%d packets are left", left))
 	}

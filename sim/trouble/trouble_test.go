@@ -15,18 +15,18 @@ import (
 var (
 	runs   = flag.Int("trouble.runs", 0, "how many random `scripts` to play; 0 is a few")
 	seed   = flag.Uint64("trouble.seed", 0, "the first `seed`, or the only one without -trouble.runs")
-	replay = flag.String("trouble.script", "", "play the script in this `file`")
+	replay = flag.String("trouble.script", "", "play the script in this `file`, and print all packets")
 )
 
 // search plays a script, and shortens it if it fails.
 func search(t *testing.T, s Script, fault func(link.Link) link.Link) (Script, error) {
 	t.Helper()
-	err := Run(s, fault)
+	err := Run(s, fault, nil)
 	if err == nil {
 		return s, nil
 	}
-	s = Shrink(s, func(c Script) bool { return Run(c, fault) != nil }, 400)
-	return s, Run(s, fault)
+	s = Shrink(s, func(c Script) bool { return Run(c, fault, nil) != nil }, 400)
+	return s, Run(s, fault, nil)
 }
 
 // TestTrouble plays random scripts. RFC9293-3.3.1, SHLD-14, MUST-16.
@@ -38,7 +38,7 @@ func TestTrouble(t *testing.T) {
 		}
 		s, err := Parse(string(text))
 		if err == nil {
-			err = Run(s, nil)
+			err = Run(s, nil, os.Stdout)
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -127,7 +127,7 @@ func TestShrink(t *testing.T) {
 		}
 		again, err := Parse(s.String())
 		if err == nil {
-			err = Run(again, lie)
+			err = Run(again, lie, nil)
 		}
 		if err == nil {
 			t.Errorf("seed %d: the short script does not fail:\n%v", seed, s)
