@@ -166,18 +166,21 @@ func (t *tcb) measure(now time.Time, s *segment, newData bool) (sample time.Dura
 }
 
 // updateWindow takes the window of a segment that is newer than the one which
-// gave the last (RFC 9293 section 3.10.7.4).
+// gave the last (RFC 9293 section 3.10.7.4). One that acknowledges more is
+// newer, too, even if its text is sent again: without its window, the old one
+// would move right with SND.UNA, beyond what the peer has allowed.
 func (t *tcb) updateWindow(now time.Time, s *segment) {
 	if s.ack.before(t.snd.una) {
 		return
 	}
-	if !t.snd.wl1.before(s.seq) && (t.snd.wl1 != s.seq || t.snd.wl2.after(s.ack)) {
+	newer := t.snd.wl1.before(s.seq) || t.snd.wl1 == s.seq && !t.snd.wl2.after(s.ack) || s.ack.after(t.snd.wl2)
+	if !newer {
 		return
 	}
 	was := t.snd.wnd
 	t.snd.wnd = int(s.window) << t.snd.scale
 	t.snd.maxWnd = max(t.snd.maxWnd, t.snd.wnd)
-	t.snd.wl1, t.snd.wl2 = s.seq, s.ack
+	t.snd.wl1, t.snd.wl2 = later(t.snd.wl1, s.seq), s.ack
 	switch {
 	case t.snd.wnd == 0:
 		// MUST-37: as long as the peer answers the probes, the connection stays.
