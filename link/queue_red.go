@@ -40,7 +40,7 @@ func (c RED) manage(rate int64, random *rand.Rand) manager {
 		c.Weight = 0.002
 	}
 	typical := time.Duration(typicalFrame * 8 * int64(time.Second) / rate)
-	return &red{cfg: c, random: random.Float64, typical: max(typical, 1), count: -1, idle: true}
+	return &red{cfg: c, random: random.Float64, typical: max(typical, 1), count: -1}
 }
 
 // typicalFrame is in bytes; RED counts by it how many frames could have come
@@ -53,9 +53,8 @@ type red struct {
 	typical time.Duration  // that a frame takes on the line
 
 	average float64
-	count   int // frames since the last that was dropped; -1 below Min
-	idle    bool
-	since   time.Duration // when the queue became empty, if it is idle
+	count   int           // frames since the last that was dropped; -1 below Min
+	since   time.Duration // up to when the average counts that the queue, if it is empty, was so
 }
 
 func (r *red) arrives(now time.Duration, q *backlog, _ int) verdict {
@@ -82,17 +81,19 @@ func (r *red) arrives(now time.Duration, q *backlog, _ int) verdict {
 	return drop
 }
 
-// measure updates the average as a frame comes to n others.
+// measure updates the average as a frame comes to n others. While the queue is
+// empty the average decays with time, not with the frames that come: these may
+// be few, and all be dropped.
 func (r *red) measure(now time.Duration, n int) {
-	if n == 0 && r.idle {
-		missed := float64(now-r.since) / float64(r.typical)
-		r.average *= math.Pow(1-r.cfg.Weight, missed)
-	} else {
+	if n > 0 {
 		r.average += r.cfg.Weight * (float64(n) - r.average)
+		return
 	}
-	r.idle = false
+	missed := float64(now-r.since) / float64(r.typical)
+	r.average *= math.Pow(1-r.cfg.Weight, missed)
+	r.since = now
 }
 
 func (r *red) leaves(time.Duration, *backlog, time.Duration) verdict { return pass }
 
-func (r *red) emptied(now time.Duration) { r.idle, r.since = true, now }
+func (r *red) emptied(now time.Duration) { r.since = now }

@@ -230,6 +230,8 @@ func (c *checker) hears(s segment) {
 		return
 	}
 	switch {
+	case s.flags&syn != 0 && f.given && f.irs != s.seq:
+		return // not of this connection
 	case s.flags&syn != 0 && (!f.heard || f.irs != s.seq):
 		f.heard, f.irs, f.top, f.peer = true, s.seq, s.end(), s.opts
 	case !f.heard:

@@ -13,7 +13,7 @@ import (
 
 // newNAT gives the host inside another address, as the hosts beyond l see it,
 // from each of the instants on that are counted from start. What comes for an
-// address that it has no more is not translated, and finds nobody.
+// address that it has no more finds nobody.
 func newNAT(l link.Link, inside netip.Addr, rebinds []time.Duration, start time.Time) link.Link {
 	if len(rebinds) == 0 {
 		return l
@@ -27,10 +27,13 @@ func newNAT(l link.Link, inside netip.Addr, rebinds []time.Duration, start time.
 	}
 	in := binary.BigEndian.Uint32(inside.AsSlice())
 	return Modify(l, func(frame []byte, sent bool) {
-		if sent {
-			rewrite(frame, ipSource, in, outside())
-		} else {
-			rewrite(frame, ipDestination, outside(), in)
+		const nobody = 10<<24 | 201<<16 | 1
+		switch out := outside(); {
+		case sent:
+			rewrite(frame, ipSource, in, out)
+		case out != in:
+			rewrite(frame, ipDestination, in, nobody)
+			rewrite(frame, ipDestination, out, in)
 		}
 	})
 }

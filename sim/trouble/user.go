@@ -167,7 +167,7 @@ func (u *user) reader(c *tcp.Conn) error {
 
 // judge says whether an error may end a stream.
 func (u *user) judge(err error) error {
-	for _, ok := range []error{io.EOF, net.ErrClosed, syscall.ECONNRESET, syscall.ETIMEDOUT, syscall.EHOSTUNREACH, context.Canceled} {
+	for _, ok := range []error{io.EOF, net.ErrClosed, syscall.ECONNRESET, syscall.ETIMEDOUT, syscall.EHOSTUNREACH, syscall.ENETUNREACH, context.Canceled} {
 		if errors.Is(err, ok) {
 			return nil
 		}
