@@ -35,8 +35,11 @@ type Experiment struct {
 	Warmup   time.Duration // is not measured; 0 means a third of Duration
 	Every    time.Duration // see BulkConfig
 
-	TCP     tcp.Config                  // of all hosts; its Congestion is that of the Controllers
-	Capture func(name string) io.Writer // see Host.Capture; nil means that nothing is
+	TCP tcp.Config // of all hosts; its Congestion is that of the Controllers
+
+	// Capture opens the pcap file of a host (see [Host.Capture]), which it may
+	// close after Run. Nil means that there is none.
+	Capture func(host string) (io.Writer, error)
 }
 
 // A Result is what an Experiment has shown.
@@ -96,7 +99,11 @@ func (e Experiment) Run(ctx context.Context) (r Result, err error) {
 		from, to, bottleneck := e.build(n)
 		if e.Capture != nil {
 			for _, h := range append(append([]*Host(nil), from...), to...) {
-				h.Capture(e.Capture(h.Name))
+				w, err := e.Capture(h.Name)
+				if err != nil {
+					return err
+				}
+				h.Capture(w)
 			}
 		}
 		if err := n.Start(); err != nil {
