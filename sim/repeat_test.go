@@ -9,7 +9,9 @@ import (
 	"time"
 
 	"github.com/seed-012105e5/gonet/link"
+	"github.com/seed-012105e5/gonet/packet"
 	"github.com/seed-012105e5/gonet/tcp"
+	"github.com/seed-012105e5/gonet/tcp/congestion"
 )
 
 // fingerprint runs a dumbbell with flows of all kinds, and returns the hashes
@@ -25,7 +27,9 @@ func fingerprint(t *testing.T, seed uint64, d time.Duration) (sums []string) {
 		access := func(i int) link.Impairment {
 			return link.Impairment{Rate: 100e6, Delay: time.Duration(i+1) * time.Millisecond, Jitter: 100 * time.Microsecond}
 		}
-		b := n.Dumbbell(pairs, Both(bottleneck), access, func(int) tcp.Config { return tcp.Config{} })
+		all := congestion.Names()
+		cfg := func(i int) tcp.Config { return tcp.Config{Congestion: all[(i+int(seed))%len(all)]} }
+		b := n.Dumbbell(pairs, Both(bottleneck), access, cfg)
 		hosts := append(b.Left, b.Right...)
 		hashes := make([]hashed, len(hosts))
 		for i, h := range hosts {
@@ -60,11 +64,14 @@ func fingerprint(t *testing.T, seed uint64, d time.Duration) (sums []string) {
 // on two.
 func TestRepeats(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
+	if packet.Checked {
+		t.Skip("takes long")
+	}
 	for seed := range uint64(3) {
-		first := fingerprint(t, seed, 5*time.Second)
+		first := fingerprint(t, seed, 3*time.Second)
 		for i := range 4 {
 			runtime.GOMAXPROCS(1 + i%2)
-			again := fingerprint(t, seed, 5*time.Second)
+			again := fingerprint(t, seed, 3*time.Second)
 			for j := range first {
 				if again[j] != first[j] {
 					t.Errorf("seed %d, run %d: %s, was %s", seed, i+2, again[j], first[j])

@@ -10,6 +10,7 @@ import (
 
 	"github.com/seed-012105e5/gonet/internal/checksum"
 	"github.com/seed-012105e5/gonet/link"
+	"github.com/seed-012105e5/gonet/packet"
 )
 
 var (
@@ -48,7 +49,7 @@ func TestTrouble(t *testing.T) {
 	n := *runs
 	if n == 0 {
 		n = 300
-		if testing.Short() {
+		if testing.Short() || packet.Checked {
 			n = 30
 		}
 		if *seed != 0 {
@@ -144,16 +145,14 @@ func TestEveryInstant(t *testing.T) {
 		{At: 90 * time.Millisecond, Who: "a", What: "closewrite"},
 		{At: 120 * time.Millisecond, Who: "b", What: "closewrite"},
 	}}
-	step := 2 * time.Millisecond
-	if testing.Short() {
-		step = 9 * time.Millisecond
+	step := 3 * time.Millisecond
+	if testing.Short() || packet.Checked {
+		step = 19 * time.Millisecond
 	}
 	for _, what := range []string{"close", "abort", "closeread", "closewrite", "pause", "rebind"} {
 		for _, who := range names {
 			if what == "rebind" {
-				if who = "wire"; step < 5*time.Millisecond {
-					step = 5 * time.Millisecond
-				}
+				who = "wire"
 			}
 			for at := 9 * time.Millisecond; at < 170*time.Millisecond; at += step {
 				s := base
