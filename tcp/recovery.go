@@ -222,6 +222,7 @@ func (t *tcb) retransmissionTimedOut(now time.Time) {
 	t.count.timeouts++
 	if !again {
 		t.undo.begin(t.snd.una)
+		t.undo.repaired, t.undo.recover = t.phase == repairing, t.recover
 	}
 	flight := t.board.total
 	t.load.flight = 0

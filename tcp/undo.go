@@ -18,6 +18,9 @@ type undo struct {
 	until  seq // when ended: once it is acknowledged, no more DSACKs are to come
 	resent int // bytes sent again since, of which no DSACK has told
 
+	repaired bool // a timeout was being repaired when the reduction came,
+	recover  seq  // up to here
+
 	stamped bool
 	stamp   uint32 // the timestamp of the first retransmission
 	sent    bool   // there has been one
@@ -87,5 +90,8 @@ func (t *tcb) takeBack(now time.Time) {
 	t.mustResend = false
 	t.undo.armed = false
 	t.phase = steady
+	if t.undo.repaired && t.snd.una.before(t.undo.recover) {
+		t.phase, t.recover = repairing, t.undo.recover // an earlier timeout was none the less right
+	}
 	t.frto.stage = frtoOff
 }
