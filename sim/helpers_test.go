@@ -11,6 +11,3 @@ type hashed struct{ hash.Hash }
 
 // RedFor are some ways to manage a queue.
 var RedFor = []link.Manager{nil, link.RED{Min: 10}, link.CoDel{}}
-
-// withECN has both ends ask for ECN.
-func withECN(*Experiment, bool) {}

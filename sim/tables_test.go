@@ -12,6 +12,7 @@ import (
 
 	"github.com/seed-012105e5/gonet/link"
 	"github.com/seed-012105e5/gonet/packet"
+	"github.com/seed-012105e5/gonet/tcp"
 )
 
 var update = flag.Bool("update", false, "write the tables of testdata anew")
@@ -208,7 +209,9 @@ func TestBufferbloat(t *testing.T) {
 			e := Experiment{
 				Seed: 4, Controllers: []string{cc}, Flows: 2, RTT: 40 * time.Millisecond, Buffer: q.buffer, Manager: q.manager, Duration: 9 * time.Second,
 			}
-			withECN(&e, q.ecn)
+			if q.ecn {
+				e.TCP.ECN = tcp.ECNAsk
+			}
 			r := tb.run(e)
 			delay := func(d time.Duration) time.Duration { return d.Round(10 * time.Microsecond) }
 			tb.row("%-6s %6.1f %-10s | %8.3f | %9v %9v %9v | %6d %6d", cc, q.buffer, q.name, mega(r.Total), delay(r.Queue.Mean()),

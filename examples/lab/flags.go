@@ -11,6 +11,7 @@ import (
 	"github.com/seed-012105e5/gonet/examples/internal/setup"
 	"github.com/seed-012105e5/gonet/link"
 	"github.com/seed-012105e5/gonet/sim"
+	"github.com/seed-012105e5/gonet/tcp"
 	"github.com/seed-012105e5/gonet/tcp/congestion"
 )
 
@@ -110,6 +111,9 @@ func (o *options) queue(name string) error {
 		ecn = true
 	default:
 		return setup.Usage("-queue %q: there are tail, red, red+ecn, codel, codel+ecn and step", name)
+	}
+	if ecn {
+		o.experiment.TCP.ECN = tcp.ECNAsk
 	}
 	return nil
 }

@@ -29,7 +29,8 @@ func TestLab(t *testing.T) {
 		"-duration 3s -flows 3 -cc cubic,reno -spread 2 -queue codel": `\n2     reno `,
 		"-duration 3s -routers 2 -loss 0.01 -queue red -cc reno":      `% of the bound`,
 		"-duration 3s -bursts 0.001,0.2 -queue step -rate 2M -seed 7": `seed 7\n`,
-		"-duration 3s -queue codel+ecn -buffer 4 -rtt 0s":             `queue of \d+ frames`,
+		"-duration 5s -queue codel+ecn -buffer 8":                     `, [1-9]\d* marked\n`,
+		"-duration 3s -queue codel -buffer 4 -rtt 0s":                 `queue of \d+ frames`,
 	} {
 		t.Run(args, func(t *testing.T) {
 			if out := runs(t, args); !regexp.MustCompile(want).MatchString(out) {

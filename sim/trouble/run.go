@@ -56,8 +56,12 @@ func newPlay(n *sim.Net, s Script, fault link.Middleware) *play {
 	p := &play{net: n, script: s}
 	for i, name := range names {
 		e := s.Ends[i]
+		ecn := tcp.ECNAccept
+		if e.ECN {
+			ecn = tcp.ECNAsk
+		}
 		p.hosts[i] = n.Host(name, tcp.Config{
-			SendBuffer: e.Send, ReceiveBuffer: e.Receive,
+			Congestion: e.CC, ECN: ecn, SendBuffer: e.Send, ReceiveBuffer: e.Receive,
 			NoSACK: e.NoSACK, NoTimestamps: e.NoTimestamps, NoWindowScale: e.NoScale,
 		})
 		p.users[i] = newUser(p, i)
@@ -86,8 +90,12 @@ func newPlay(n *sim.Net, s Script, fault link.Middleware) *play {
 }
 
 func (w Wire) impairment(out link.Outages) link.Impairment {
+	var mark link.Manager
+	if w.Mark > 0 {
+		mark = link.Step{Frames: w.Mark}
+	}
 	return link.Impairment{
-		Delay: w.Delay, Jitter: w.Jitter, Rate: w.Rate, Queue: w.Queue,
+		Manager: mark, Delay: w.Delay, Jitter: w.Jitter, Rate: w.Rate, Queue: w.Queue,
 		Loss: w.Loss, Reorder: w.Reorder, Duplicate: w.Duplicate, Corrupt: w.Corrupt, Losses: out,
 	}
 }

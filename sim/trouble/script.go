@@ -15,6 +15,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/seed-012105e5/gonet/tcp/congestion"
 )
 
 // A Script is all that decides a run. It has a form as text, which [Parse]
@@ -39,12 +41,15 @@ type Wire struct {
 	Delay, Jitter time.Duration
 	Rate          int64
 	Queue, MTU    int
+	Mark          int // frames in the queue from which on others are marked by ECN
 
 	Loss, Reorder, Duplicate, Corrupt float64
 }
 
 // End is the TCP of a host.
 type End struct {
+	CC                            string // the congestion control
+	ECN                           bool
 	Send, Receive                 int // buffers, in bytes
 	NoSACK, NoTimestamps, NoScale bool
 }
@@ -113,14 +118,14 @@ type field struct {
 
 func (w *Wire) fields() fields {
 	return fields{
-		{"delay", &w.Delay}, {"jitter", &w.Jitter}, {"rate", &w.Rate}, {"queue", &w.Queue}, {"mtu", &w.MTU},
+		{"delay", &w.Delay}, {"jitter", &w.Jitter}, {"rate", &w.Rate}, {"queue", &w.Queue}, {"mark", &w.Mark}, {"mtu", &w.MTU},
 		{"loss", &w.Loss}, {"reorder", &w.Reorder}, {"duplicate", &w.Duplicate}, {"corrupt", &w.Corrupt},
 	}
 }
 
 func (e *End) fields() fields {
 	return fields{
-		{"send", &e.Send}, {"receive", &e.Receive},
+		{"cc", &e.CC}, {"ecn", &e.ECN}, {"send", &e.Send}, {"receive", &e.Receive},
 		{"nosack", &e.NoSACK}, {"notimestamps", &e.NoTimestamps}, {"noscale", &e.NoScale},
 	}
 }
@@ -133,6 +138,10 @@ func (f fields) String() string {
 		case *bool:
 			if *v {
 				b.WriteString(" " + x.name)
+			}
+		case *string:
+			if *v != "" {
+				fmt.Fprintf(&b, " %s=%s", x.name, *v)
 			}
 		case *time.Duration:
 			if *v != 0 {
@@ -165,6 +174,8 @@ func (f fields) set(word string) (err error) {
 	switch v := f[i].value.(type) {
 	case *bool:
 		*v = true
+	case *string:
+		*v = value
 	case *time.Duration:
 		*v, err = time.ParseDuration(value)
 	case *int:
@@ -264,8 +275,11 @@ func Random(seed uint64) Script {
 			*p = []float64{.001, .01, .05}[r.IntN(3)]
 		}
 	}
+	if some(.3) {
+		s.Wire.Mark = 1 + r.IntN(s.Wire.Queue)
+	}
 	for i := range s.Ends {
-		s.Ends[i] = End{NoSACK: some(.2), NoTimestamps: some(.2), NoScale: some(.2)}
+		s.Ends[i] = End{CC: congestion.Names()[r.IntN(len(congestion.Names()))], ECN: some(.5), NoSACK: some(.2), NoTimestamps: some(.2), NoScale: some(.2)}
 		if some(.5) {
 			s.Ends[i].Send, s.Ends[i].Receive = 4000<<r.IntN(8), 2000<<r.IntN(9)
 		}

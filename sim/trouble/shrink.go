@@ -77,6 +77,8 @@ func (f field) reset() bool {
 	switch v := f.value.(type) {
 	case *bool:
 		*v = false
+	case *string:
+		*v = ""
 	case *time.Duration:
 		*v = 0
 	case *int:
