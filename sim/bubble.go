@@ -15,7 +15,12 @@ import (
 // When ctx is done, [Net.Wait] returns its error. Run works in tests and in
 // programs, but not inside a bubble of package synctest.
 func Run(ctx context.Context, seed uint64, f func(*Net) error) (err error) {
+	ended := make(chan error, 1) // made out here, so that it can be read after a deadlock
 	defer func() {
+		select {
+		case err = <-ended:
+		default:
+		}
 		if r := recover(); r != nil {
 			err = errors.Join(err, fmt.Errorf("sim: %v", r))
 		}
@@ -28,8 +33,8 @@ func Run(ctx context.Context, seed uint64, f func(*Net) error) (err error) {
 	synctest.Test(new(testing.T), func(*testing.T) {
 		n := New(seed)
 		n.stop = stop
-		err = f(n)
-		err = errors.Join(err, n.Close())
+		err := f(n)
+		ended <- errors.Join(err, n.Close())
 	})
-	return err
+	return nil
 }

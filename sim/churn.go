@@ -77,7 +77,9 @@ func (r *Churn) client(a *App, from *Host, at netip.AddrPort, cfg ChurnConfig, r
 		return err
 	}
 	defer c.Close()
+	a.Net.mu.Lock()
 	r.Connections++
+	a.Net.mu.Unlock()
 	for i := 0; cfg.Requests == 0 || i < cfg.Requests; i++ {
 		if i > 0 {
 			a.Sleep(exponential(random, cfg.Pause))
@@ -96,11 +98,18 @@ func (r *Churn) client(a *App, from *Host, at netip.AddrPort, cfg ChurnConfig, r
 		if n, err := io.CopyN(io.Discard, c, int64(want)); err != nil {
 			return fmt.Errorf("%d bytes of a response with %d: %w", n, want, err)
 		}
-		r.Answers++
-		r.Bytes += int64(want)
-		r.Latency = append(r.Latency, a.Net.Now()-began)
+		r.answered(a.Net, want, a.Net.Now()-began)
 	}
 	return nil
+}
+
+// answered counts a response of so many bytes.
+func (r *Churn) answered(n *Net, bytes int, latency time.Duration) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	r.Answers++
+	r.Bytes += int64(bytes)
+	r.Latency = append(r.Latency, latency)
 }
 
 // serve answers each request on each connection.

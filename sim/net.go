@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"testing/synctest"
 	"time"
 
 	"github.com/seed-012105e5/gonet"
@@ -29,7 +30,7 @@ type Net struct {
 	stop   *stop
 
 	apps   sync.WaitGroup
-	mu     sync.Mutex // of errs
+	mu     sync.Mutex // of errs, phases, and what workloads count together
 	errs   []error
 	closed bool
 }
@@ -49,6 +50,8 @@ const cycle = 2003 * time.Nanosecond
 
 // phase gives out the next phase.
 func (n *Net) phase() time.Duration {
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	n.phases++
 	return n.phases % cycle
 }
@@ -247,8 +250,11 @@ const tick = 100 * time.Millisecond
 
 // Wait lets the network run until the instant at, counted from its making. It
 // returns early with an error when one of its processes has failed, or when
-// the context of Run is done.
+// the context of Run is done. When it returns nothing moves until time passes
+// again, so that all that was recorded may be looked at. One goroutine may wait
+// at a time.
 func (n *Net) Wait(at time.Duration) error {
+	defer synctest.Wait()
 	for {
 		if err := errors.Join(n.err(), n.stop.err()); err != nil {
 			return err

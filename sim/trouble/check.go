@@ -3,6 +3,7 @@ package trouble
 import (
 	"encoding/binary"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/seed-012105e5/gonet/internal/checksum"
@@ -13,6 +14,8 @@ import (
 // against the sequence-space rules of RFC 9293. It knows nothing of the host
 // but what has passed its card.
 type checker struct {
+	mu sync.Mutex // of flows: the wires of both directions report
+
 	net   *sim.Net
 	name  string
 	end   int // whose text the host sends
@@ -167,6 +170,8 @@ func (c *checker) flow(own, peer [6]byte) *flow {
 // sends checks what the host sends. Resets answer to anything, so they have no
 // place in the sequence space.
 func (c *checker) sends(s segment) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	f := c.flow(s.src, s.dst)
 	if s.flags&rst != 0 {
 		return
@@ -225,6 +230,8 @@ func (c *checker) sendsText(f *flow, s *segment) {
 // hears checks what arrives at the host, which comes from the other host: what
 // that acknowledges has been sent (RFC 9293 section 3.3.1).
 func (c *checker) hears(s segment) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	f := c.flow(s.dst, s.src)
 	if s.flags&rst != 0 {
 		return

@@ -197,9 +197,9 @@ func (p *play) delivered() error {
 		return nil
 	}
 	for i, u := range p.users {
-		if from := p.users[1-i]; u.read != from.written || !u.eof {
+		if from := p.users[1-i]; u.read != int(from.written.Load()) || !u.eof {
 			return fmt.Errorf("%s has read %d of %d bytes, end of stream %v (%v), %v after all had been set right: %s",
-				names[i], u.read, from.written, u.eof, u.err, finishing, from.state())
+				names[i], u.read, from.written.Load(), u.eof, u.err, finishing, from.state())
 		}
 	}
 	return nil

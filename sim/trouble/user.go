@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -30,9 +31,10 @@ type user struct {
 	closing func(*tcp.Conn) // what is to be done once there is a connection
 	gate    chan struct{}   // closed while the reader may read
 
-	written, read int
-	eof           bool
-	err           error // that ended the reader
+	written atomic.Int64 // or about to be
+	read    int
+	eof     bool
+	err     error // that ended the reader
 }
 
 const closeWrite = -1
@@ -132,8 +134,8 @@ func (u *user) writer(c *tcp.Conn) error {
 		case n == closeWrite:
 			failed = errors.Join(c.CloseWrite(), syscall.EPIPE)
 		default:
-			p := text(u.index, u.written, n)
-			u.written += n // before, for the peer may have it before Write returns
+			p := text(u.index, int(u.written.Load()), n)
+			u.written.Add(int64(n)) // before, for the peer may have it before Write returns
 			_, failed = c.Write(p)
 		}
 	}
@@ -151,8 +153,8 @@ func (u *user) reader(c *tcp.Conn) error {
 		<-gate
 		p := make([]byte, 1+(u.read*7919+5)%9000)
 		n, err := c.Read(p)
-		if u.read+n > peer.written {
-			return fmt.Errorf("%s: read %d bytes, and %d were written", names[u.index], u.read+n, peer.written)
+		if written := int(peer.written.Load()); u.read+n > written {
+			return fmt.Errorf("%s: read %d bytes, and %d were written", names[u.index], u.read+n, written)
 		}
 		if i := differs(p[:n], 1-u.index, u.read); i >= 0 {
 			return fmt.Errorf("%s: byte %d of the stream is not what was written", names[u.index], u.read+i)
