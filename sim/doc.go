@@ -28,10 +28,11 @@
 // is a chain, and is over before the next begins. Sizes and lengths of the
 // chain do not matter, nor does the number of processors.
 //
-// Timers of TCP may fire at any nanosecond. One that falls on that of a frame
-// for the same host is the one case left to chance; at a thousand of both a
-// second it comes about once in a thousand seconds of network. The tests compare
-// runs bit for bit, and tables of a hundred runs to the last digit.
+// The timers of TCP fire at other instants than these. Two of different
+// connections of one host may still meet at one nanosecond, and are the one case
+// left to chance: with a hundred of each a second, once in some hours of
+// network. The tests compare runs bit for bit, and tables of a hundred runs to
+// the last digit.
 //
 // A workload keeps the chain when it acts on what has come, or after
 // [App.Sleep]; one that has two goroutines act on one connection at the same

@@ -26,7 +26,7 @@ type Net struct {
 	began  time.Time
 	nodes  []*Host
 	links  []*Link
-	phases time.Duration // how many have been given out
+	phases time.Duration // those below have been given out
 	stop   *stop
 
 	apps   sync.WaitGroup
@@ -44,16 +44,17 @@ func New(seed uint64) *Net {
 // cycle is the time in which each process of the network has one instant of
 // its own, its phase. Frames arrive and applications act at these only, so
 // that no two of them do so at the same instant: which comes first would be
-// chance. It is a prime, so that timers of round durations do not lead from
-// one phase to another in use.
-const cycle = 2003 * time.Nanosecond
+// chance. Phases are odd, and the timers of TCP fire at even nanoseconds. Half
+// of it is a prime, so that delays of round numbers do not lead from one phase
+// to another in use.
+const cycle = 2 * 2003 * time.Nanosecond
 
 // phase gives out the next phase.
 func (n *Net) phase() time.Duration {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.phases++
-	return n.phases % cycle
+	n.phases += 2
+	return (n.phases - 1) % cycle
 }
 
 // next is the first instant of a phase at t or after.
@@ -86,6 +87,7 @@ type side struct {
 func (n *Net) Host(name string, cfg tcp.Config) *Host {
 	h := &Host{Name: name, net: n, ports: firstPort}
 	h.cfg.TCP = cfg
+	h.cfg.TCP.TimerGrain = 2
 	n.nodes = append(n.nodes, h)
 	return h
 }

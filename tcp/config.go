@@ -68,6 +68,11 @@ type Config struct {
 	// peer's FIN. 0 means 60 seconds.
 	FinWait2 time.Duration
 
+	// TimerGrain has the timers of connections fire at multiples of it only,
+	// since 1970. 0 means at any nanosecond. A simulation keeps timers and
+	// arriving frames apart by it, whose order at one instant is chance.
+	TimerGrain time.Duration
+
 	// Congestion is the name of the congestion control that connections begin
 	// with: of Controllers, or a built-in (see [congestion.ByName]). ""
 	// means "cubic".
@@ -122,6 +127,17 @@ func setDefault[T int | time.Duration](v *T, d T) {
 	if *v <= 0 {
 		*v = d
 	}
+}
+
+// timerInstant is when a timer for the instant d fires.
+func (c *Config) timerInstant(d time.Time) time.Time {
+	if c.TimerGrain <= 0 || d.IsZero() {
+		return d
+	}
+	if over := d.UnixNano() % int64(c.TimerGrain); over > 0 {
+		d = d.Add(c.TimerGrain - time.Duration(over))
+	}
+	return d
 }
 
 // receiveScale is the window shift that a receive buffer needs (RFC 7323

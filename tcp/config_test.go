@@ -20,3 +20,16 @@ func TestConfigDefaults(t *testing.T) {
 		t.Errorf("delaying is not off: %v", off)
 	}
 }
+
+func TestTimerGrain(t *testing.T) {
+	at := time.Unix(5, 7)
+	for grain, want := range map[time.Duration]time.Time{0: at, 1: at, 2: time.Unix(5, 8), 7: time.Unix(5, 7+7-(5_000_000_007%7)), time.Second: time.Unix(6, 0)} {
+		c := Config{TimerGrain: grain}
+		if got := c.timerInstant(at); !got.Equal(want) {
+			t.Errorf("grain %v: %v, want %v", grain, got.UnixNano(), want.UnixNano())
+		}
+		if !c.timerInstant(time.Time{}).IsZero() {
+			t.Error("what never fires, fires")
+		}
+	}
+}

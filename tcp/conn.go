@@ -274,7 +274,7 @@ func (p *process) dropPending() {
 // deadline that moves ahead, as it does with every acknowledgement, costs
 // nothing: the timer fires too early then, and is set again.
 func (p *process) setTimer(now time.Time) {
-	d := p.t.deadline()
+	d := p.t.cfg.timerInstant(p.t.deadline())
 	if d.IsZero() || !p.armed.IsZero() && !p.armed.After(d) {
 		return
 	}
