@@ -245,6 +245,7 @@ func TestCloseDelivers(t *testing.T) {
 		defer p.close()
 		ca, cb := p.connect(t)
 		want := payload(1_500_000)
+		ca.SetWriteBuffer(2 << 20)
 		if _, err := ca.Write(want); err != nil {
 			t.Fatal(err)
 		}

@@ -72,6 +72,7 @@ func (t *tcb) acknowledge(now time.Time, s *segment) {
 	if newData {
 		in.acked = t.board.ack(s.ack, &w)
 		t.advance(s.ack)
+		t.pathAcked(now)
 	}
 	t.takeSACKs(s, &w)
 	in.duplicate = !newData && t.isDuplicate(s)
@@ -89,6 +90,7 @@ func (t *tcb) acknowledge(now time.Time, s *segment) {
 			CE: marked, Rate: rate,
 		})
 	}
+	t.tuneSend()
 	if newData {
 		t.restartRTO(now)
 	}

@@ -304,6 +304,7 @@ func (t *tcb) processText(now time.Time, s *segment) {
 		return
 	}
 	t.takeText(start, text, s.train)
+	t.tuneReceive(now)
 	if t.ackPending > 0 && !t.ackNow && t.delayedACKAt.IsZero() {
 		t.delayedACKAt = now.Add(t.cfg.DelayedACK)
 	}
@@ -330,7 +331,7 @@ func (t *tcb) takeText(start seq, text *packet.Buffer, train int) {
 	if train > 0 {
 		perSegment = min(train, n)
 	}
-	t.rcv.mss = max(t.rcv.mss, min(perSegment, t.snd.pmtu))
+	t.rcv.mss = max(t.rcv.mss, min(perSegment, t.path.link))
 
 	t.noteDuplicate(start, start.add(n))
 	hole := len(t.recvq.ahead) > 0

@@ -18,12 +18,18 @@ type Config struct {
 	Random func() uint64
 
 	// SendBuffer is how many bytes a connection takes from its writer beyond
-	// what the peer has acknowledged. 0 means 2 MiB.
+	// what the peer has acknowledged. 0 means that it is tuned: it grows with
+	// what the path carries, up to MaxSendBuffer.
 	SendBuffer int
 
 	// ReceiveBuffer is how many bytes a connection takes from its peer beyond
-	// what the reader has read; the window follows from it. 0 means 1 MiB.
+	// what the reader has read; the window follows from it. 0 means that it is
+	// tuned: it grows with what the reader takes, up to MaxReceiveBuffer.
 	ReceiveBuffer int
+
+	// MaxSendBuffer and MaxReceiveBuffer bound buffers that are tuned, in
+	// bytes. 0 means 6 MiB.
+	MaxSendBuffer, MaxReceiveBuffer int
 
 	// Backlog is how many established connections wait in a listener to be
 	// accepted. 0 means 1024.
@@ -85,6 +91,10 @@ type Config struct {
 	// or "newreno" (RFC 6582). "" means "rack".
 	Recovery string
 
+	// MTUProbing says when larger segments than are known to pass are tried. 0
+	// means ProbeWhenLowered.
+	MTUProbing MTUProbing
+
 	// NoTimestamps, NoSACK and NoWindowScale keep an option from being offered
 	// and accepted.
 	NoTimestamps, NoSACK, NoWindowScale bool
@@ -95,8 +105,9 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
-	setDefault(&c.SendBuffer, 2<<20)
-	setDefault(&c.ReceiveBuffer, 1<<20)
+	c.SendBuffer, c.ReceiveBuffer = max(c.SendBuffer, 0), max(c.ReceiveBuffer, 0)
+	setDefault(&c.MaxSendBuffer, 6<<20)
+	setDefault(&c.MaxReceiveBuffer, 6<<20)
 	setDefault(&c.Backlog, 1024)
 	setDefault(&c.SynBacklog, 4096)
 	setDefault(&c.FastOpenServers, 1024)
@@ -140,11 +151,11 @@ func (c *Config) timerInstant(d time.Time) time.Time {
 	return d
 }
 
-// receiveScale is the window shift that a receive buffer needs (RFC 7323
-// section 2.2).
+// receiveScale is the window shift that the largest receive buffer needs (RFC
+// 7323 section 2.2).
 func (c *Config) receiveScale() uint8 {
 	s := uint8(0)
-	for c.ReceiveBuffer>>s > 0xffff && s < maxScale {
+	for c.receiveMost()>>s > 0xffff && s < maxScale {
 		s++
 	}
 	return s

@@ -332,7 +332,7 @@ func (p *process) end() {
 // to be put in the table of TIME-WAIT. What is still in the inbox is the
 // demultiplexer's.
 func (p *process) leave() {
-	n := notice{flow: p.flow, departs: true, fastOpen: p.t.fastOpen, reset: p.t.err == syscall.ECONNRESET}
+	n := notice{flow: p.flow, departs: true, mtu: p.t.path.finding(), fastOpen: p.t.fastOpen, reset: p.t.err == syscall.ECONNRESET}
 	if p.t.state == TimeWait {
 		tw := p.t.timeWait(time.Now())
 		n.timeWait = &tw

@@ -22,6 +22,7 @@ type notice struct {
 	timeWait *timeWait // with departs: nil when it ended otherwise
 	fastOpen *fastOpen // nil when there is nothing to tell
 	reset    bool      // and the peer has reset it
+	mtu      int       // of the path, if that has been found out; 0 otherwise
 }
 
 // demux is what the demultiplexer owns.
@@ -40,6 +41,7 @@ type demux struct {
 	portUses  map[uint16]int         // how many connections and listeners have a local port
 	halfOpens halfOpens
 	timeWaits timeWaits
+	paths     pathMTUs
 	fastOpens fastOpens // as a server
 	servers   servers   // for Fast Open as a client
 
@@ -241,6 +243,7 @@ func (d *demux) departed(n notice) {
 	c := d.conns[n.flow]
 	delete(d.conns, n.flow)
 	d.unusePort(n.flow.local.port)
+	d.found(n.flow, n.mtu)
 	if n.timeWait != nil {
 		d.timeWaits.add(n.flow, *n.timeWait, d.stats)
 	}
@@ -273,17 +276,21 @@ func (d *demux) report(r ipv4.Report) {
 		d.stats.IgnoredReports.Add(1)
 		return
 	}
-	d.tell(c.conn, func(now time.Time, t *tcb) { t.icmpReport(now, r) })
+	mtu := make(chan int, 1)
+	if d.tell(c.conn, func(now time.Time, t *tcb) { t.icmpReport(now, r); mtu <- t.path.finding() }) {
+		d.found(f, <-mtu) // it runs at once, and blocks on nothing
+	}
 }
 
-// tell has the process of c run f, unless it has ended.
-func (d *demux) tell(c *Conn, f func(now time.Time, t *tcb)) {
+// tell has the process of c run f, and says whether it does: not when it has
+// ended.
+func (d *demux) tell(c *Conn, f func(now time.Time, t *tcb)) bool {
 	for {
 		select {
 		case c.ctl <- f:
-			return
+			return true
 		case <-c.done:
-			return
+			return false
 		case n := <-d.notices:
 			d.noticed(n)
 		}

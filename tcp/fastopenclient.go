@@ -89,7 +89,7 @@ func (t *tcb) addFastOpen(s *segment) {
 	}
 	var space [maxHeaderLen]byte
 	options := len(s.opts.append(space[:0], true))
-	s.len = max(0, min(t.sendq.len, min(mss, t.snd.pmtu-headersLen)-options))
+	s.len = max(0, min(t.sendq.len, min(mss, t.path.mtu-headersLen)-options))
 }
 
 // fastOpenSent notes that our SYN s is on its way.
@@ -145,7 +145,7 @@ func (s *Sockets) DialFastOpen(ctx context.Context, local, remote netip.AddrPort
 }
 
 func (d *demux) dialFastOpen(now time.Time, local, remote endpoint, data []byte) (*Conn, error) {
-	if len(data) > d.cfg.SendBuffer {
+	if len(data) > d.cfg.sendLimit() {
 		return nil, syscall.EMSGSIZE
 	}
 	for len(d.notices) > 0 { // of a handshake that the caller knows to be over

@@ -153,6 +153,7 @@ func (d *demux) fastOpenArrives(now time.Time, f flow, l *Listener, s *segment, 
 	}
 	h := newHalfOpen(now, s, d.initialSeq(now, f, old), d.secrets.timestampOffset(f), &d.cfg)
 	t, reply := h.early(now, &d.cfg, d.stats, f, d.mtu(f), s)
+	d.recall(now, t)
 	if outdated {
 		reply.opts.fastOpen = d.giveCookie(now, f)
 	}

@@ -62,7 +62,7 @@ func (h *halfOpen) synACK(now time.Time, cfg *Config, mtu int) segment {
 	}
 	s := segment{
 		seq: h.iss, ack: h.irs + 1, flags: f,
-		window: uint16(min(cfg.ReceiveBuffer, 0xffff)),
+		window: uint16(min(cfg.receiveLimit(), 0xffff)),
 		opts:   h.timestamps(now),
 	}
 	s.opts.mss = offeredMSS(mtu)

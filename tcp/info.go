@@ -18,12 +18,14 @@ type Info struct {
 	SendScale, ReceiveScale uint8
 	SendMSS                 int // text in one segment
 	PathMTU                 int
+	PathMTUSearch           SearchState
 
 	// Times.
 	RTT, RTTVar, MinRTT time.Duration // MinRTT is that of the last minutes
 	LastRTT             time.Duration // the last sample
 	RTO                 time.Duration
-	LastSent, LastHeard time.Time // text, and a segment
+	ReceiverRTT         time.Duration // the round trip as the receiver sees it; 0 when it is not known
+	LastSent, LastHeard time.Time     // text, and a segment
 
 	// Congestion control.
 	CongestionControl string
@@ -55,7 +57,9 @@ type Info struct {
 	InFlight        int // sent, and thought to be in the network
 	Unacked         int // sent, and not acknowledged
 	SendQueue       int // written, and not acknowledged
+	SendBuffer      int // how much that may be
 	ReceiveQueue    int // received, and not read
+	ReceiveBuffer   int // how much that may be
 	OutOfOrderQueue int // received ahead of a hole
 	Urgent          int // of ReceiveQueue and what follows, how much is before the urgent pointer
 	BytesReceived   uint64
@@ -79,13 +83,14 @@ func (t *tcb) info() Info {
 		Local: t.flow.local.addrPort(), Remote: t.flow.remote.addrPort(), State: t.state,
 		SACK: t.sackOK, Timestamps: t.timestamps, ECN: t.ecn.sends, FastOpen: t.usedFastOpen,
 		SendScale: t.snd.scale, ReceiveScale: t.rcv.scale,
-		SendMSS: t.snd.mss, PathMTU: t.snd.pmtu,
+		SendMSS: t.snd.mss, PathMTU: t.path.mtu, PathMTUSearch: t.path.state,
 		RTT: t.rtt.srtt, RTTVar: t.rtt.rttvar, MinRTT: t.rtt.min, LastRTT: t.rtt.latest, RTO: t.rtt.rto(),
 		LastSent: t.lastSent, LastHeard: t.lastHeard,
 		CongestionControl: t.ccName, CongestionWindow: t.cwnd(), SlowStartThresh: t.cc.Threshold(),
 		PacingRate: t.cc.PacingRate(), DeliveryRate: t.delivery.last.BytesPerSecond(), AppLimited: t.delivery.last.AppLimited,
 		SendWindow: t.snd.wnd, ReceiveWindow: t.rcv.edge.sub(t.rcv.nxt),
 		InFlight: t.pipe(), Unacked: t.snd.nxt.sub(t.snd.una),
+		SendBuffer: t.sendq.limit, ReceiveBuffer: t.recvq.limit, ReceiverRTT: t.tuning.rtt,
 		SendQueue: t.sendq.len, ReceiveQueue: t.recvq.readyLen, OutOfOrderQueue: t.recvq.aheadLen,
 		BytesReceived: t.received, BytesReceivedCE: t.ecn.received, BytesDeliveredCE: t.ecn.delivered,
 		SoftError: t.softErr, Failing: t.failing(),

@@ -194,7 +194,14 @@ func (n *node) transmit(f flow, s *segment, t *tcb) {
 	}
 	w.text = nil
 	w.seq -= n.shift[f]
-	if err := fits(&w, t.snd.pmtu); err != nil {
+	mtu := t.path.largest()
+	switch {
+	case s.probe > 0:
+		mtu = t.path.most
+	case s.has(SYN): // with Fast Open its text is bounded by what the peer took the last time
+		mtu = t.path.mtu
+	}
+	if err := fits(&w, max(mtu, headersLen+12+8)); err != nil {
 		n.fail("%v: %v", s, err)
 	}
 	n.sent = append(n.sent, wireSegment{segment: w, at: n.now, flow: f, data: append([]byte(nil), b.Bytes()...)})

@@ -42,7 +42,7 @@ func (t *tcb) output(now time.Time, s *segment) bool {
 func (t *tcb) makeSYN(now time.Time, s *segment) {
 	*s = segment{seq: t.snd.iss, flags: SYN, window: uint16(min(t.free(), 0xffff))}
 	s.opts = options{
-		mss:           offeredMSS(t.snd.pmtu),
+		mss:           offeredMSS(t.path.link),
 		hasScale:      !t.cfg.NoWindowScale,
 		scale:         t.rcv.scale,
 		sackPermitted: !t.cfg.NoSACK,
@@ -147,6 +147,9 @@ func (t *tcb) newText(now time.Time, s *segment) bool {
 	if unsent == 0 && !fin {
 		return false
 	}
+	if made, wait := t.mtuProbe(now, s, unsent); made || wait {
+		return made
+	}
 	n, ok := t.sendable(unsent)
 	if !ok {
 		return false
@@ -250,6 +253,7 @@ func (t *tcb) sent(now time.Time, s *segment) {
 // and congestion control.
 func (t *tcb) occupied(now time.Time, s *segment) {
 	again := s.seq != t.snd.nxt
+	t.pathSent(s, again)
 	pipe, n := t.pipe(), s.span()
 	how := t.delivery.sent(now, pipe, n, t.board.losses)
 	if again {
@@ -307,7 +311,7 @@ func (t *tcb) address(b *packet.Buffer, s *segment) {
 	if s.opts.sacks > 0 {
 		mss -= 4 + 8*s.opts.sacks
 	}
-	if s.len > mss && !s.has(SYN) { // the text of a SYN has a bound of its own: addFastOpen
+	if s.len > mss && s.probe == 0 && !s.has(SYN) { // the text of a SYN has a bound of its own: addFastOpen
 		b.SegmentSize = mss
 	}
 	encode(b, s, &t.flow)

@@ -107,7 +107,7 @@ func (t *tcb) recoverLoss(now time.Time, in *recoverInput) {
 // lossesFound begins fast recovery if something has been lost since the sum of
 // all losses was before.
 func (t *tcb) lossesFound(now time.Time, before uint64) {
-	if lost := int(t.board.losses - before); lost > 0 && t.phase == steady {
+	if lost := int(t.board.losses - before); lost > 0 && t.phase == steady && !t.onlyProbeLost(now, before) {
 		t.enterRecovery(now, lost)
 	}
 }
@@ -225,6 +225,7 @@ func (t *tcb) retransmissionTimedOut(now time.Time) {
 		t.undo.repaired, t.undo.recover = t.phase == repairing, t.recover
 	}
 	flight := t.board.total
+	t.pathTimedOut(now)
 	t.load.flight = 0
 	if t.board.flights.At(0).sacked { // the peer has gone back on its word (RFC 2018 section 8)
 		t.board.forgetSACKs()

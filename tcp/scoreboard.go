@@ -238,6 +238,13 @@ func (s *scoreboard) markFirstLost(n int) {
 	s.markLost(0)
 }
 
+// markRangeLost marks the flights that begin in [start, end).
+func (s *scoreboard) markRangeLost(start, end seq) {
+	for i := s.find(start); i < s.flights.Len() && s.flights.At(i).start.before(end); i++ {
+		s.markLost(i)
+	}
+}
+
 // markAllLost marks everything lost that the peer is not known to have.
 func (s *scoreboard) markAllLost() {
 	for i := range s.flights.Len() {

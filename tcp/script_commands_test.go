@@ -128,6 +128,10 @@ func (r *runner) config(words []string) error {
 			r.cfg.SendBuffer = int(v)
 		case "rcvbuf":
 			r.cfg.ReceiveBuffer = int(v)
+		case "maxrcvbuf":
+			r.cfg.MaxReceiveBuffer = int(v)
+		case "maxsndbuf":
+			r.cfg.MaxSendBuffer = int(v)
 		case "synbacklog":
 			r.cfg.SynBacklog = int(v)
 		case "timewaits":
@@ -142,6 +146,8 @@ func (r *runner) config(words []string) error {
 			r.cfg.UserTimeout = d
 		case "finwait2":
 			r.cfg.FinWait2 = d
+		case "mtuprobing":
+			r.cfg.MTUProbing = MTUProbing(v)
 		case "sack":
 			r.cfg.NoSACK = v == 0
 		case "timestamps":
@@ -388,6 +394,9 @@ func (r *runner) value(name string) (string, error) {
 		"spurious": r.stats.SpuriousRecoveries.Load(), "lossprobes": r.stats.LossProbes.Load(),
 		"repairs": r.stats.LossProbeRepairs.Load(),
 		"ecn":     i.ECN, "receivedce": i.BytesReceivedCE, "deliveredce": i.BytesDeliveredCE, "reductions": r.stats.ECNReductions.Load(),
+		"search": i.PathMTUSearch, "mtuprobes": r.stats.MTUProbes.Load(),
+		"rcvbuf": i.ReceiveBuffer, "sndbuf": i.SendBuffer, "receiverrtt": i.ReceiverRTT.Seconds(),
+		"blackholes": r.stats.BlackHoles.Load(), "pending": r.t.path.pending,
 		"sack": i.SACK, "timestamps": i.Timestamps, "sndscale": i.SendScale,
 	}
 	if o := r.outcome; o != nil {

@@ -17,6 +17,7 @@ type segment struct {
 	opts     options
 	len      int      // bytes of text
 	ecn      ipv4.ECN // of the IP header
+	probe    int      // of a probe of the path MTU that goes out: the size of the datagram
 
 	// Of a segment that has arrived: the buffer whose front is at the text,
 	// and, when it is a train, the text bytes per segment in it.

@@ -152,6 +152,7 @@ func (d *demux) newActive(now time.Time, local, remote endpoint, route *sourceRo
 	t := newTCB(&d.cfg, d.stats, f, d.initialSeq(now, f, old), d.mtu(flow{remote: toEndpoint(netip.AddrPortFrom(route.towards(to), 0))}))
 	t.route = route
 	t.tsOffset = d.secrets.timestampOffset(f)
+	d.recall(now, t)
 	return t, nil
 }
 

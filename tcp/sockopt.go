@@ -78,15 +78,20 @@ func (c *Conn) SetTTL(ttl uint8) error {
 	return c.call("set", func(_ time.Time, t *tcb) { t.opts.ttl = ttl })
 }
 
-// SetReadBuffer bounds what waits to be read, in bytes. It can grow only: the
-// peer was promised what it is.
+// SetReadBuffer bounds what waits to be read, in bytes, and ends its tuning.
+// The bound can grow only: the peer was promised what it is.
 func (c *Conn) SetReadBuffer(bytes int) error {
-	return c.call("set", func(_ time.Time, t *tcb) { t.recvq.limit = max(t.recvq.limit, bytes) })
+	return c.call("set", func(_ time.Time, t *tcb) {
+		t.recvq.limit, t.tuning.fixed = max(t.recvq.limit, bytes), true
+	})
 }
 
-// SetWriteBuffer bounds what waits to be acknowledged, in bytes.
+// SetWriteBuffer bounds what waits to be acknowledged, in bytes, and ends its
+// tuning.
 func (c *Conn) SetWriteBuffer(bytes int) error {
-	return c.call("set", func(_ time.Time, t *tcb) { t.sendq.limit = max(bytes, 4*t.snd.mss) })
+	return c.call("set", func(_ time.Time, t *tcb) {
+		t.sendq.limit, t.sendFixed = max(bytes, 4*t.snd.mss), true
+	})
 }
 
 func (t *tcb) setKeepAlive(now time.Time, on bool) {

@@ -31,6 +31,11 @@ type Stats struct {
 	DuplicatesReported atomic.Uint64 // DSACK blocks sent (RFC 2883)
 	DelayedACKs        atomic.Uint64 // acknowledgements that the timer sent
 
+	// The path.
+	MTUProbes     atomic.Uint64 // segments larger than the path MTU was known to be (RFC 4821)
+	MTUProbesLost atomic.Uint64
+	BlackHoles    atomic.Uint64 // paths on which large segments vanished (RFC 8899 section 4.3)
+
 	// Probes and defences.
 	WindowProbes    atomic.Uint64
 	KeepAliveProbes atomic.Uint64

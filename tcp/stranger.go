@@ -165,6 +165,7 @@ func (d *demux) challengeHalfOpen(now time.Time, f *flow, h *halfOpen, s *segmen
 // gets its process, and goes to the listener's queue.
 func (d *demux) complete(now time.Time, f flow, h *halfOpen, l *Listener, s segment) {
 	t := h.connection(now, &d.cfg, d.stats, f, d.mtu(f))
+	d.recall(now, t)
 	t.segmentArrives(now, &s)
 	if !t.state.synchronized() {
 		var reply segment

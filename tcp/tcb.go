@@ -48,11 +48,12 @@ type tcb struct {
 		scale    uint8
 		mss      int  // effective send MSS: text bytes per segment (MUST-16)
 		peerMSS  int  // as the peer gave it
-		pmtu     int  // path MTU
 		up       seq  // SND.UP,
 		urgent   bool // until it is acknowledged
 	}
+	path      pathMTU
 	sendq     sendQueue
+	sendFixed bool      // the user has set the size of sendq
 	finQueued bool      // the user has closed: a FIN follows the last byte of sendq
 	synResent bool      // our SYN timed out
 	fastOpen  *fastOpen // while the handshake lasts; nil without
@@ -66,6 +67,7 @@ type tcb struct {
 		urgent seq // RCV.UP
 	}
 	recvq      recvQueue
+	tuning     receiveTuning
 	received   uint64 // bytes of text, in order
 	finAt      seq    // where the peer's FIN stands,
 	finSeen    bool   // if it has been seen;
@@ -145,9 +147,10 @@ func newTCB(cfg *Config, stats *Stats, f flow, iss seq, mtu int) *tcb {
 	t.snd.iss, t.snd.una, t.snd.nxt = iss, iss, iss
 	t.recover = iss
 	t.ecn.until = iss + 1 // nothing on a SYN can be marked
-	t.sendq = sendQueue{first: iss + 1, limit: cfg.SendBuffer}
-	t.snd.pmtu, t.snd.peerMSS = mtu, defaultMSS
-	t.recvq.limit = cfg.ReceiveBuffer
+	t.sendq = sendQueue{first: iss + 1, limit: cfg.sendLimit()}
+	t.path, t.snd.peerMSS = newPathMTU(mtu, cfg.MTUProbing), defaultMSS
+	t.recvq.limit = cfg.receiveLimit()
+	t.tuning.fixed, t.sendFixed = cfg.ReceiveBuffer > 0, cfg.SendBuffer > 0
 	t.rcv.scale = cfg.receiveScale()
 	t.rcv.mss = defaultMSS
 	t.rtt = newRTT(cfg.MinRTO)
@@ -171,11 +174,8 @@ func offeredMSS(mtu int) uint16 { return uint16(min(mtu, 0xffff) - headersLen) }
 // updateMSS computes the effective send MSS (RFC 9293 section 3.7.1): what
 // both the peer and the path take, less the options that go on each segment.
 func (t *tcb) updateMSS() {
-	mss := min(t.snd.peerMSS, t.snd.pmtu-headersLen) - t.route.len()
-	if t.timestamps {
-		mss -= 12
-	}
-	t.snd.mss = max(8, min(mss, maxText-t.route.len()))
+	t.path.limit(t.snd.peerMSS + headersLen)
+	t.snd.mss = max(8, t.textFor(t.path.mtu))
 	t.cc.SetMSS(t.snd.mss)
 }
 

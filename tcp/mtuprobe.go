@@ -1,0 +1,113 @@
+package tcp
+
+import "time"
+
+// Here the machine of pathmtu.go meets the rest of the connection.
+
+// textFor is how much text a segment holds in a datagram of size bytes, by what
+// the peer takes and less the options that go on each segment (RFC 9293
+// section 3.7.1, RFC 6691).
+func (t *tcb) textFor(size int) int {
+	text := min(t.snd.peerMSS, size-headersLen) - t.route.len()
+	if t.timestamps {
+		text -= 12
+	}
+	return min(text, maxText-t.route.len())
+}
+
+// packetTooBig is a router's word that no datagram larger than mtu passes (RFC
+// 1191); q is the beginning of the segment that it is about. What was larger
+// is sent again in smaller segments.
+func (t *tcb) packetTooBig(now time.Time, mtu int, q seq) {
+	if !t.state.synchronized() || !t.path.tooBig(now, mtu, q) {
+		return
+	}
+	t.updateMSS()
+	t.board.markAllLost()
+	t.mustResend = true
+	t.rtoAt = now.Add(t.rtt.rto())
+}
+
+// mtuProbe makes s a segment of new text that is larger than all others, if one
+// is due and can be sent, with what must follow it so that its loss is noticed
+// (RFC 4821 section 7.4). While only the windows lack room for it, wait is
+// true, and no other new text goes out.
+func (t *tcb) mtuProbe(now time.Time, s *segment, unsent int) (made, wait bool) {
+	size := t.path.next(now)
+	if size == 0 || t.phase != steady || t.force || t.board.lost > 0 || t.board.sacked > 0 || len(t.recvq.blocks) > 0 {
+		return false, false
+	}
+	text := t.textFor(size)
+	all := text + (dupThresh+1)*t.snd.mss
+	if text <= t.snd.mss || unsent < all || t.snd.wnd < all || t.cwnd() < all {
+		return false, false
+	}
+	if t.snd.una.add(t.snd.wnd).sub(t.snd.nxt) < all || t.cwnd()-t.pipe() < text {
+		return false, true
+	}
+	t.makeSegment(now, s, t.snd.nxt, text)
+	s.probe = size
+	return true, false
+}
+
+// pathSent tells the path MTU what has gone out.
+func (t *tcb) pathSent(s *segment, again bool) {
+	if s.len == 0 {
+		return
+	}
+	text := block{s.seq, s.seq.add(s.len)}
+	if s.probe > 0 {
+		t.stats.MTUProbes.Add(1)
+		t.path.probed(text, s.probe)
+		return
+	}
+	t.path.sent(text, t.snd.mss, again)
+}
+
+// pathAcked tells it how far the peer's acknowledgement has come.
+func (t *tcb) pathAcked(now time.Time) {
+	if t.path.acked(now, t.snd.una) {
+		t.updateMSS()
+	}
+}
+
+// pathTimedOut tells it that the retransmission timer has expired.
+func (t *tcb) pathTimedOut(now time.Time) {
+	full := t.state.synchronized() && t.board.flights.At(0).len() >= t.snd.mss
+	if !t.path.timedOut(now, t.snd.una, full) {
+		return
+	}
+	t.updateMSS()
+	if t.path.state == SearchBase || t.path.state == SearchError {
+		t.stats.BlackHoles.Add(1)
+	}
+}
+
+// onlyProbeLost says whether all that counts as lost is a probe: that says
+// nothing about congestion (RFC 4821 section 7.6.2). Then its text is sent
+// again, and the sum of all losses is what it was before.
+func (t *tcb) onlyProbeLost(now time.Time, before uint64) bool {
+	p := t.path.probe
+	if !t.path.probing() {
+		return false
+	}
+	lost := 0
+	for i := t.board.find(p.left); i < t.board.flights.Len(); i++ {
+		f := t.board.flights.At(i)
+		if !f.start.before(p.right) {
+			break
+		}
+		if f.lost && !f.resent {
+			lost += f.len()
+		}
+	}
+	if lost == 0 || lost != t.board.lost-t.board.resent {
+		return false
+	}
+	t.board.markRangeLost(p.left, p.right)
+	t.board.losses = before
+	t.mustResend = true
+	t.path.probeLost(now)
+	t.stats.MTUProbesLost.Add(1)
+	return true
+}

@@ -1,0 +1,121 @@
+package tcp
+
+import (
+	"encoding/binary"
+	"testing"
+	"time"
+
+	"github.com/seed-012105e5/gonet/ipv4"
+)
+
+// TestPathMTUs: RFC1191-6.2, RFC1191-6.3: what is learnt is known for ten minutes, and what is
+// repeated does not become younger.
+func TestPathMTUs(t *testing.T) {
+	var q pathMTUs
+	a, now := [4]byte{10, 0, 0, 2}, start
+	known := func(want int) {
+		t.Helper()
+		e, ok := q.lookup(now, a)
+		if got := e.mtu; ok && got != want || ok != (want != 0) {
+			t.Errorf("after %v: %d, %v, want %d", now.Sub(start), got, ok, want)
+		}
+	}
+	known(0)
+	q.learn(now, a, 1000, 1500)
+	known(1000)
+	now = now.Add(9 * time.Minute)
+	q.learn(now, a, 1000, 1500)
+	known(1000)
+	now = now.Add(time.Minute)
+	known(0)
+	q.learn(now, a, 1400, 1500)
+	now = now.Add(9 * time.Minute)
+	q.learn(now, a, 900, 1500)
+	now = now.Add(9 * time.Minute)
+	known(900)
+	q.learn(now, a, 1500, 1500)
+	known(0)
+}
+
+// TestPathMTUsBounded: the table forgets the oldest when it is full, whoever fills it.
+func TestPathMTUsBounded(t *testing.T) {
+	var q pathMTUs
+	addr := func(i int) (a [4]byte) {
+		binary.BigEndian.PutUint32(a[:], uint32(i))
+		return a
+	}
+	for i := range 10 * maxPathMTUs {
+		q.learn(start, addr(i), 1000, 1500)
+		q.learn(start.Add(time.Duration(i)), addr(0), 1000+i%2, 1500) // again and again
+		if len(q.byAddr) > maxPathMTUs || q.queue.Len() > 2*maxPathMTUs {
+			t.Fatalf("%d entries, %d places", len(q.byAddr), q.queue.Len())
+		}
+	}
+	if _, ok := q.lookup(start, addr(10*maxPathMTUs-1)); !ok {
+		t.Error("the newest is not there")
+	}
+	if _, ok := q.lookup(start, addr(5)); ok {
+		t.Error("an old one is still there")
+	}
+	q.learn(start.Add(time.Hour), addr(7), 1000, 1500)
+	if len(q.byAddr) != 1 || q.queue.Len() != 1 {
+		t.Errorf("an hour later: %d entries, %d places", len(q.byAddr), q.queue.Len())
+	}
+}
+
+// TestPathMTUIsShared: RFC1191-6.2, SHLD-6, MUST-67: what a router has told one connection, later ones
+// know, and the MSS that they offer is still that of the link; and what a connection
+// has found out is known after its end.
+func TestPathMTUIsShared(t *testing.T) {
+	withPeer(t, Config{}, func(p *peer) {
+		wantMSS := func(c *Conn, want int) {
+			t.Helper()
+			if i := c.Info(); i.SendMSS != want {
+				t.Errorf("MSS %d, path MTU %d, want %d", i.SendMSS, i.PathMTU, want)
+			}
+		}
+		first := p.connected()
+		if _, err := first.Write(make([]byte, 1000)); err != nil {
+			t.Fatal(err)
+		}
+		p.want("a segment", "P. 1:1001(1000) ack 1")
+		p.reports <- tooBigFor(p, 800)
+		if s := p.want("again, cut smaller", "P. 1:1001(1000) ack 1"); s.train != 760 {
+			t.Errorf("cut into segments of %d", s.train)
+		}
+		wantMSS(first, 760)
+		second := p.connected()
+		wantMSS(second, 760)
+		p.send("R. 1:1(0) ack 1")
+		p.flow = peerFlow(1)
+		wantMSS(p.accepted(p.listen()), 760)
+
+		p.send("S 0:0(0) win 60000 <mss 1000> peer 2")
+		s := p.want("the MSS of the link is offered", "S. 0:0(0) ack 1")
+		if s.opts.mss != 1460 {
+			t.Errorf("MSS %d is offered", s.opts.mss)
+		}
+	})
+}
+
+// TestPathMTUOfEnded: RFC1191-6.2: what a connection has found out by itself is known after its end.
+func TestPathMTUOfEnded(t *testing.T) {
+	withPeer(t, Config{}, func(p *peer) {
+		first := p.connected()
+		first.do(func(_ time.Time, m *tcb) { m.path.raise(800) })
+		p.send("R. 1:1(0) ack 1")
+		if i := p.connected().Info(); i.PathMTU != 800 {
+			t.Errorf("path MTU %d after the end of the connection that has found 800", i.PathMTU)
+		}
+	})
+}
+
+// tooBigFor is what a router says of the newest connection's first segment.
+func tooBigFor(p *peer, mtu int) ipv4.Report {
+	r := ipv4.Report{Type: ipv4.TypeUnreachable, Code: ipv4.CodeFragmentationNeeded, MTU: mtu, Protocol: ipv4.ProtocolTCP}
+	r.Src, r.Dst = p.flow.local.addr(), p.flow.remote.addr()
+	binary.BigEndian.PutUint16(r.Transport[0:], p.flow.local.port)
+	binary.BigEndian.PutUint16(r.Transport[2:], p.flow.remote.port)
+	binary.BigEndian.PutUint32(r.Transport[4:], uint32(p.iss+1))
+	return r
+}
