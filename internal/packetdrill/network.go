@@ -1,0 +1,228 @@
+package packetdrill
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+)
+
+// The network's side of a run: packets that arrive, and packets that go out.
+
+// flow is the one of a peer; of the passive kind, when nothing is known yet.
+func (r *run) flow(n *network) *flow {
+	peer := 1
+	if n.peer.is {
+		peer = n.peer.value
+	}
+	for _, f := range r.flows {
+		if f.peer == peer {
+			return f
+		}
+	}
+	f := newFlow(peer, r.cfg.bindPort, peerPort+uint16(peer))
+	r.flows = append(r.flows, f)
+	return f
+}
+
+// do is a segment that arrives.
+func (in *inbound) do(r *run, _ *event) error {
+	f := r.flow(&in.ip)
+	g := f.arriving(in.segment)
+	text := make([]byte, g.len)
+	for i := range text {
+		text[i] = peerByte(int(int32(g.textSeq()-f.peers.text)) + i)
+	}
+	r.current = f
+	r.note(r.line(time.Now(), "<", &in.segment))
+	r.card.arrive(r.card.frame(&g, f.remote, f.local, text))
+	return nil
+}
+
+// do is an ICMP error that arrives.
+func (e *icmpError) do(r *run, ev *event) error {
+	f := r.flow(&e.ip)
+	r.note(seconds(r.now()) + " " + ev.what)
+	r.card.arrive(r.card.icmpFrame(e, e.seq+f.ours.isn, f.local, f.remote))
+	return nil
+}
+
+// longest is how long "*" waits for a packet.
+const longest = 24 * time.Hour
+
+// do is a segment that goes out.
+func (o *outbound) do(r *run, e *event) error {
+	early, late := r.window(e)
+	w := r.next(late)
+	if err := r.collect(); err != nil {
+		return err
+	}
+	wanted := fmt.Sprintf("%s > %v", seconds(r.base), &o.segment)
+	if w == nil {
+		return &mismatch{err: errors.New("no packet goes out"), wanted: wanted}
+	}
+	got, err := r.recognize(w, o.segment)
+	seen := r.line(w.at, ">", &got)
+	at := w.at.Sub(r.begin)
+	if err == nil {
+		err = r.compare(o, &got, w)
+	}
+	if err == nil && (at < early || at > late) {
+		err = fmt.Errorf("the packet goes out %v too %s", max(early-at, at-late), map[bool]string{true: "early", false: "late"}[at < early])
+	}
+	if err != nil {
+		return &mismatch{err: err, wanted: wanted, seen: seen}
+	}
+	r.note(seen)
+	return nil
+}
+
+// window is between which times of the script the event e may happen.
+func (r *run) window(e *event) (early, late time.Duration) {
+	if e.when.anytime {
+		return 0, r.now() + longest
+	}
+	return r.base - r.cfg.tolerance, r.base + e.when.to - e.when.from + r.cfg.tolerance
+}
+
+// recognize finds the flow of a segment that the stack has sent, and returns
+// it in the script's numbers.
+func (r *run) recognize(w *wire, want segment) (segment, error) {
+	if w.err != nil {
+		return w.segment, w.err
+	}
+	var f *flow
+	for _, g := range r.flows {
+		if g.local == w.local && g.remote == w.remote {
+			f = g
+		}
+	}
+	if f == nil {
+		if w.remote != r.cfg.connectPort || w.flags != syn && w.flags != syn|ece|cwr {
+			return w.segment, fmt.Errorf("a packet from port %d to port %d, which belong to no connection", w.local, w.remote)
+		}
+		f = newFlow(r.freePeer(), w.local, w.remote) // an active open
+		r.flows = append(r.flows, f)
+	}
+	r.current = f
+	got := f.departed(w.segment, want)
+	if start := int(int32(w.textSeq() - f.ours.text)); !sameText(w.text, start) {
+		return got, errors.New("its text is not what the user has written")
+	}
+	if f.mss > 0 && w.longest > f.mss {
+		return got, fmt.Errorf("text and options of %d bytes are more than the MSS of %d", w.longest, f.mss)
+	}
+	return got, nil
+}
+
+func (r *run) freePeer() int {
+	peer := 1
+	for _, f := range r.flows {
+		peer = max(peer, f.peer+1)
+	}
+	return peer
+}
+
+// compare says how a segment differs from what the script wants.
+func (r *run) compare(o *outbound, got *segment, w *wire) error {
+	want := o.segment
+	if !want.ip.peer.is {
+		want.ip.peer = said{1, true}
+	}
+	if want.ip.peer != got.ip.peer {
+		return fmt.Errorf("the packet goes to peer %d", got.ip.peer.value)
+	}
+	if difference := want.differs(got); difference != "" {
+		return fmt.Errorf("the packet has %s", difference)
+	}
+	return nil
+}
+
+// sameText says whether text is what the user wrote from byte start on.
+func sameText(text []byte, start int) bool {
+	for i, b := range text {
+		if b != ourByte(start+i) {
+			return false
+		}
+	}
+	return true
+}
+
+// ourByte and peerByte are byte i of what either side writes.
+func ourByte(i int) byte  { return byte(i*17 + i>>8*5 + 2) }
+func peerByte(i int) byte { return byte(i*31 + i>>8*7 + 1) }
+
+// wrapISN is where our sequence numbers should begin: 16 before the wrap.
+const wrapISN = 0xfffffff0
+
+// wrapTime is when the script should begin so that the first connection of the
+// stack begins at wrapISN. A stack that lives for this purpose only tells
+// what the numbers would be now; from there they follow the clock, which ticks
+// every 4 microseconds (RFC 6528 section 3).
+func (r *run) wrapTime() (time.Time, error) {
+	const tick = 4 * time.Microsecond
+	first, at := r.script.firstSYN()
+	now := time.Now()
+	if first == nil {
+		return now, nil
+	}
+	isn, err := r.probe(first)
+	begin := now.Add(time.Duration(wrapISN-isn)*tick - at)
+	if begin.Before(now) {
+		begin = begin.Add(1 << 32 * tick)
+	}
+	return begin, err
+}
+
+// firstSYN is the event that opens the first connection, and when it happens.
+func (s *Script) firstSYN() (action, time.Duration) {
+	var at time.Duration
+	for i := range s.events {
+		e := &s.events[i]
+		if !e.when.relative {
+			at = 0
+		}
+		at += e.when.from
+		switch a := e.do.(type) {
+		case *inbound:
+			if a.has(syn) {
+				return a, at
+			}
+		case *outbound:
+			if a.has(syn) {
+				return a, at
+			}
+		case *pause:
+			at += a.d
+		}
+	}
+	return nil, 0
+}
+
+// probe opens the first connection of the script on a stack of its own, and
+// returns our initial sequence number.
+func (r *run) probe(first action) (uint32, error) {
+	stack, card, err := newStack(r.cfg)
+	if err != nil {
+		return 0, err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	if in, ok := first.(*inbound); ok {
+		if _, err := stack.Listen("tcp", fmt.Sprintf(":%d", r.cfg.bindPort)); err != nil {
+			cancel()
+			return 0, err
+		}
+		f := (&run{cfg: r.cfg}).flow(&in.ip)
+		g := f.arriving(segment{flags: syn})
+		card.arrive(card.frame(&g, f.remote, f.local, nil))
+	} else {
+		go stack.DialContext(ctx, "tcp", net.JoinHostPort(peerAddr.String(), fmt.Sprint(r.cfg.connectPort)))
+	}
+	w := <-card.seen
+	cancel()
+	stack.Close()
+	for range card.seen {
+	}
+	return w.seq, w.err
+}

@@ -1,0 +1,249 @@
+package packetdrill
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"testing/synctest"
+	"time"
+
+	"github.com/seed-012105e5/gonet"
+)
+
+// Options say how a script is run.
+type Options struct {
+	// Tolerance is how far from its time an event may happen, where the script
+	// does not say so. 0 means not at all: time is virtual, so that nothing is
+	// late.
+	Tolerance time.Duration
+
+	// Trace gets each packet and call as it happens. Nil means nobody.
+	Trace func(line string)
+}
+
+// A run is a script that is being run.
+type run struct {
+	script *Script
+	cfg    config
+	trace  func(string)
+
+	card  *card
+	stack *gonet.Stack
+	begin time.Time
+	base  time.Duration // of the event before
+
+	flows   []*flow
+	current *flow // of the last packet
+	sockets map[int64]*socket
+	calls   []*pending // that have not returned
+
+	before []string // what happened
+}
+
+// Run runs the script against a stack of its own, inside of a bubble of
+// testing/synctest. The error is an *Error.
+func (s *Script) Run(o Options) error {
+	cfg, err := s.configure(o.Tolerance)
+	if err != nil {
+		return err
+	}
+	r := &run{script: s, cfg: cfg, trace: o.Trace, sockets: make(map[int64]*socket)}
+	if err := r.start(); err != nil {
+		return &Error{File: s.Name, Line: 1, Message: err.Error()}
+	}
+	defer r.end()
+	for i := range s.events {
+		if err := r.step(&s.events[i]); err != nil {
+			return r.explain(&s.events[i], err)
+		}
+	}
+	if err := r.finish(); err != nil {
+		last := event{line: 1}
+		if n := len(s.events); n > 0 {
+			last.line = s.events[n-1].line
+		}
+		return r.explain(&last, err)
+	}
+	return nil
+}
+
+// newStack makes a stack behind a card. All stacks with one config choose the
+// same ports and sequence numbers at the same instants.
+func newStack(cfg config) (*gonet.Stack, *card, error) {
+	c := newCard(cfg.mtu, cfg.cut)
+	s, err := gonet.New(gonet.Config{
+		Link: c.link(), Addr: netip.PrefixFrom(ourAddr, 24), Rand: sevens{}, TCP: cfg.tcp,
+	})
+	return s, c, err
+}
+
+// sevens is a source of randomness that has none.
+type sevens struct{}
+
+func (sevens) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = 7
+	}
+	return len(p), nil
+}
+
+// start makes the stack, when its sequence numbers are about to wrap.
+func (r *run) start() (err error) {
+	begin := time.Now()
+	if r.cfg.wrap {
+		if begin, err = r.wrapTime(); err != nil {
+			return err
+		}
+	}
+	time.Sleep(time.Until(begin))
+	r.stack, r.card, err = newStack(r.cfg)
+	r.begin = begin
+	return err
+}
+
+// end closes the stack.
+func (r *run) end() {
+	r.stack.Close()
+	for range r.card.seen {
+	}
+	for _, s := range r.sockets {
+		s.forget()
+	}
+}
+
+// now is the time of the script.
+func (r *run) now() time.Duration { return time.Since(r.begin) }
+
+// step does one event.
+func (r *run) step(e *event) error {
+	from := e.when.from
+	if e.when.relative {
+		from += r.base
+	}
+	if _, out := e.do.(*outbound); !out {
+		time.Sleep(from - r.now())
+		if err := r.settle(); err != nil {
+			return err
+		}
+		if from < r.now() {
+			return fmt.Errorf("its time has passed: it is %v", seconds(r.now()))
+		}
+		if err := r.nothingUnread(); err != nil {
+			return err
+		}
+	}
+	r.base = from
+	if err := e.do.do(r, e); err != nil {
+		return err
+	}
+	if e.when.isRange() {
+		r.base = r.now()
+	}
+	return nil
+}
+
+// settle waits until the stack has done all that there is to do at this
+// instant, and looks at the calls that have returned.
+func (r *run) settle() error {
+	synctest.Wait()
+	return r.collect()
+}
+
+// finish waits for the calls that are still to return.
+func (r *run) finish() error {
+	for _, p := range r.calls {
+		time.Sleep(p.until - r.now())
+	}
+	if err := r.settle(); err != nil {
+		return err
+	}
+	return r.nothingUnread()
+}
+
+// nothingUnread says whether all that the stack has sent was in the script.
+func (r *run) nothingUnread() error {
+	select {
+	case w := <-r.card.seen:
+		got, err := r.recognize(w, segment{anyOptions: true})
+		if err == nil {
+			err = errors.New("the stack has sent a packet that is not in the script")
+		}
+		return &mismatch{err: err, seen: r.line(w.at, ">", &got)}
+	default:
+		return nil
+	}
+}
+
+// next is the next segment that the stack sends, until a time of the script at
+// most; nil when there is none.
+func (r *run) next(until time.Duration) *wire {
+	synctest.Wait()
+	timer := time.NewTimer(max(0, until-r.now()))
+	defer timer.Stop()
+	select {
+	case w := <-r.card.seen:
+		return w
+	case <-timer.C:
+	}
+	synctest.Wait() // the stack's timers of this very instant
+	select {
+	case w := <-r.card.seen:
+		return w
+	default:
+		return nil
+	}
+}
+
+// pause is "`sleep 1`": time passes, and nothing goes out.
+type pause struct{ d time.Duration }
+
+func (p *pause) do(r *run, e *event) error {
+	time.Sleep(p.d)
+	r.base += p.d
+	if err := r.settle(); err != nil {
+		return err
+	}
+	return r.nothingUnread()
+}
+
+// A mismatch is an error about a packet.
+type mismatch struct {
+	err          error
+	wanted, seen string
+}
+
+func (m *mismatch) Error() string { return m.err.Error() }
+
+// recent is how much of what happened is told with an error.
+const recent = 12
+
+// explain makes err an *Error of the event e.
+func (r *run) explain(e *event, err error) error {
+	x := &Error{File: r.script.Name, Line: e.line, Text: e.text, Message: err.Error()}
+	var m *mismatch
+	if errors.As(err, &m) {
+		x.Wanted, x.Seen = m.wanted, m.seen
+	}
+	var late *lateCall
+	if errors.As(err, &late) {
+		x.Line, x.Text = late.event.line, late.event.text
+	}
+	x.Before = r.before[max(0, len(r.before)-recent):]
+	return x
+}
+
+// note remembers a line of what happened.
+func (r *run) note(line string) {
+	r.before = append(r.before, line)
+	if r.trace != nil {
+		r.trace(line)
+	}
+}
+
+// line is a packet with its time.
+func (r *run) line(at time.Time, direction string, g *segment) string {
+	return fmt.Sprintf("%s %s %v", seconds(at.Sub(r.begin)), direction, g)
+}
+
+// seconds writes a time as scripts have it.
+func seconds(d time.Duration) string { return fmt.Sprintf("%.6f", d.Seconds()) }

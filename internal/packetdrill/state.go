@@ -1,0 +1,148 @@
+package packetdrill
+
+import (
+	"fmt"
+	"net"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/seed-012105e5/gonet"
+	"github.com/seed-012105e5/gonet/tcp"
+)
+
+// A state is what assertions can ask for: that of the connection which the
+// last packet belonged to, and the counters of the stack.
+type state struct {
+	info  tcp.Info
+	err   bool // no connection was ever there
+	stats gonet.Stats
+}
+
+// constants are names for values of tcpi_state, as in Linux's TCP_INFO.
+var constants = map[string]any{
+	"TCP_ESTABLISHED": tcp.Established, "TCP_SYN_SENT": tcp.SynSent, "TCP_SYN_RECV": tcp.SynReceived,
+	"TCP_FIN_WAIT1": tcp.FinWait1, "TCP_FIN_WAIT2": tcp.FinWait2, "TCP_TIME_WAIT": tcp.TimeWait,
+	"TCP_CLOSE": tcp.Closed, "TCP_CLOSE_WAIT": tcp.CloseWait, "TCP_LAST_ACK": tcp.LastAck,
+	"TCP_LISTEN": tcp.Listen, "TCP_CLOSING": tcp.Closing,
+}
+
+// state looks at the connection and the stack.
+func (r *run) state() *state {
+	s := &state{stats: r.stack.Stats(), err: true}
+	local, remote := r.cfg.bindPort, peerPort+uint16(1)
+	if f := r.current; f != nil {
+		local, remote = f.local, f.remote
+	}
+	for _, k := range r.sockets { // what a connection was at its end
+		k.look()
+		if k.conn != nil && port(k.conn.RemoteAddr()) == remote && port(k.conn.LocalAddr()) == local {
+			s.info, s.err = k.conn.Info(), false
+		}
+	}
+	s.info.State = tcp.Closed
+	all := r.stack.Connections()
+	if i := slices.IndexFunc(all, func(i tcp.Info) bool {
+		return i.Local.Port() == local && i.Remote.Port() == remote
+	}); i >= 0 {
+		if s.err || all[i].SendMSS > 0 { // TIME-WAIT keeps little
+			s.info, s.err = all[i], false
+		}
+		s.info.State = all[i].State
+	} else if slices.ContainsFunc(all, func(i tcp.Info) bool { return i.State == tcp.Listen && i.Local.Port() == local }) {
+		s.info.State = tcp.Listen
+	}
+	return s
+}
+
+func port(a net.Addr) uint16 { return uint16(a.(*net.TCPAddr).Port) }
+
+// value is what an assertion calls name:
+//
+//	tcpi_…       as Linux's TCP_INFO has it, in its units: packets, microseconds
+//	Info.…       a field of tcp.Info; times in seconds
+//	tcp.… etc.   a counter of the stack
+func (s *state) value(name string) (any, error) {
+	if v, ok := constants[name]; ok {
+		return v, nil
+	}
+	if field, ok := strings.CutPrefix(name, "Info."); ok {
+		f := reflect.ValueOf(s.info).FieldByName(field)
+		if !f.IsValid() {
+			return nil, fmt.Errorf("tcp.Info has no field %s", field)
+		}
+		return plain(f), nil
+	}
+	if n, ok := s.stats[name]; ok {
+		return float64(n), nil
+	}
+	if s.err && name != "tcpi_state" {
+		return nil, fmt.Errorf("there is no connection")
+	}
+	if v, ok := s.tcpInfo(name); ok {
+		return v, nil
+	}
+	return nil, fmt.Errorf("no value %q", name)
+}
+
+// plain turns a field into a number, a boolean or a string.
+func plain(f reflect.Value) any {
+	switch v := f.Interface().(type) {
+	case time.Duration:
+		return v.Seconds()
+	case tcp.State:
+		return v
+	case error:
+		return errnoName(v)
+	case bool, string:
+		return v
+	}
+	switch {
+	case f.CanInt():
+		return float64(f.Int())
+	case f.CanUint():
+		return float64(f.Uint())
+	case f.CanFloat():
+		return f.Float()
+	case f.Kind() == reflect.Interface: // an error, and there is none
+		return ""
+	}
+	return fmt.Sprint(f.Interface())
+}
+
+// tcpInfo is a field of Linux's TCP_INFO.
+func (s *state) tcpInfo(name string) (any, bool) {
+	i := &s.info
+	packets := func(bytes int) float64 { return float64((bytes + i.SendMSS - 1) / max(1, i.SendMSS)) }
+	microseconds := func(d time.Duration) float64 { return float64(d.Microseconds()) }
+	switch name {
+	case "tcpi_state":
+		return i.State, true
+	case "tcpi_snd_cwnd":
+		return packets(i.CongestionWindow), true
+	case "tcpi_snd_ssthresh":
+		return packets(i.SlowStartThresh), true
+	case "tcpi_unacked":
+		return packets(i.Unacked), true
+	case "tcpi_rtt":
+		return microseconds(i.RTT), true
+	case "tcpi_rttvar":
+		return microseconds(i.RTTVar), true
+	case "tcpi_min_rtt":
+		return microseconds(i.MinRTT), true
+	case "tcpi_rto":
+		return microseconds(i.RTO), true
+	case "tcpi_snd_mss":
+		return float64(i.SendMSS), true
+	case "tcpi_pmtu":
+		return float64(i.PathMTU), true
+	case "tcpi_backoff":
+		return float64(i.ConsecutiveProbes), true
+	case "tcpi_snd_wscale":
+		return float64(i.SendScale), true
+	case "tcpi_rcv_wscale":
+		return float64(i.ReceiveScale), true
+	}
+	return nil, false
+}
