@@ -43,13 +43,9 @@ type run struct {
 // Run runs the script against a stack of its own, inside of a bubble of
 // testing/synctest. The error is an *Error.
 func (s *Script) Run(o Options) error {
-	cfg, err := s.configure(o.Tolerance)
+	r, err := s.start(o)
 	if err != nil {
 		return err
-	}
-	r := &run{script: s, cfg: cfg, trace: o.Trace, sockets: make(map[int64]*socket)}
-	if err := r.start(); err != nil {
-		return &Error{File: s.Name, Line: 1, Message: err.Error()}
 	}
 	defer r.end()
 	for i := range s.events {
@@ -88,17 +84,23 @@ func (sevens) Read(p []byte) (int, error) {
 }
 
 // start makes the stack, when its sequence numbers are about to wrap.
-func (r *run) start() (err error) {
-	begin := time.Now()
-	if r.cfg.wrap {
-		if begin, err = r.wrapTime(); err != nil {
-			return err
-		}
+func (s *Script) start(o Options) (*run, error) {
+	cfg, err := s.configure(o.Tolerance)
+	if err != nil {
+		return nil, err
 	}
-	time.Sleep(time.Until(begin))
-	r.stack, r.card, err = newStack(r.cfg)
-	r.begin = begin
-	return err
+	r := &run{script: s, cfg: cfg, trace: o.Trace, begin: time.Now(), sockets: make(map[int64]*socket)}
+	if cfg.wrap {
+		r.begin, err = r.wrapTime()
+	}
+	if err == nil {
+		time.Sleep(time.Until(r.begin))
+		r.stack, r.card, err = newStack(cfg)
+	}
+	if err != nil {
+		return nil, &Error{File: s.Name, Line: 1, Message: err.Error()}
+	}
+	return r, nil
 }
 
 // end closes the stack.
@@ -152,10 +154,13 @@ func (r *run) settle() error {
 // finish waits for the calls that are still to return.
 func (r *run) finish() error {
 	for _, p := range r.calls {
-		time.Sleep(p.until - r.now())
+		time.Sleep(p.until + r.cfg.tolerance - r.now())
 	}
 	if err := r.settle(); err != nil {
 		return err
+	}
+	if len(r.calls) > 0 {
+		return r.calls[0].late(r.now())
 	}
 	return r.nothingUnread()
 }

@@ -76,6 +76,11 @@ type lateCall struct {
 	err   error
 }
 
+// late says that p should have returned by now.
+func (p *pending) late(now time.Duration) error {
+	return &lateCall{p.event, fmt.Errorf("the call has not returned at %s", seconds(now))}
+}
+
 func (l *lateCall) Error() string { return l.err.Error() }
 
 // do begins a call, and sees it return if it does not block.
@@ -130,7 +135,7 @@ func (r *run) collect() error {
 	for _, p := range r.calls {
 		if !p.returned() {
 			if r.now() > p.until+r.cfg.tolerance {
-				return &lateCall{p.event, fmt.Errorf("the call has not returned at %s", seconds(r.now()))}
+				return p.late(r.now())
 			}
 			rest = append(rest, p)
 			continue

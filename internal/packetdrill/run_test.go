@@ -1,0 +1,208 @@
+package packetdrill
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+)
+
+// opened is how scripts of these tests begin.
+const opened = `0        socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
++0...+.1 connect(3, ..., ...) = 0
++0       > S 0:0(0) <...>
++.1      < S. 0:0(0) ack 1 win 32792 <mss 1000,sackOK>
++0       > . 1:1(0) ack 1
+`
+
+// runText runs a script.
+func runText(t *testing.T, text string) error {
+	t.Helper()
+	s, err := Parse("test", text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return inBubble(t, s)
+}
+
+// TestFailures has scripts that must fail, and what the runner says.
+func TestFailures(t *testing.T) {
+	for name, test := range map[string]struct {
+		script string
+		want   []string
+	}{
+		"MissingPacket": {
+			opened + "+1 > P. 1:2(1) ack 1\n",
+			[]string{"test:6: no packet goes out", "wanted  1.100000 > P. 1:2(1) ack 1", "before:", "0.100000 < S. 0:0(0) ack 1 win 32792 <mss 1000,sackOK>"},
+		},
+		"ExtraPacket": {
+			opened + "+0 write(3, ..., 10) = 10\n+1 %{ assert True }%\n",
+			[]string{"test:7: the stack has sent a packet that is not in the script", "seen    0.100000 > P. 1:11(10) ack 1 win 65535"},
+		},
+		"ExtraPacketAtEnd": {
+			opened + "+0 write(3, ..., 10) = 10\n",
+			[]string{"test:6: the stack has sent a packet that is not in the script"},
+		},
+		"TooEarly": {
+			opened + "+0 write(3, ..., 10) = 10\n+.01 > P. 1:11(10) ack 1\n",
+			[]string{"test:7: the packet goes out 10ms too early", "wanted  0.110000 >", "seen    0.100000 >"},
+		},
+		"TooLate": {
+			opened + "+0 < P. 1:11(10) ack 1 win 100\n+.039 > . 1:1(0) ack 11\n",
+			[]string{"test:7: no packet goes out"},
+		},
+		"OtherLength": {
+			opened + "+0 write(3, ..., 10) = 10\n+0 > P. 1:10(9) ack 1\n",
+			[]string{"test:7: the packet has another length"},
+		},
+		"OtherFlags": {
+			opened + "+0 write(3, ..., 10) = 10\n+0 > . 1:11(10) ack 1\n",
+			[]string{"other flags"},
+		},
+		"OtherWindow": {
+			opened + "+0 write(3, ..., 10) = 10\n+0 > P. 1:11(10) ack 1 win 1\n",
+			[]string{"another window"},
+		},
+		"OtherOption": {
+			"0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3\n+0...+1 connect(3, ..., ...) = 0\n+0 > S 0:0(0) <mss 1461,wscale 5,sackOK,TS val 0 ecr 0>\n",
+			[]string{"test:3: the packet has other options", "seen    0.000000 > S 0:0(0) win 65535 <mss 1460,"},
+		},
+		"NoPadding": {
+			"0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3\n+0...+1 connect(3, ..., ...) = 0\n+0 > S 0:0(0) <mss 1460,wscale 5,sackOK,nop,nop,TS val 0 ecr 0>\n",
+			[]string{"test:3: the packet has other options"},
+		},
+		"OtherSACK": {
+			opened + "+0 < . 11:21(10) ack 1 win 100\n+0 > . 1:1(0) ack 1 <sack 11:22>\n",
+			[]string{"other options", "<nop,nop,sack 11:21>"},
+		},
+		"OtherSize": {
+			opened + "+0 write(3, ..., 3000) = 3000\n+0 > [train 999] P. 1:3001(3000) ack 1\n",
+			[]string{"segments of another size"},
+		},
+		"OtherECN": {
+			opened + "+0 write(3, ..., 10) = 10\n+0 > [ce] P. 1:11(10) ack 1\n",
+			[]string{"another ECN field"},
+		},
+		"OtherPeer": {
+			opened + "+0 write(3, ..., 10) = 10\n+0 > [peer 2] P. 1:11(10) ack 1\n",
+			[]string{"the packet goes to peer 1"},
+		},
+		"OtherResult": {
+			opened + "+0 < P. 1:11(10) ack 1 win 100\n+0 read(3, ..., 100) = 11\n",
+			[]string{"test:7: the call returns 10", "line    +0 read(3, ..., 100) = 11"},
+		},
+		"OtherError": {
+			opened + "+0 < R 1:1(0)\n+0 read(3, ..., 100) = -1 EPIPE\n",
+			[]string{"test:7: the call returns -1 ECONNRESET"},
+		},
+		"CallWaits": {
+			opened + "+0 read(3, ..., 100) = 11\n",
+			[]string{"test:6: the call waits"},
+		},
+		"ReturnsEarly": {
+			opened + "+0...+1 read(3, ..., 100) = 10\n+.5 < P. 1:11(10) ack 1 win 100\n+.04 > . 1:1(0) ack 11\n",
+			[]string{"test:6: the call returns 10 at 0.600000, and not at 1.100000"},
+		},
+		"ReturnsLate": {
+			opened + "+0...+.1 read(3, ..., 100) = 10\n+.5 < P. 1:11(10) ack 1 win 100\n",
+			[]string{"test:6: the call has not returned at 0.600000"},
+		},
+		"NeverReturns": {
+			opened + "+0...+.1 read(3, ..., 100) = 10\n",
+			[]string{"test:6: the call has not returned at"},
+		},
+		"NoSocket": {
+			opened + "+0 close(4) = 0\n",
+			[]string{"test:6: there is no socket 4"},
+		},
+		"Assertion": {
+			opened + "+0 %{ assert tcpi_snd_cwnd == 11 }%\n",
+			[]string{"test:6: assert tcpi_snd_cwnd == 11: tcpi_snd_cwnd is 10"},
+		},
+		"NoValue": {
+			opened + "+0 %{ assert tcpi_happiness == 11 }%\n",
+			[]string{`no value "tcpi_happiness"`},
+		},
+		"TimeHasPassed": {
+			opened + "0 close(3) = 0\n",
+			[]string{"test:6: its time has passed"},
+		},
+		"UnknownSetting": {
+			"--speed=10\n" + opened,
+			[]string{"test:1: --speed=10: no such option here"},
+		},
+		"UnknownField": {
+			"--mtu=1000\n--tcp.Speed=10\n" + opened,
+			[]string{"test:2: --tcp.Speed=10: tcp.Config has no such field"},
+		},
+		"BadField": {
+			"--tcp.MinRTO=fast\n" + opened,
+			[]string{"test:1: --tcp.MinRTO=fast: time: invalid duration"},
+		},
+		"IPv6": {
+			"--ip_version=ipv6\n" + opened,
+			[]string{"there is IPv4 only"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := runText(t, test.script)
+			if err == nil {
+				t.Fatal("the script passes")
+			}
+			for _, want := range test.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("%q is not in:\n%v", want, err)
+				}
+			}
+		})
+	}
+}
+
+// TestPasses has scripts of what testdata does not show of the runner.
+func TestPasses(t *testing.T) {
+	for name, script := range map[string]string{
+		"Range":     opened + "+0 < P. 1:11(10) ack 1 win 100\n+.01~+.05 > . 1:1(0) ack 11\n+0 %{ assert True }%\n",
+		"Anytime":   opened + "+0 < P. 1:11(10) ack 1 win 100\n* > . 1:1(0) ack 11\n+.02 read(3, ..., 20) = 10\n",
+		"Tolerance": "--tolerance_usecs=4000\n" + opened + "+0 < P. 1:11(10) ack 1 win 100\n+.038 > . 1:1(0) ack 11\n",
+		"Cut":       "--tso=0\n" + opened + "+0 write(3, ..., 2500) = 2500\n+0 > . 1:1001(1000) ack 1\n+0 > . 1001:2001(1000) ack 1\n+0 > P. 2001:2501(500) ack 1\n",
+		"Blocking":  opened + "+0...+.5 read(3, ..., 100) = 10\n+.5 < P. 1:11(10) ack 1 win 100\n+.04 > . 1:1(0) ack 11\n",
+		"Absolute":  opened + ".5 < P. 1:11(10) ack 1 win 100\n.54 > . 1:1(0) ack 11\n",
+		"AnyResult": opened + "+0 close(3) = ...\n+0 > F. 1:1(0) ack 1\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			if err := runText(t, script); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// TestWrap makes sure that our sequence numbers begin where they should, in
+// active and in passive opens.
+func TestWrap(t *testing.T) {
+	for name, script := range map[string]string{
+		"Active":  "0 `sleep 1.234567`\n" + strings.TrimPrefix(strings.ReplaceAll(opened, "0        socket", "+0 socket"), ""),
+		"Passive": "0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3\n+0 listen(3, 1) = 0\n+77.000003 < S 0:0(0) win 1\n+0 > S. 0:0(0) ack 1 <...>\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, err := Parse("test", script)
+			if err != nil {
+				t.Fatal(err)
+			}
+			synctest.Test(t, func(t *testing.T) {
+				r, err := s.start(Options{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer r.end()
+				for i := range s.events {
+					if err := r.step(&s.events[i]); err != nil {
+						t.Fatal(r.explain(&s.events[i], err))
+					}
+				}
+				if isn := r.flows[0].ours.isn; isn != wrapISN {
+					t.Errorf("the initial sequence number is %#x, want %#x", isn, uint32(wrapISN))
+				}
+			})
+		})
+	}
+}
