@@ -173,7 +173,7 @@ func (r *run) nothingUnread() error {
 		if err == nil {
 			err = errors.New("the stack has sent a packet that is not in the script")
 		}
-		return &mismatch{err: err, seen: r.line(w.at, ">", &got)}
+		return &mismatch{err: err, seen: r.line(w.at, ">", &got), at: w.at.Sub(r.begin)}
 	default:
 		return nil
 	}
@@ -215,6 +215,7 @@ func (p *pause) do(r *run, e *event) error {
 type mismatch struct {
 	err          error
 	wanted, seen string
+	at           time.Duration
 }
 
 func (m *mismatch) Error() string { return m.err.Error() }
@@ -227,7 +228,7 @@ func (r *run) explain(e *event, err error) error {
 	x := &Error{File: r.script.Name, Line: e.line, Text: e.text, Message: err.Error()}
 	var m *mismatch
 	if errors.As(err, &m) {
-		x.Wanted, x.Seen = m.wanted, m.seen
+		x.Wanted, x.Seen, x.seenAt = m.wanted, m.seen, m.at
 	}
 	var late *lateCall
 	if errors.As(err, &late) {
