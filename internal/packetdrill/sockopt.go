@@ -1,7 +1,6 @@
 package packetdrill
 
 import (
-	"errors"
 	"fmt"
 	"syscall"
 	"time"
@@ -76,7 +75,9 @@ func (s *socket) option(c *call) (func(*tcp.Conn) error, error) {
 	case "IP_TTL":
 		return func(c *tcp.Conn) error { return c.SetTTL(uint8(n)) }, nil
 	case "TCP_CONGESTION":
-		return setCongestion(v.text), nil
+		return func(c *tcp.Conn) error { return c.SetCongestionControl(v.text) }, nil
+	case "TCP_RECOVERY": // by name here
+		return func(c *tcp.Conn) error { return c.SetLossRecovery(v.text) }, nil
 	}
 	return nil, fmt.Errorf("no socket option %q", name)
 }
@@ -84,16 +85,6 @@ func (s *socket) option(c *call) (func(*tcp.Conn) error, error) {
 func (s *socket) setKeepAlive() func(*tcp.Conn) error {
 	keep := s.keep
 	return func(c *tcp.Conn) error { return c.SetKeepAliveConfig(keep) }
-}
-
-// setCongestion chooses the congestion control of a connection.
-func setCongestion(name string) func(*tcp.Conn) error {
-	return func(c *tcp.Conn) error {
-		if chooser, ok := any(c).(interface{ SetCongestionControl(string) error }); ok {
-			return chooser.SetCongestionControl(name)
-		}
-		return errors.ErrUnsupported
-	}
 }
 
 // callGetOption compares the value of an option with that in brackets.

@@ -139,6 +139,14 @@ func (s *state) tcpInfo(name string) (any, bool) {
 		return float64(i.PathMTU), true
 	case "tcpi_backoff":
 		return float64(i.ConsecutiveProbes), true
+	case "tcpi_bytes_sent":
+		return float64(i.BytesSent + i.BytesResent), true
+	case "tcpi_bytes_retrans":
+		return float64(i.BytesResent), true
+	case "tcpi_bytes_received":
+		return float64(i.BytesReceived), true
+	case "tcpi_reord_seen":
+		return i.ReorderingSeen, true
 	case "tcpi_snd_wscale":
 		return float64(i.SendScale), true
 	case "tcpi_rcv_wscale":
