@@ -15,6 +15,7 @@ type lossProbe struct {
 	out    bool      // the probe is on its way,
 	again  bool      // and repeats what had been sent before (TLP.is_retrans)
 	endSeq seq       // TLP.end_seq: SND.NXT when it was sent
+	flight int       // and FlightSize then, of which something may be lost
 }
 
 // end forgets a probe.
@@ -88,7 +89,7 @@ func (t *tcb) lossProbeSegment(now time.Time, s *segment) bool {
 // lossProbeSent notes that the probe is on its way.
 func (t *tcb) lossProbeSent(again bool) {
 	t.stats.LossProbes.Add(1)
-	t.probe = lossProbe{out: true, again: again, endSeq: t.snd.nxt}
+	t.probe = lossProbe{out: true, again: again, endSeq: t.snd.nxt, flight: t.board.total}
 }
 
 // lossProbeAcknowledged is section 7.4: when the probe has repaired a loss that nobody
@@ -103,7 +104,7 @@ func (t *tcb) lossProbeAcknowledged(now time.Time, in *recoverInput) {
 	case t.dsack.seen && t.dsack.block.right == p.endSeq: // both have arrived
 	case t.snd.una.after(p.endSeq):
 		t.stats.LossProbeRepairs.Add(1)
-		t.cc.Lost(congestion.Loss{Now: now, Flight: in.flight, Lost: t.snd.mss})
+		t.cc.Lost(congestion.Loss{Now: now, Flight: p.flight, Lost: t.snd.mss})
 		t.windowReduced()
 		t.cc.Recovered(now)
 	case in.acked == 0 && t.board.news.sacked == 0: // a duplicate of the original's: both have arrived
