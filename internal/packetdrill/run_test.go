@@ -138,6 +138,10 @@ func TestFailures(t *testing.T) {
 			"--tcp.MinRTO=fast\n" + opened,
 			[]string{"test:1: --tcp.MinRTO=fast: time: invalid duration"},
 		},
+		"UnsettableField": {
+			"--tcp.Controllers=mine\n" + opened,
+			[]string{"test:1: --tcp.Controllers=mine: a field of type map[string]congestion.Factory cannot be set"},
+		},
 		"IPv6": {
 			"--ip_version=ipv6\n" + opened,
 			[]string{"there is IPv4 only"},

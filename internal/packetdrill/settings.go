@@ -97,10 +97,15 @@ func setField(cfg any, name, value string) error {
 		v, err := strconv.ParseBool(value)
 		f.SetBool(v)
 		return err
-	case reflect.Int:
-		v, err := strconv.ParseInt(value, 10, 32)
-		f.SetInt(v)
-		return err
 	}
-	return fmt.Errorf("a field of type %v cannot be set", f.Type())
+	if !f.CanInt() && !f.CanUint() {
+		return fmt.Errorf("a field of type %v cannot be set", f.Type())
+	}
+	v, err := strconv.ParseUint(value, 10, min(31, f.Type().Bits()))
+	if f.CanInt() {
+		f.SetInt(int64(v))
+	} else {
+		f.SetUint(v)
+	}
+	return err
 }
