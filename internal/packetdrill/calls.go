@@ -147,7 +147,10 @@ func callRead(_ *run, s *socket, c *call) (work, deadline, error) {
 	if s.conn == nil {
 		return atOnce(0, syscall.ENOTCONN), nil, nil
 	}
-	p := make([]byte, c.args[2].number)
+	p, err := c.buffer()
+	if err != nil {
+		return nil, nil, err
+	}
 	read := func() outcome {
 		n, err := s.conn.Read(p)
 		for i, b := range p[:n] {
@@ -164,6 +167,16 @@ func callRead(_ *run, s *socket, c *call) (work, deadline, error) {
 	return read, s.notWaiting(c, s.conn.SetReadDeadline), nil
 }
 
+// buffer is the slice that a call reads into or writes from.
+func (c *call) buffer() ([]byte, error) {
+	const most = 1 << 26
+	n := c.args[2].number
+	if n < 0 || n > most {
+		return nil, fmt.Errorf("%d is no length", n)
+	}
+	return make([]byte, n), nil
+}
+
 // notWaiting is set for a call that must not block, and nil for others.
 func (s *socket) notWaiting(c *call, set deadline) deadline {
 	if len(c.args) == 4 && c.args[3].has("MSG_DONTWAIT") {
@@ -176,7 +189,10 @@ func callWrite(_ *run, s *socket, c *call) (work, deadline, error) {
 	if s.conn == nil {
 		return atOnce(0, syscall.ENOTCONN), nil, nil
 	}
-	p := make([]byte, c.args[2].number)
+	p, err := c.buffer()
+	if err != nil {
+		return nil, nil, err
+	}
 	for i := range p {
 		p[i] = ourByte(s.written + i)
 	}

@@ -66,10 +66,14 @@ func (o *outbound) do(r *run, e *event) error {
 	seen := r.line(w.at, ">", &got)
 	at := w.at.Sub(r.begin)
 	if err == nil {
-		err = r.compare(o, &got, w)
+		err = o.compare(&got)
 	}
-	if err == nil && (at < early || at > late) {
-		err = fmt.Errorf("the packet goes out %v too %s", max(early-at, at-late), map[bool]string{true: "early", false: "late"}[at < early])
+	switch {
+	case err != nil:
+	case at < early:
+		err = fmt.Errorf("the packet goes out %v too early", early-at)
+	case at > late:
+		err = fmt.Errorf("the packet goes out %v too late", at-late)
 	}
 	if err != nil {
 		return &mismatch{err: err, wanted: wanted, seen: seen}
@@ -125,7 +129,7 @@ func (r *run) freePeer() int {
 }
 
 // compare says how a segment differs from what the script wants.
-func (r *run) compare(o *outbound, got *segment, w *wire) error {
+func (o *outbound) compare(got *segment) error {
 	want := o.segment
 	if !want.ip.peer.is {
 		want.ip.peer = said{1, true}

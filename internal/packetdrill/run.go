@@ -173,7 +173,7 @@ func (r *run) nothingUnread() error {
 		if err == nil {
 			err = errors.New("the stack has sent a packet that is not in the script")
 		}
-		return &mismatch{err: err, seen: r.line(w.at, ">", &got), at: w.at.Sub(r.begin)}
+		return &mismatch{err: err, seen: r.line(w.at, ">", &got)}
 	default:
 		return nil
 	}
@@ -215,7 +215,6 @@ func (p *pause) do(r *run, e *event) error {
 type mismatch struct {
 	err          error
 	wanted, seen string
-	at           time.Duration
 }
 
 func (m *mismatch) Error() string { return m.err.Error() }
@@ -228,7 +227,7 @@ func (r *run) explain(e *event, err error) error {
 	x := &Error{File: r.script.Name, Line: e.line, Text: e.text, Message: err.Error()}
 	var m *mismatch
 	if errors.As(err, &m) {
-		x.Wanted, x.Seen, x.seenAt = m.wanted, m.seen, m.at
+		x.Wanted, x.Seen = m.wanted, m.seen
 	}
 	var late *lateCall
 	if errors.As(err, &late) {
@@ -251,5 +250,11 @@ func (r *run) line(at time.Time, direction string, g *segment) string {
 	return fmt.Sprintf("%s %s %v", seconds(at.Sub(r.begin)), direction, g)
 }
 
-// seconds writes a time as scripts have it.
-func seconds(d time.Duration) string { return fmt.Sprintf("%.6f", d.Seconds()) }
+// seconds writes a time as scripts have it, to the microsecond or, where that
+// is not all, to the nanosecond.
+func seconds(d time.Duration) string {
+	if d%time.Microsecond != 0 {
+		return fmt.Sprintf("%.9f", d.Seconds())
+	}
+	return fmt.Sprintf("%.6f", d.Seconds())
+}

@@ -110,6 +110,10 @@ func TestFailures(t *testing.T) {
 			opened + "+0...+.1 read(3, ..., 100) = 10\n",
 			[]string{"test:6: the call has not returned at"},
 		},
+		"NegativeLength": {
+			opened + "+0 read(3, ..., -1) = 0\n",
+			[]string{"test:6: -1 is no length"},
+		},
 		"NoSocket": {
 			opened + "+0 close(4) = 0\n",
 			[]string{"test:6: there is no socket 4"},
@@ -184,7 +188,7 @@ func TestPasses(t *testing.T) {
 // active and in passive opens.
 func TestWrap(t *testing.T) {
 	for name, script := range map[string]string{
-		"Active":  "0 `sleep 1.234567`\n" + strings.TrimPrefix(strings.ReplaceAll(opened, "0        socket", "+0 socket"), ""),
+		"Active":  "0 `sleep 1.234567`\n+" + opened,
 		"Passive": "0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3\n+0 listen(3, 1) = 0\n+77.000003 < S 0:0(0) win 1\n+0 > S. 0:0(0) ack 1 <...>\n",
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -78,8 +78,6 @@ type Error struct {
 	Wanted  string   // the packet of the script, in its notation; or ""
 	Seen    string   // the packet that was seen instead; or ""
 	Before  []string // what happened before, the last at the end
-
-	seenAt time.Duration // when Seen was
 }
 
 func (e *Error) Error() string {

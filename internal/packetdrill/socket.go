@@ -46,10 +46,13 @@ func (s *socket) look() {
 	}
 }
 
-// forget ends what may still wait.
+// forget ends what may still wait, and gives back what nobody has read.
 func (s *socket) forget() {
 	if s.dial != nil {
 		s.dial.cancel()
+	}
+	if s.look(); s.conn != nil {
+		s.conn.Close()
 	}
 }
 
