@@ -7,8 +7,8 @@ type flow struct {
 	local, remote uint16 // ports
 
 	ours, peers stream
-	cookie      []byte // of Fast Open, as the stack has given it
-	mss         int    // that the peer has offered; 0 before
+	cookie      *[]byte // of Fast Open, as the stack has given it to the peer's address
+	mss         int     // that the peer has offered; 0 before
 }
 
 // A stream is one direction of a flow.
@@ -31,9 +31,9 @@ const (
 // same peer begin.
 const freshStep = 1 << 24
 
-func newFlow(peer int, local, remote uint16) *flow {
+func newFlow(peer int, local, remote uint16, cookie *[]byte) *flow {
 	return &flow{
-		peer: peer, local: local, remote: remote,
+		peer: peer, local: local, remote: remote, cookie: cookie,
 		peers: stream{known: true, isn: peerISN, text: peerISN + 1, tsKnown: true, ts: peerTS},
 	}
 }
@@ -79,7 +79,7 @@ func (f *flow) departed(g, want segment) segment {
 		}
 	}
 	if o := find(g.options, optFastOpen); o != nil && len(o.data) > 0 {
-		f.cookie = o.data
+		*f.cookie = o.data
 	}
 	if f.ours.known {
 		g.seq -= f.ours.isn
@@ -117,7 +117,7 @@ func (f *flow) shift(list []option, from, other *stream, hasACK bool, up int) []
 			}
 			o.blocks = blocks
 		case o.known:
-			o.data = f.cookie
+			o.data = *f.cookie
 		}
 		shifted[i] = o
 	}

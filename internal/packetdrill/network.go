@@ -21,7 +21,7 @@ func (r *run) flow(n *network) *flow {
 			return f
 		}
 	}
-	f := newFlow(peer, r.cfg.bindPort, peerPort+uint16(peer))
+	f := newFlow(peer, r.cfg.bindPort, peerPort+uint16(peer), &r.cookie)
 	r.flows = append(r.flows, f)
 	return f
 }
@@ -103,10 +103,10 @@ func (r *run) recognize(w *wire, want segment) (segment, error) {
 		}
 	}
 	if f == nil {
-		if w.remote != r.cfg.connectPort || w.flags != syn && w.flags != syn|ece|cwr {
+		if w.remote != r.cfg.connectPort || !w.has(syn) || w.has(ack) {
 			return w.segment, fmt.Errorf("a packet from port %d to port %d, which belong to no connection", w.local, w.remote)
 		}
-		f = newFlow(r.freePeer(), w.local, w.remote) // an active open
+		f = newFlow(r.freePeer(), w.local, w.remote, &r.cookie) // an active open
 		r.flows = append(r.flows, f)
 	}
 	r.current = f

@@ -34,6 +34,7 @@ type run struct {
 
 	flows   []*flow
 	current *flow // of the last packet
+	cookie  []byte
 	sockets map[int64]*socket
 	calls   []*pending // that have not returned
 
