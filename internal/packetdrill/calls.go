@@ -29,6 +29,7 @@ var calls = map[string]struct {
 	"recv":       {4, onSocket(callRead)},
 	"write":      {3, onSocket(callWrite)},
 	"send":       {4, onSocket(callWrite)},
+	"sendto":     {6, onSocket(callSendTo)},
 	"close":      {1, (*run).callClose},
 	"shutdown":   {2, onSocket(callShutdown)},
 	"fcntl":      {3, onSocket(callFcntl)},
@@ -79,6 +80,7 @@ func callListen(r *run, s *socket, _ *call) (work, deadline, error) {
 		l, err := r.stack.Listen("tcp", fmt.Sprintf(":%d", r.cfg.bindPort))
 		if err == nil {
 			s.listener = l.(*tcp.Listener)
+			err = s.listener.SetFastOpen(s.fastOpen)
 		}
 		return outcome{err: err}
 	}, nil, nil
@@ -111,21 +113,45 @@ func (s *socket) unlessBlocking(set deadline) deadline {
 	return set
 }
 
+// callSendTo is an active open with text on the SYN (RFC 7413).
+func callSendTo(r *run, s *socket, c *call) (work, deadline, error) {
+	if !c.args[3].has("MSG_FASTOPEN") || !c.args[4].rest {
+		return nil, nil, fmt.Errorf("sendto is for MSG_FASTOPEN, and the address is ...")
+	}
+	p, err := c.text(s)
+	if err != nil {
+		return nil, nil, err
+	}
+	return r.connect(s, func(ctx context.Context, to string) (net.Conn, error) {
+		c, err := r.stack.DialFastOpen(ctx, "tcp", to, p)
+		s.written += len(p)
+		return c, err
+	}, len(p)), nil, nil
+}
+
 func callConnect(r *run, s *socket, c *call) (work, deadline, error) {
 	if !c.args[1].rest {
 		return nil, nil, fmt.Errorf("the address is ..., and the port --connect_port")
 	}
+	return r.connect(s, func(ctx context.Context, to string) (net.Conn, error) {
+		return r.stack.DialContext(ctx, "tcp", to)
+	}, 0), nil, nil
+}
+
+// connect begins an active open, and is the call that waits for it and then
+// returns n.
+func (r *run) connect(s *socket, open func(ctx context.Context, to string) (net.Conn, error), n int) work {
 	switch {
 	case s.conn != nil:
-		return atOnce(0, syscall.EISCONN), nil, nil
+		return atOnce(0, syscall.EISCONN)
 	case s.dial != nil:
-		return atOnce(0, syscall.EALREADY), nil, nil
+		return atOnce(0, syscall.EALREADY)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	d := &dial{cancel: cancel, done: make(chan struct{})}
 	s.dial = d
 	go func() {
-		c, err := r.stack.DialContext(ctx, "tcp", net.JoinHostPort(peerAddr.String(), fmt.Sprint(r.cfg.connectPort)))
+		c, err := open(ctx, net.JoinHostPort(peerAddr.String(), fmt.Sprint(r.cfg.connectPort)))
 		if d.err = err; err == nil {
 			d.conn = c.(*tcp.Conn)
 			for _, set := range s.options {
@@ -135,12 +161,12 @@ func callConnect(r *run, s *socket, c *call) (work, deadline, error) {
 		close(d.done)
 	}()
 	if s.nonblock {
-		return atOnce(0, syscall.EINPROGRESS), nil, nil
+		return atOnce(0, syscall.EINPROGRESS)
 	}
 	return func() outcome {
 		<-d.done
-		return outcome{err: d.err}
-	}, nil, nil
+		return outcome{n: n, err: d.err}
+	}
 }
 
 func callRead(_ *run, s *socket, c *call) (work, deadline, error) {
@@ -177,6 +203,15 @@ func (c *call) buffer() ([]byte, error) {
 	return make([]byte, n), nil
 }
 
+// text is what a call writes.
+func (c *call) text(s *socket) ([]byte, error) {
+	p, err := c.buffer()
+	for i := range p {
+		p[i] = ourByte(s.written + i)
+	}
+	return p, err
+}
+
 // notWaiting is set for a call that must not block, and nil for others.
 func (s *socket) notWaiting(c *call, set deadline) deadline {
 	if len(c.args) == 4 && c.args[3].has("MSG_DONTWAIT") {
@@ -189,12 +224,9 @@ func callWrite(_ *run, s *socket, c *call) (work, deadline, error) {
 	if s.conn == nil {
 		return atOnce(0, syscall.ENOTCONN), nil, nil
 	}
-	p, err := c.buffer()
+	p, err := c.text(s)
 	if err != nil {
 		return nil, nil, err
-	}
-	for i := range p {
-		p[i] = ourByte(s.written + i)
 	}
 	write := func() outcome {
 		n, err := s.conn.Write(p)

@@ -65,12 +65,15 @@
 //
 // # Calls
 //
-// socket, bind, listen, accept, connect, read, recv, write, send, close,
-// shutdown, fcntl with F_SETFL, setsockopt, getsockopt with SO_ERROR and
-// TCP_MAXSEG, ioctl with SIOCINQ, SIOCOUTQ, SIOCOUTQNSD. They are calls of
-// package tcp's, as users have them, and differ from the kernel's where those
-// do: TCP_NODELAY is on at first. A call that would block fails, unless it is
-// written as one that blocks; with O_NONBLOCK or MSG_DONTWAIT it gives EAGAIN.
+// socket, bind, listen, accept, connect, read, recv, write, send, sendto with
+// MSG_FASTOPEN, close, shutdown, fcntl with F_SETFL, getsockopt with SO_ERROR
+// and TCP_MAXSEG, ioctl with SIOCINQ, SIOCOUTQ, SIOCOUTQNSD, and setsockopt
+// with what tcp.Conn and tcp.Listener can set (TCP_RECOVERY takes the name of a
+// loss recovery). They are calls of package tcp's, as users have them, and
+// differ from the kernel's where those do: TCP_NODELAY is on at first. An
+// accepted connection has the options of its listener. A call that would block
+// fails, unless it is written as one that blocks; with O_NONBLOCK or
+// MSG_DONTWAIT it gives EAGAIN.
 //
 // # Assertions
 //

@@ -174,6 +174,7 @@ func TestPasses(t *testing.T) {
 		"Cut":       "--tso=0\n" + opened + "+0 write(3, ..., 2500) = 2500\n+0 > . 1:1001(1000) ack 1\n+0 > . 1001:2001(1000) ack 1\n+0 > P. 2001:2501(500) ack 1\n",
 		"Blocking":  opened + "+0...+.5 read(3, ..., 100) = 10\n+.5 < P. 1:11(10) ack 1 win 100\n+.04 > . 1:1(0) ack 11\n",
 		"Absolute":  opened + ".5 < P. 1:11(10) ack 1 win 100\n.54 > . 1:1(0) ack 11\n",
+		"FastOpen":  "0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3\n+0...+.1 sendto(3, ..., 10, MSG_FASTOPEN, ..., ...) = 10\n+0 > S 0:0(0) <...>\n+.1 < S. 0:0(0) ack 1 win 100 <mss 1000>\n+0 > P. 1:11(10) ack 1\n",
 		"AnyResult": opened + "+0 close(3) = ...\n+0 > F. 1:1(0) ack 1\n",
 	} {
 		t.Run(name, func(t *testing.T) {

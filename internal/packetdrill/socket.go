@@ -20,10 +20,11 @@ type socket struct {
 	dial     *dial // a connect that is under way
 	nonblock bool
 
-	options []func(*tcp.Conn) error // set before there was a connection
-	keep    net.KeepAliveConfig
-	written int // bytes
-	read    int
+	options  []func(*tcp.Conn) error // set before there was a connection
+	keep     net.KeepAliveConfig
+	fastOpen int // of a listener: how many connections may wait for the handshake
+	written  int // bytes
+	read     int
 }
 
 // A dial is a connect that is under way, or over.

@@ -44,6 +44,11 @@ func (s *socket) option(c *call) (func(*tcp.Conn) error, error) {
 	switch name {
 	case "SO_REUSEADDR", "SO_REUSEPORT":
 		return nil, nil
+	case "TCP_FASTOPEN":
+		if s.fastOpen = n; s.listener != nil {
+			return nil, s.listener.SetFastOpen(n)
+		}
+		return nil, nil
 	case "SO_LINGER":
 		seconds := -1
 		if v.fields["onoff"].number != 0 || v.fields["l_onoff"].number != 0 {
