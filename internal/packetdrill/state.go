@@ -97,6 +97,8 @@ func plain(f reflect.Value) any {
 		return errnoName(v)
 	case bool, string:
 		return v
+	case fmt.Stringer:
+		return v.String()
 	}
 	switch {
 	case f.CanInt():
