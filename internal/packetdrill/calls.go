@@ -116,7 +116,7 @@ func (s *socket) unlessBlocking(set deadline) deadline {
 // callSendTo is an active open with text on the SYN (RFC 7413).
 func callSendTo(r *run, s *socket, c *call) (work, deadline, error) {
 	if !c.args[3].has("MSG_FASTOPEN") || !c.args[4].rest {
-		return nil, nil, fmt.Errorf("sendto is for MSG_FASTOPEN, and the address is ...")
+		return nil, nil, fmt.Errorf("sendto has MSG_FASTOPEN, and ... for the address")
 	}
 	p, err := c.text(s)
 	if err != nil {
