@@ -46,15 +46,23 @@
 //	ICMP      792, 1122, 1812, 6633
 //	IGMP      1112, 2236
 //	UDP       768, 1122, 6056
-//	TCP       9293, 1122, 5681, 6298, 6582, 6675, 2018, 6928, 7323, 5961, 6528,
-//	          5927, 1191, 1337, 6056, 6093, 6691, 3465, 5482
+//	TCP       9293, 1122, 5681, 6298, 2018, 6928, 7323, 5961, 6528, 5927, 1337,
+//	          6191, 6056, 6093, 6691, 3465, 5482
+//	opening   7413 (Fast Open), 4987 (SYN cookies)
+//	loss      8985 (RACK-TLP), 6675, 6582, 6937, 9937, 3042, 2883, 3708, 5682, 3522, 4015
+//	control   9438 (CUBIC), 9406 (HyStart++), 8257 (DCTCP), 7661, 3168 (ECN), 8511;
+//	          draft-ietf-ccwg-bbr (BBR version 3)
+//	path      1191, 4821, 8899
+//
+// The table tcp/CONFORMANCE.md has what they require, row by row, with the test
+// that shows it.
 //
 // # Limitations
 //
 // IPv4 only. There is no name service, no DHCP, and no firewall: addresses are
-// literal and routes come from [Config]. TCP has Reno congestion control with
-// SACK recovery (RFC 6675); there is no ECN, RACK, CUBIC or Fast Open, and a
-// listener under a SYN flood forgets its oldest half-open connections rather
-// than send cookies. Path MTU discovery relies on ICMP. A link without offloads
-// gets no coalescing on receive. Linux is needed for taps only.
+// literal and routes come from [Config]. ECN is the classic one: no AccECN (RFC
+// 9768). While SYN cookies are sent, clients without timestamps get neither
+// window scale nor SACK. The text of a SYN may reach the application twice (RFC
+// 7413 section 6.1), so Fast Open is off until asked for. A link without
+// offloads gets no coalescing on receive. Linux is needed for taps only.
 package gonet

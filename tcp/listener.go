@@ -60,6 +60,7 @@ func (l *Listener) Close() error {
 	if l.isClosed.Swap(true) {
 		return l.opError("close", net.ErrClosed)
 	}
+	l.deadline.Stop()
 	l.calls.ask(func(_ time.Time, d *demux) { d.unlisten(l) })
 	return nil
 }

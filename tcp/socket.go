@@ -163,6 +163,8 @@ func (c *Conn) Close() error {
 		return c.opError("close", net.ErrClosed)
 	}
 	close(c.closed)
+	c.readDeadline.Stop()
+	c.writeDeadline.Stop()
 	linger := noLinger
 	var drained <-chan struct{}
 	c.do(func(now time.Time, t *tcb) {

@@ -104,6 +104,8 @@ func (c *Conn) Close() error {
 	if !c.end() {
 		return c.opError("close", net.ErrClosed)
 	}
+	c.readDeadline.Stop()
+	c.writeDeadline.Stop()
 	c.leaveAll()
 	c.sockets.release(c)
 	return nil

@@ -8,8 +8,9 @@ import (
 )
 
 // A Deadline is an instant, and a channel that is closed while it has passed.
-// The zero Deadline never passes. It must not be copied once used. Its methods may be called from any goroutine. The lock is never held while
-// anything is waited for but the timer's own goroutine.
+// The zero Deadline never passes. It must not be copied once used. Its methods
+// may be called from any goroutine. The lock is never held while anything is
+// waited for but the timer's own goroutine.
 type Deadline struct {
 	mu    sync.Mutex
 	timer *time.Timer
@@ -53,6 +54,16 @@ func (d *Deadline) Passed() <-chan struct{} {
 		d.done = make(chan struct{})
 	}
 	return d.done
+}
+
+// Stop gives the timer of a deadline back that has not passed, and now never
+// will: its socket is closed.
+func (d *Deadline) Stop() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.timer != nil && d.timer.Stop() {
+		d.timer = nil
+	}
 }
 
 func isClosed(c <-chan struct{}) bool {

@@ -44,3 +44,23 @@ func TestDeadline(t *testing.T) {
 		}
 	})
 }
+
+// A deadline that is stopped does not pass any more.
+func TestStop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := new(Deadline)
+		d.Stop()
+		d.Set(time.Now().Add(time.Second))
+		passed := d.Passed()
+		d.Stop()
+		time.Sleep(time.Hour)
+		if isClosed(passed) {
+			t.Error("a stopped deadline has passed")
+		}
+		d.Set(time.Now().Add(-1))
+		d.Stop()
+		if !isClosed(d.Passed()) {
+			t.Error("a deadline in the past has not passed")
+		}
+	})
+}
