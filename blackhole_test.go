@@ -3,6 +3,7 @@ package gonet
 import (
 	"bytes"
 	"io"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -13,7 +14,7 @@ import (
 
 // sieve lets datagrams of up to mtu bytes through in both directions, and
 // swallows larger ones without a word.
-func sieve(mtu func() int) link.Middleware {
+func sieve(mtu *atomic.Int64) link.Middleware {
 	return func(l link.Link) link.Link {
 		tx, rx := make(chan *packet.Buffer, link.QueueLen), make(chan *packet.Buffer, link.QueueLen)
 		go sift(tx, l.Tx, mtu)
@@ -23,13 +24,13 @@ func sieve(mtu func() int) link.Middleware {
 	}
 }
 
-func sift(in <-chan *packet.Buffer, out chan<- *packet.Buffer, mtu func() int) {
+func sift(in <-chan *packet.Buffer, out chan<- *packet.Buffer, mtu *atomic.Int64) {
 	const ethernet = 14
 	defer close(out)
 	for b := range in {
 		arrived := b.Arrived
 		link.Cut(b, func(b *packet.Buffer) {
-			if b.Len() > mtu()+ethernet {
+			if b.Len() > int(mtu.Load())+ethernet {
 				b.Release()
 				return
 			}
@@ -39,25 +40,26 @@ func sift(in <-chan *packet.Buffer, out chan<- *packet.Buffer, mtu func() int) {
 	}
 }
 
-// TestBlackHole: RFC8899-4.3, RFC4821-7.7: a path that swallows large segments without a word carries a
-// transfer in spite of that, begun with it or met on the way; and later connections
-// know of it (RFC1191-6.2).
+// TestBlackHole: RFC8899-4.3, RFC4821-7.7: a path that swallows large segments
+// without a word carries a transfer in spite of that, begun with it or met on
+// the way; and later connections know of it (RFC1191-6.2).
 func TestBlackHole(t *testing.T) {
 	for _, mtu := range []int{1400, 1200, 1000, 600} {
 		for _, later := range []bool{false, true} {
 			inBubble(t, func(t *testing.T) {
-				now := mtu
+				var now atomic.Int64
+				now.Store(int64(mtu))
 				if later {
-					now = 1500
+					now.Store(1500)
 				}
-				p := newPair(t, link.Impairment{Delay: 10 * time.Millisecond}.Middleware(), sieve(func() int { return now }))
+				p := newPair(t, link.Impairment{Delay: 10 * time.Millisecond}.Middleware(), sieve(&now))
 				defer p.close()
 				ca, cb := p.connect(t)
 				for _, way := range []struct{ from, to *tcp.Conn }{{ca, cb}, {cb, ca}} {
 					if later {
-						now = 1500
+						now.Store(1500)
 						transfer(t, way.from, way.to, 300_000)
-						now = mtu
+						now.Store(int64(mtu))
 					}
 					begin := time.Now()
 					transfer(t, way.from, way.to, 15_000_000)
