@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Acknowledgements that are taken in a burst, with no chance to send between
-// them (MUST-58, MUST-59).
+// Segments that are taken in a burst, with no chance to send between them
+// (MUST-58, MUST-59).
 
 // tenOut is a node with ten segments of 1000 bytes in the network, and what
 // the peer then sends.
@@ -68,5 +68,44 @@ func TestUndoWithoutRetransmission(t *testing.T) {
 	ack(5000)
 	if i := n.t.info(); i.SlowStartThresh != before.SlowStartThresh || i.CongestionWindow < before.CongestionWindow || i.Recovering {
 		t.Errorf("ssthresh %d, cwnd %d, recovering %v", i.SlowStartThresh, i.CongestionWindow, i.Recovering)
+	}
+}
+
+// textInBurst has segments of 1000 bytes arrive, of which the first begins
+// after from bytes of the peer's text, and returns the one answer.
+func textInBurst(t *testing.T, n *node, from, segments int) *wireSegment {
+	t.Helper()
+	n.sent = nil
+	for range segments {
+		n.arrives(n.flow, segment{seq: scriptIRS.add(1 + from), ack: n.t.snd.nxt, flags: ACK, window: 65535,
+			text: piece(from, from+1000, 0), len: 1000})
+		from += 1000
+	}
+	n.pump()
+	if len(n.sent) != 1 || n.err != nil {
+		t.Fatalf("%d answers, %v", len(n.sent), n.err)
+	}
+	return &n.sent[0]
+}
+
+// TestTextInBurst: MUST-58, MUST-59: all segments that wait are processed, and
+// then one acknowledgement goes out.
+func TestTextInBurst(t *testing.T) {
+	n := established(t, Config{}, options{mss: 1000}, 65535)
+	if s := textInBurst(t, n, 0, 4); s.ack != scriptIRS.add(4001) {
+		t.Errorf("the acknowledgement is %v", &s.segment)
+	}
+}
+
+// TestDuplicatesInBurst: RFC2883-4, MUST-58: duplicates that come in one burst
+// and touch are reported as one run.
+func TestDuplicatesInBurst(t *testing.T) {
+	n := established(t, Config{}, options{mss: 1000, sackPermitted: true}, 65535)
+	if s := textInBurst(t, n, 0, 2); s.opts.sacks != 0 {
+		t.Errorf("new text is reported: %v", &s.segment)
+	}
+	s := textInBurst(t, n, 0, 2)
+	if want := (block{scriptIRS.add(1), scriptIRS.add(2001)}); s.ack != want.right || s.opts.sacks != 1 || s.opts.sack[0] != want {
+		t.Errorf("the answer is %v", &s.segment)
 	}
 }

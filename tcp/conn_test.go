@@ -308,8 +308,9 @@ func TestShutdown(t *testing.T) {
 		_, err := c.Write([]byte("x"))
 		wantError(t, "write", err, net.ErrClosed)
 		p.want("a reset", "R. 1:1(0) ack 101")
-		p.send("S 9:9(0) win 60000 peer 2")
-		p.want("nobody listens", "R. 0:0(0) abs ack 10")
+		p.send("[peer 2] S 9:9(0) win 60000")
+		p.iss = 0
+		p.want("nobody listens", "R. 0:0(0) ack 10")
 		_, err = p.sockets.Dial(context.Background(), addrPort("0.0.0.0:0"), addrPort("10.0.0.2:80"))
 		wantError(t, "dial", err, net.ErrClosed)
 		_, err = p.sockets.Listen(addrPort("0.0.0.0:81"))

@@ -48,10 +48,10 @@ func (c *cookie) append(p []byte) []byte {
 	return append(p, c.bytes()...)
 }
 
-// String is the option in the notation of packetdrill: "FO 1234abcd", "FOreq".
+// String is the option in the notation of packetdrill: "FO 1234abcd", "FO".
 func (c *cookie) String() string {
 	if !c.has() {
-		return "FOreq"
+		return "FO"
 	}
 	return "FO " + hex.EncodeToString(c.bytes())
 }

@@ -181,7 +181,7 @@ func (p *peer) fastListener(pending int) (*Listener, string) {
 	if err := l.SetFastOpen(pending); err != nil {
 		p.t.Fatal(err)
 	}
-	p.send("S 0:0(0) win 60000 <mss 1000,FOreq>")
+	p.send("S 0:0(0) win 60000 <mss 1000,FO>")
 	s := p.want("a cookie", "S. 0:0(0) ack 1")
 	if !s.opts.fastOpen.has() {
 		p.t.Fatalf("no cookie in %v", &s.opts)
@@ -280,5 +280,38 @@ func TestFastOpenEnds(t *testing.T) {
 		p.want("a reset", "R. 1:1(0) ack 101")
 		wantError(t, "SetFastOpen after Close", l.SetFastOpen(1), net.ErrClosed)
 		synctest.Wait()
+	})
+}
+
+// TestCookieRotation: RFC7413-4.1.2: a cookie of the secret before the present
+// one is good, and the client gets a new one; an older one is not.
+func TestCookieRotation(t *testing.T) {
+	withPeer(t, Config{}, func(p *peer) {
+		_, old := p.fastListener(2)
+		syn := func(i int, offer, want string) (granted *cookie) {
+			p.flow = peerFlow(i)
+			p.send("S 0:100(100) win 60000 <mss 1000," + offer + ">")
+			granted = &p.want("a SYN-ACK", want).opts.fastOpen
+			p.send("R 101:101(0) win 0")
+			p.send("R 1:1(0) win 0")
+			for p.next() != nil {
+			}
+			return granted
+		}
+		if c := syn(2, old, "S. 0:0(0) ack 101"); c.present {
+			t.Errorf("a cookie that is good is replaced by %v", c)
+		}
+		time.Sleep(cookieLife)
+		c := syn(3, old, "S. 0:0(0) ack 101")
+		if !c.has() || c.String() == old {
+			t.Errorf("for an old cookie there is %v", c)
+		}
+		time.Sleep(cookieLife)
+		if c := syn(4, old, "S. 0:0(0) ack 1"); !c.has() || c.String() == old {
+			t.Errorf("for one that is too old there is %v", c)
+		}
+		if again := syn(5, c.String(), "S. 0:0(0) ack 101"); !again.has() {
+			t.Error("for the one between there is none")
+		}
 	})
 }

@@ -28,7 +28,6 @@ type node struct {
 	timeWaits timeWaits
 	fastOpens fastOpens
 	secrets   secrets
-	outcome   *fastOpen    // of the last handshake, as the demultiplexer gets it
 	shift     map[flow]seq // how far an ISS that is a cookie is from iss
 
 	sent []wireSegment // not yet looked at
@@ -45,6 +44,12 @@ type wireSegment struct {
 
 // start is when fake time begins.
 var start = time.Unix(1_000_000_000, 0)
+
+// Where sequence numbers of tests begin: near the wrap.
+const (
+	scriptISS seq = 0xfffffff0
+	scriptIRS seq = 0xffffff00
+)
 
 func newNode(cfg Config, iss seq, mtu int) *node {
 	if cfg.Congestion == "" {
@@ -166,7 +171,7 @@ func (n *node) pump() {
 	n.t.blocked(n.now)
 	n.check()
 	if o := n.t.fastOpen; o != nil && (n.t.state.synchronized() || n.departed()) {
-		n.outcome, n.t.fastOpen = o, nil
+		n.t.fastOpen = nil
 		n.fastOpens.end(n.now, n.t.flow, n.t.err == syscall.ECONNRESET)
 	}
 	if n.t.state == TimeWait && n.departed() {

@@ -2,6 +2,7 @@ package tcp
 
 import (
 	"bytes"
+	"slices"
 	"testing"
 
 	"github.com/google/gopacket"
@@ -118,4 +119,10 @@ func compareOptions(t *testing.T, o options, p []byte) {
 	if !bytes.Equal(back.append(nil, true), p) {
 		t.Fatalf("gopacket reads %v from %+v", theirs.Options, o)
 	}
+}
+
+func sameOptions(a, b options) bool {
+	return a.mss == b.mss && a.hasScale == b.hasScale && a.scale == b.scale && a.sackPermitted == b.sackPermitted &&
+		a.hasTimestamps == b.hasTimestamps && a.tsVal == b.tsVal && a.tsEcr == b.tsEcr &&
+		a.fastOpen == b.fastOpen && slices.Equal(a.sack[:a.sacks], b.sack[:b.sacks])
 }

@@ -90,7 +90,7 @@ func TestPathMTUIsShared(t *testing.T) {
 		p.flow = peerFlow(1)
 		wantMSS(p.accepted(p.listen()), 760)
 
-		p.send("S 0:0(0) win 60000 <mss 1000> peer 2")
+		p.send("[peer 2] S 0:0(0) win 60000 <mss 1000>")
 		s := p.want("the MSS of the link is offered", "S. 0:0(0) ack 1")
 		if s.opts.mss != 1460 {
 			t.Errorf("MSS %d is offered", s.opts.mss)

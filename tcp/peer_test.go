@@ -85,7 +85,7 @@ func (p *peer) end() {
 // send has a segment with relative numbers arrive, "S. 0:0(0) ack 1 win 100".
 func (p *peer) send(text string) {
 	p.t.Helper()
-	s, err := parseSpec(text, bases{seq: p.irs, ack: p.iss, sack: p.iss})
+	s, err := parseSpec(text, p.irs, p.iss)
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -140,7 +140,7 @@ func (p *peer) want(why, text string) *wireSegment {
 	} else if got.has(SYN) {
 		p.iss = got.seq
 	}
-	want, err := parseSpec(text, bases{seq: p.iss, ack: p.irs, sack: p.irs})
+	want, err := parseSpec(text, p.iss, p.irs)
 	if err != nil {
 		p.t.Fatal(err)
 	}

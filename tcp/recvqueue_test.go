@@ -18,6 +18,9 @@ func piece(from, to, size int) *packet.Buffer {
 	return b
 }
 
+// peerByte is byte i of what the peer writes.
+func peerByte(i int) byte { return byte(i*31 + i>>8*7 + 1) }
+
 // leakCheck fails the test when packets are left at its end.
 func leakCheck(t *testing.T) {
 	live := packet.Live()

@@ -50,7 +50,7 @@ func (p *peer) wantWay(why, dst string, option ...byte) segment {
 // sendBy has a segment arrive that came by way of gateways, all passed.
 func (p *peer) sendBy(text string, gateways ...netip.Addr) {
 	p.t.Helper()
-	s, err := parseSpec(text, bases{seq: p.irs, ack: p.iss, sack: p.iss})
+	s, err := parseSpec(text, p.irs, p.iss)
 	if err != nil {
 		p.t.Fatal(err)
 	}

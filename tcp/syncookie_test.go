@@ -121,7 +121,7 @@ func TestBlindACKs(t *testing.T) {
 		if n := p.stats.SynCookiesBad.Load(); n != 0 {
 			t.Errorf("%d bad cookies before there were any", n)
 		}
-		p.send("S 0:0(0) win 60000 <mss 1000> peer 2")
+		p.send("[peer 2] S 0:0(0) win 60000 <mss 1000>")
 		p.want("the first SYN is remembered", "S. 0:0(0) ack 1")
 		p.send("S 0:0(0) win 60000 <mss 1000>")
 		p.want("the second has a cookie", "S. 0:0(0) ack 1")
@@ -145,14 +145,14 @@ func TestBlindACKs(t *testing.T) {
 func TestSynCookieAcceptFull(t *testing.T) {
 	withPeer(t, Config{SynBacklog: 1, Backlog: 1}, func(p *peer) {
 		l := p.listen()
-		p.send("S 0:0(0) win 60000 <mss 1000> peer 2")
+		p.send("[peer 2] S 0:0(0) win 60000 <mss 1000>")
 		p.want("the first SYN is remembered", "S. 0:0(0) ack 1")
 		first := p.iss
 		p.send("S 0:0(0) win 60000 <mss 1000>")
 		p.want("the second has a cookie", "S. 0:0(0) ack 1")
 		cookie := p.iss
 		p.iss = first
-		p.send(". 1:1(0) ack 1 win 60000 peer 2")
+		p.send("[peer 2] . 1:1(0) ack 1 win 60000")
 		p.iss = cookie
 		p.send("P. 1:11(10) ack 1 win 60000")
 		p.wantIdle("no room")

@@ -212,9 +212,12 @@ func (c *call) text(s *socket) ([]byte, error) {
 	return p, err
 }
 
+// has says whether the call has a flag of send and recv.
+func (c *call) has(flag string) bool { return len(c.args) >= 4 && c.args[3].has(flag) }
+
 // notWaiting is set for a call that must not block, and nil for others.
 func (s *socket) notWaiting(c *call, set deadline) deadline {
-	if len(c.args) == 4 && c.args[3].has("MSG_DONTWAIT") {
+	if c.has("MSG_DONTWAIT") {
 		return set
 	}
 	return s.unlessBlocking(set)
@@ -228,8 +231,12 @@ func callWrite(_ *run, s *socket, c *call) (work, deadline, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	to := s.conn.Write
+	if c.has("MSG_OOB") {
+		to = s.conn.WriteUrgent
+	}
 	write := func() outcome {
-		n, err := s.conn.Write(p)
+		n, err := to(p)
 		s.written += n
 		if n > 0 {
 			err = nil

@@ -38,7 +38,8 @@
 // # Packets
 //
 // "<" arrives, ">" goes out. Sequence numbers count from the initial sequence
-// number of either side, which both lie shortly before the wrap. Timestamps of
+// number of either side, which both lie shortly before the wrap (ours in one
+// connection of a script, the first unless --isn says otherwise). Timestamps of
 // the peer count from one before its wrap, and ours from the first that was
 // seen, which is what the script calls it there (0 beside <...>). Numbers may
 // be negative. On what goes out, no options mean none, <...> means any, and nop
@@ -70,10 +71,10 @@
 // and TCP_MAXSEG, ioctl with SIOCINQ, SIOCOUTQ, SIOCOUTQNSD, and setsockopt
 // with what tcp.Conn and tcp.Listener can set (TCP_RECOVERY takes the name of a
 // loss recovery). They are calls of package tcp's, as users have them, and
-// differ from the kernel's where those do: TCP_NODELAY is on at first. An
-// accepted connection has the options of its listener. A call that would block
-// fails, unless it is written as one that blocks; with O_NONBLOCK or
-// MSG_DONTWAIT it gives EAGAIN.
+// differ from the kernel's where those do: TCP_NODELAY is on at first, and
+// MSG_OOB makes all that a send writes urgent. An accepted connection has the
+// options of its listener. A call that would block fails, unless it is written
+// as one that blocks; with O_NONBLOCK or MSG_DONTWAIT it gives EAGAIN.
 //
 // # Assertions
 //
@@ -92,5 +93,6 @@
 //	--ip_version=ipv4        there is no other
 //	--tcp.Recovery=sack      any field of tcp.Config
 //	--tso=0                  trains are cut before they are compared
-//	--isn=any                our sequence numbers begin anywhere
+//	--isn=2                  the second connection has our numbers shortly
+//	                         before their wrap, and not the first; any: none
 package packetdrill

@@ -160,18 +160,18 @@ func peerByte(i int) byte { return byte(i*31 + i>>8*7 + 1) }
 // wrapISN is where our sequence numbers should begin: 16 before the wrap.
 const wrapISN = 0xfffffff0
 
-// wrapTime is when the script should begin so that the first connection of the
-// stack begins at wrapISN. A stack that lives for this purpose only tells
+// wrapTime is when the script should begin so that the connection which --isn
+// names begins at wrapISN. A stack that lives for this purpose only tells
 // what the numbers would be now; from there they follow the clock, which ticks
 // every 4 microseconds (RFC 6528 section 3).
 func (r *run) wrapTime() (time.Time, error) {
 	const tick = 4 * time.Microsecond
-	first, at := r.script.firstSYN()
+	opening, at := r.script.opening(r.cfg.wraps)
 	now := time.Now()
-	if first == nil {
+	if opening == nil {
 		return now, nil
 	}
-	isn, err := r.probe(first)
+	isn, err := r.probe(opening)
 	begin := now.Add(time.Duration(wrapISN-isn)*tick - at)
 	if begin.Before(now) {
 		begin = begin.Add(1 << 32 * tick)
@@ -179,40 +179,45 @@ func (r *run) wrapTime() (time.Time, error) {
 	return begin, err
 }
 
-// firstSYN is the event that opens the first connection, and when it happens.
-func (s *Script) firstSYN() (action, time.Duration) {
+// opening is the event that opens the nth connection, and when it happens.
+func (s *Script) opening(n int) (action, time.Duration) {
 	var at time.Duration
+	opened := make(map[said]bool)
 	for i := range s.events {
 		e := &s.events[i]
 		if !e.when.relative {
 			at = 0
 		}
 		at += e.when.from
+		var g *segment
 		switch a := e.do.(type) {
 		case *inbound:
-			if a.has(syn) {
-				return a, at
-			}
+			g = &a.segment
 		case *outbound:
-			if a.has(syn) {
-				return a, at
-			}
+			g = &a.segment
 		case *pause:
 			at += a.d
+		}
+		if g == nil || !g.has(syn) {
+			continue
+		}
+		if opened[g.ip.peer] = true; len(opened) == n {
+			return e.do, at
 		}
 	}
 	return nil, 0
 }
 
-// probe opens the first connection of the script on a stack of its own, and
-// returns our initial sequence number.
-func (r *run) probe(first action) (uint32, error) {
+// probe opens the connection on a stack of its own, behind those which the
+// stack has dialled before, and returns our initial sequence number.
+func (r *run) probe(opening action) (uint32, error) {
 	stack, card, err := newStack(r.cfg)
 	if err != nil {
 		return 0, err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	if in, ok := first.(*inbound); ok {
+	var w *wire
+	if in, ok := opening.(*inbound); ok {
 		if _, err := stack.Listen("tcp", fmt.Sprintf(":%d", r.cfg.bindPort)); err != nil {
 			cancel()
 			return 0, err
@@ -220,10 +225,13 @@ func (r *run) probe(first action) (uint32, error) {
 		f := (&run{cfg: r.cfg}).flow(&in.ip)
 		g := f.arriving(segment{flags: syn})
 		card.arrive(card.frame(&g, f.remote, f.local, nil))
+		w = <-card.seen
 	} else {
-		go stack.DialContext(ctx, "tcp", net.JoinHostPort(peerAddr.String(), fmt.Sprint(r.cfg.connectPort)))
+		for range r.cfg.wraps {
+			go stack.DialContext(ctx, "tcp", net.JoinHostPort(peerAddr.String(), fmt.Sprint(r.cfg.connectPort)))
+			w = <-card.seen
+		}
 	}
-	w := <-card.seen
 	cancel()
 	stack.Close()
 	for range card.seen {

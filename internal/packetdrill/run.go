@@ -91,7 +91,7 @@ func (s *Script) start(o Options) (*run, error) {
 		return nil, err
 	}
 	r := &run{script: s, cfg: cfg, trace: o.Trace, begin: time.Now(), sockets: make(map[int64]*socket)}
-	if cfg.wrap {
+	if cfg.wraps > 0 {
 		r.begin, err = r.wrapTime()
 	}
 	if err == nil {

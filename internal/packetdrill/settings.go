@@ -29,14 +29,14 @@ type config struct {
 	mtu         int
 	bindPort    uint16
 	connectPort uint16
-	wrap        bool // our sequence numbers begin shortly before the wrap
+	wraps       int  // the connection whose numbers begin shortly before the wrap on our side; 0 for none
 	cut         bool // trains are cut before they are looked at
 	tcp         tcp.Config
 }
 
 // configure applies the settings of s.
 func (s *Script) configure(tolerance time.Duration) (config, error) {
-	cfg := config{tolerance: tolerance, mtu: 1500, bindPort: 8080, connectPort: 8080, wrap: true}
+	cfg := config{tolerance: tolerance, mtu: 1500, bindPort: 8080, connectPort: 8080, wraps: 1}
 	for _, set := range s.settings {
 		if err := cfg.set(set.name, set.value); err != nil {
 			return cfg, &Error{File: s.Name, Line: set.line, Message: fmt.Sprintf("--%s=%s: %v", set.name, set.value, err)}
@@ -68,10 +68,9 @@ func (c *config) set(name, value string) (err error) {
 			err = fmt.Errorf("there is IPv4 only")
 		}
 	case "isn":
-		if err = nil; value != "wrap" && value != "any" {
-			err = fmt.Errorf("wrap or any")
+		if c.wraps = int(n); value == "any" {
+			c.wraps, err = 0, nil
 		}
-		c.wrap = value == "wrap"
 	default:
 		return fmt.Errorf("no such option here")
 	}
