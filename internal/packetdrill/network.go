@@ -168,7 +168,10 @@ func (r *run) wrapTime() (time.Time, error) {
 	const tick = 4 * time.Microsecond
 	opening, at := r.script.opening(r.cfg.wraps)
 	now := time.Now()
-	if opening == nil {
+	switch {
+	case opening == nil && r.cfg.wraps > 1:
+		return now, fmt.Errorf("--isn=%d: there are not so many connections", r.cfg.wraps)
+	case opening == nil:
 		return now, nil
 	}
 	isn, err := r.probe(opening)

@@ -146,6 +146,10 @@ func TestFailures(t *testing.T) {
 			"--tcp.Controllers=mine\n" + opened,
 			[]string{"test:1: --tcp.Controllers=mine: a field of type map[string]congestion.Factory cannot be set"},
 		},
+		"NoConnection": {
+			"--isn=2\n" + opened,
+			[]string{"test:1: --isn=2: there are not so many connections"},
+		},
 		"IPv6": {
 			"--ip_version=ipv6\n" + opened,
 			[]string{"there is IPv4 only"},
@@ -213,5 +217,53 @@ func TestWrap(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestISN: the connection which the settings name has its numbers before the
+// wrap, whoever opens it.
+func TestISN(t *testing.T) {
+	const dials = `0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
++0...+.1 connect(3, ..., ...) = 0
++0 > S 0:0(0) <...>
++.1 < S. 0:0(0) ack 1 win 32792
++0 > . 1:1(0) ack 1
++0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 4
++0...+.1 connect(4, ..., ...) = 0
++0 > [peer 2] S 0:0(0) <...>
++.1 < [peer 2] S. 0:0(0) ack 1 win 32792
++0 > [peer 2] . 1:1(0) ack 1
+`
+	const listens = `0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
++0 listen(3, 1) = 0
++.1 < S 0:0(0) win 100
++0 > S. 0:0(0) ack 1 <...>
++.1 < [peer 2] S 0:0(0) win 100
++0 > [peer 2] S. 0:0(0) ack 1 <...>
+`
+	for setting, wraps := range map[string]int{"": 1, "--isn=2\n": 2, "--isn=any\n": 0} {
+		for _, text := range []string{dials, listens} {
+			s, err := Parse("test", setting+text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			synctest.Test(t, func(t *testing.T) {
+				r, err := s.start(Options{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer r.end()
+				for i := range s.events {
+					if err := r.step(&s.events[i]); err != nil {
+						t.Fatalf("%s: %v", s.events[i].text, err)
+					}
+				}
+				for i, f := range r.flows {
+					if (f.ours.isn == wrapISN) != (i+1 == wraps) {
+						t.Errorf("%q: connection %d begins at %#x", setting, i+1, f.ours.isn)
+					}
+				}
+			})
+		}
 	}
 }
