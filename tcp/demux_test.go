@@ -221,3 +221,19 @@ func TestReopenTimeWait(t *testing.T) {
 		}
 	})
 }
+
+// TestResetBeforeAccept: RFC9293-3.10.7.4: of a connection that the peer has
+// reset before anybody accepted it nothing is left when its listener closes.
+func TestResetBeforeAccept(t *testing.T) {
+	withPeer(t, Config{}, func(p *peer) {
+		l := p.listen()
+		p.send("S 0:0(0) win 60000 <mss 1000>")
+		p.want("the SYN is answered", "S. 0:0(0) ack 1")
+		p.send("P. 1:101(100) ack 1 win 60000")
+		p.send("R 101:101(0) win 0")
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		p.wantIdle("there is nobody to be told")
+	})
+}

@@ -118,10 +118,12 @@ func (d *demux) unlisten(l *Listener) {
 	for {
 		select {
 		case c := <-l.accept:
-			d.tell(c, func(_ time.Time, t *tcb) {
+			if !d.tell(c, func(_ time.Time, t *tcb) {
 				t.orphan = true
 				t.abort(nil)
-			})
+			}) {
+				c.discardRest() // of one that has ended by itself
+			}
 		default:
 			return
 		}
