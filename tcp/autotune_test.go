@@ -10,7 +10,7 @@ import (
 func TestReceiverRTT(t *testing.T) {
 	const ms = time.Millisecond
 	var r receiveTuning
-	now, nxt := start, scriptIRS
+	now, nxt := start, testIRS
 	turn := func(d time.Duration) {
 		now, nxt = now.Add(d), nxt.add(1000)
 		r.turned(now, nxt, nxt.add(1000))
@@ -36,7 +36,7 @@ func TestReceiverRTT(t *testing.T) {
 // TestDemand: four times what was read in the lesser of two round trips, and a pause is no round trip.
 func TestDemand(t *testing.T) {
 	r := receiveTuning{rtt: 10 * time.Millisecond}
-	now, next := start, scriptIRS
+	now, next := start, testIRS
 	for i, step := range []struct {
 		after time.Duration
 		read  int
@@ -90,10 +90,10 @@ func TestTunedWindow(t *testing.T) {
 	for seed := range uint64(6) {
 		rnd := rand.New(rand.NewPCG(seed, 10))
 		cfg := Config{MaxReceiveBuffer: 1 << (16 + rnd.IntN(10))}
-		n := newNode(cfg, scriptISS, 1500)
+		n := newNode(cfg, testISS)
 		n.open()
 		n.pump()
-		n.arrives(n.flow, segment{seq: scriptIRS, ack: scriptISS + 1, flags: SYN | ACK, window: 1000, opts: options{mss: 1460, hasScale: true}})
+		n.arrives(n.flow, segment{seq: testIRS, ack: testISS + 1, flags: SYN | ACK, window: 1000, opts: options{mss: 1460, hasScale: true}})
 		n.pump()
 		n.sent = nil
 		m := n.t

@@ -77,7 +77,7 @@ func textInBurst(t *testing.T, n *node, from, segments int) *wireSegment {
 	t.Helper()
 	n.sent = nil
 	for range segments {
-		n.arrives(n.flow, segment{seq: scriptIRS.add(1 + from), ack: n.t.snd.nxt, flags: ACK, window: 65535,
+		n.arrives(n.flow, segment{seq: testIRS.add(1 + from), ack: n.t.snd.nxt, flags: ACK, window: 65535,
 			text: piece(from, from+1000, 0), len: 1000})
 		from += 1000
 	}
@@ -92,7 +92,7 @@ func textInBurst(t *testing.T, n *node, from, segments int) *wireSegment {
 // then one acknowledgement goes out.
 func TestTextInBurst(t *testing.T) {
 	n := established(t, Config{}, options{mss: 1000}, 65535)
-	if s := textInBurst(t, n, 0, 4); s.ack != scriptIRS.add(4001) {
+	if s := textInBurst(t, n, 0, 4); s.ack != testIRS.add(4001) {
 		t.Errorf("the acknowledgement is %v", &s.segment)
 	}
 }
@@ -105,7 +105,7 @@ func TestDuplicatesInBurst(t *testing.T) {
 		t.Errorf("new text is reported: %v", &s.segment)
 	}
 	s := textInBurst(t, n, 0, 2)
-	if want := (block{scriptIRS.add(1), scriptIRS.add(2001)}); s.ack != want.right || s.opts.sacks != 1 || s.opts.sack[0] != want {
+	if want := (block{testIRS.add(1), testIRS.add(2001)}); s.ack != want.right || s.opts.sacks != 1 || s.opts.sack[0] != want {
 		t.Errorf("the answer is %v", &s.segment)
 	}
 }

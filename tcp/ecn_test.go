@@ -44,11 +44,11 @@ func controllersOfTests() map[string]congestion.Factory {
 // ecnNode is a node with a connection that uses ECN.
 func ecnNode(t *testing.T, controller string) *node {
 	t.Helper()
-	n := newNode(Config{ECN: ECNAsk, Congestion: controller, Controllers: controllersOfTests()}, scriptISS, 1500)
+	n := newNode(Config{ECN: ECNAsk, Congestion: controller, Controllers: controllersOfTests()}, testISS)
 	n.open()
 	n.pump()
 	n.advance(n.now.Add(100 * time.Millisecond))
-	n.arrives(n.flow, segment{seq: scriptIRS, ack: scriptISS + 1, flags: SYN | ACK | ECE, window: 65535, opts: options{mss: 1000}})
+	n.arrives(n.flow, segment{seq: testIRS, ack: testISS + 1, flags: SYN | ACK | ECE, window: 65535, opts: options{mss: 1000}})
 	n.pump()
 	n.sent = nil
 	if !n.t.ecn.sends || n.err != nil {
@@ -73,7 +73,7 @@ type echoed struct {
 // acks is what has been sent.
 func (n *node) acks() (all []echoed) {
 	for _, s := range n.sent {
-		all = append(all, echoed{s.ack.sub(scriptIRS + 1), s.has(ECE)})
+		all = append(all, echoed{s.ack.sub(testIRS + 1), s.has(ECE)})
 	}
 	n.sent = nil
 	return all
@@ -134,7 +134,7 @@ func TestPreciseEchoAfterDelay(t *testing.T) {
 // unless that is forbidden.
 func TestPreciseAsks(t *testing.T) {
 	for mode, want := range map[ECNMode]bool{ECNAccept: true, ECNAsk: true, ECNOff: false} {
-		n := newNode(Config{ECN: mode, Congestion: "precise", Controllers: controllersOfTests()}, scriptISS, 1500)
+		n := newNode(Config{ECN: mode, Congestion: "precise", Controllers: controllersOfTests()}, testISS)
 		n.open()
 		n.pump()
 		if got := n.sent[0].asks(); got != want {
@@ -153,8 +153,8 @@ func TestPriorAcknowledgement(t *testing.T) {
 	n.mark(100, ipv4.CE)
 	s, _ := output(n.t, n.now)
 	n.t.sent(n.now, &s)
-	if n.t.ackPending != 100 || !n.t.ackNow || n.t.lastACK != scriptIRS+101 {
-		t.Errorf("%d pending, at once %v, last %d", n.t.ackPending, n.t.ackNow, n.t.lastACK.sub(scriptIRS))
+	if n.t.ackPending != 100 || !n.t.ackNow || n.t.lastACK != testIRS+101 {
+		t.Errorf("%d pending, at once %v, last %d", n.t.ackPending, n.t.ackNow, n.t.lastACK.sub(testIRS))
 	}
 }
 
@@ -310,12 +310,12 @@ func TestECNSegmentsDoNotAllocate(t *testing.T) {
 // whether it met congestion, also of those that SACK tells of, and once a round
 // trip that it is to reduce.
 func TestMarkedBytes(t *testing.T) {
-	n := newNode(Config{ECN: ECNAsk, Congestion: "precise", Controllers: controllersOfTests()}, scriptISS, 1500)
+	n := newNode(Config{ECN: ECNAsk, Congestion: "precise", Controllers: controllersOfTests()}, testISS)
 	defer n.end()
 	n.open()
 	n.pump()
 	n.advance(n.now.Add(100 * time.Millisecond))
-	n.arrives(n.flow, segment{seq: scriptIRS, ack: scriptISS + 1, flags: SYN | ACK | ECE, window: 65535,
+	n.arrives(n.flow, segment{seq: testIRS, ack: testISS + 1, flags: SYN | ACK | ECE, window: 65535,
 		opts: options{mss: 1000, sackPermitted: true}})
 	if _, err := n.t.write(n.now, make([]byte, 10000)); err != nil {
 		t.Fatal(err)
@@ -324,7 +324,7 @@ func TestMarkedBytes(t *testing.T) {
 	n.advance(n.now.Add(100 * time.Millisecond))
 	cc := n.t.cc.(*precise)
 	cc.delivered = 0 // the SYN
-	base := scriptISS + 1
+	base := testISS + 1
 	for _, a := range []struct {
 		ack           int
 		echo          bool
@@ -337,7 +337,7 @@ func TestMarkedBytes(t *testing.T) {
 		{5000, false, block{}, 3000, 5000},
 		{7000, true, block{}, 5000, 7000},
 	} {
-		s := segment{seq: scriptIRS + 1, ack: base.add(a.ack), flags: ACK, window: 65535}
+		s := segment{seq: testIRS + 1, ack: base.add(a.ack), flags: ACK, window: 65535}
 		if a.echo {
 			s.flags |= ECE
 		}

@@ -37,7 +37,6 @@ type node struct {
 // A wireSegment is one that a node has put on the wire.
 type wireSegment struct {
 	segment
-	at   time.Time
 	flow flow
 	data []byte // its text
 }
@@ -47,16 +46,16 @@ var start = time.Unix(1_000_000_000, 0)
 
 // Where sequence numbers of tests begin: near the wrap.
 const (
-	scriptISS seq = 0xfffffff0
-	scriptIRS seq = 0xffffff00
+	testISS seq = 0xfffffff0
+	testIRS seq = 0xffffff00
 )
 
-func newNode(cfg Config, iss seq, mtu int) *node {
+func newNode(cfg Config, iss seq) *node {
 	if cfg.Congestion == "" {
 		cfg.Congestion = "reno" // whose windows are plain to compute
 	}
 	cfg.Random = rand.New(rand.NewPCG(1, 9)).Uint64
-	n := &node{cfg: cfg.withDefaults(), now: start, iss: iss, mtu: mtu, flow: peerFlow(1)}
+	n := &node{cfg: cfg.withDefaults(), now: start, iss: iss, mtu: 1500, flow: peerFlow(1)}
 	n.halfOpens.limit = n.cfg.SynBacklog
 	n.timeWaits.limit = n.cfg.TimeWaits
 	random := rand.New(rand.NewPCG(1, 9)).Uint64
@@ -209,7 +208,7 @@ func (n *node) transmit(f flow, s *segment, t *tcb) {
 	if err := fits(&w, max(mtu, headersLen+12+8)); err != nil {
 		n.fail("%v: %v", s, err)
 	}
-	n.sent = append(n.sent, wireSegment{segment: w, at: n.now, flow: f, data: append([]byte(nil), b.Bytes()...)})
+	n.sent = append(n.sent, wireSegment{segment: w, flow: f, data: append([]byte(nil), b.Bytes()...)})
 }
 
 // fits says whether the datagrams that w is cut into fit the path.

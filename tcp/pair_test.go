@@ -57,7 +57,7 @@ const (
 func newPair(seed uint64, loss float64, cfg [2]Config, total [2]int, how opening) *pair {
 	p := &pair{now: start, rnd: rand.New(rand.NewPCG(seed, 6)), loss: loss, delay: 20 * time.Millisecond}
 	for i := range p.ends {
-		p.ends[i] = &end{node: newNode(cfg[i], [2]seq{scriptISS, scriptIRS}[i], 1500), total: total[i]}
+		p.ends[i] = &end{node: newNode(cfg[i], [2]seq{testISS, testIRS}[i]), total: total[i]}
 	}
 	p.ends[1].listening = true
 	p.ends[0].open()

@@ -51,7 +51,7 @@ func TestSearch(t *testing.T) {
 		for _, mtu := range []int{552, 576, 1024, 1025, 1280, 1400, 1492, 1500, 4352, 9000, 65535} {
 			for _, mode := range []MTUProbing{ProbeWhenLowered, ProbeAlways} {
 				p := newPathMTU(link, mode)
-				f := &fakePath{pathMTU: &p, mtu: min(mtu, link), nxt: scriptISS, now: start}
+				f := &fakePath{pathMTU: &p, mtu: min(mtu, link), nxt: testISS, now: start}
 				for range 200 {
 					f.turn()
 				}
@@ -70,7 +70,7 @@ func TestSearch(t *testing.T) {
 // that the path has become better.
 func TestSearchAgain(t *testing.T) {
 	p := newPathMTU(9000, ProbeWhenLowered)
-	f := &fakePath{pathMTU: &p, mtu: 1200, nxt: scriptISS, now: start}
+	f := &fakePath{pathMTU: &p, mtu: 1200, nxt: testISS, now: start}
 	for range 200 {
 		f.turn()
 	}
@@ -95,7 +95,7 @@ func TestSearchAgain(t *testing.T) {
 
 // TestSearchStates: RFC8899-5.2: each event in each state that it matters in.
 func TestSearchStates(t *testing.T) {
-	const q = scriptISS
+	const q = testISS
 	full := func(p *pathMTU, n int) { // a segment of full size goes out and arrives
 		p.sent(block{q.add(n * 9000), q.add(n*9000 + 9000)}, p.largest(), false)
 		p.acked(start, q.add(n*9000+9000))
@@ -170,7 +170,7 @@ func TestPathMTURandom(t *testing.T) {
 		link := []int{576, 1500, 9000, 65535}[rnd.IntN(4)]
 		p := newPathMTU(link, MTUProbing(rnd.IntN(3)))
 		p.limit(link - rnd.IntN(link/3))
-		now, una, nxt := start, scriptISS, scriptISS
+		now, una, nxt := start, testISS, testISS
 		var did []string
 		for range 200 {
 			now = now.Add(time.Duration(rnd.IntN(1 << rnd.IntN(40))))

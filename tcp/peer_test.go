@@ -55,7 +55,7 @@ func withPeer(t *testing.T, cfg Config, f func(p *peer)) {
 func newPeer(t *testing.T, cfg Config) *peer {
 	p := &peer{
 		t: t, in: make(chan *packet.Buffer), out: make(chan *packet.Buffer, 64), reports: make(chan ipv4.Report), advice: make(chan ipv4.Advice, 1),
-		ended: make(chan struct{}), irs: scriptIRS, flow: peerFlow(1),
+		ended: make(chan struct{}), irs: testIRS, flow: peerFlow(1),
 	}
 	table, err := ipv4.NewTable([]ipv4.Interface{{Addrs: []netip.Prefix{netip.MustParsePrefix("10.0.0.1/24")}}}, nil)
 	if err != nil {

@@ -45,7 +45,7 @@ func stateTo(n *node, s State) {
 
 // peer has a segment arrive with relative numbers.
 func (n *node) peer(f flags, q, ack int) {
-	s := segment{seq: scriptIRS.add(q), ack: scriptISS.add(ack), flags: f, window: 5000}
+	s := segment{seq: testIRS.add(q), ack: testISS.add(ack), flags: f, window: 5000}
 	if f&SYN != 0 {
 		s.opts = options{mss: 1000, sackPermitted: true, hasScale: true, scale: 3}
 		if n.cfg.ECN == ECNAsk {
@@ -59,7 +59,7 @@ func (n *node) peer(f flags, q, ack int) {
 func TestStates(t *testing.T) {
 	leakCheck(t)
 	for i := range stateNames {
-		s, n := State(i), newNode(Config{}, scriptISS, 1500)
+		s, n := State(i), newNode(Config{}, testISS)
 		stateTo(n, s)
 		if got := n.state(); got != s || n.err != nil {
 			t.Errorf("%v is %v: %v", s, got, n.err)
@@ -83,7 +83,7 @@ func FuzzTCB(f *testing.F) {
 		if state >= 128 {
 			cfg.Congestion = "precise"
 		}
-		n := newNode(cfg, scriptISS, 1500)
+		n := newNode(cfg, testISS)
 		n.listener.fastOpenLimit = 2
 		stateTo(n, State(int(state)%len(stateNames)))
 		for ; len(p) >= 6 && n.err == nil; p = p[6:] {
@@ -149,7 +149,7 @@ func (n *node) call(which byte, p []byte) {
 
 // strange is a segment that is near what the connection expects.
 func (n *node) strange(p []byte) segment {
-	nxt, una := scriptIRS+1, scriptISS
+	nxt, una := testIRS+1, testISS
 	if n.t != nil {
 		nxt, una = n.t.rcv.nxt, n.t.snd.una
 	}
@@ -187,7 +187,7 @@ func TestTCBRandom(t *testing.T) {
 	leakCheck(t)
 	rnd := rand.New(rand.NewPCG(1, 5))
 	for i := range 110 {
-		n := newNode(Config{ReceiveBuffer: 3000, SendBuffer: 20000, ECN: ECNMode(i % 3)}, scriptISS, 1500)
+		n := newNode(Config{ReceiveBuffer: 3000, SendBuffer: 20000, ECN: ECNMode(i % 3)}, testISS)
 		n.listener.fastOpenLimit = 2
 		stateTo(n, State(i%len(stateNames)))
 		for range 40 {

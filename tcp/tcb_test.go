@@ -8,11 +8,11 @@ import (
 // established is a node with a connection to a peer whose SYN has opts.
 func established(t *testing.T, cfg Config, opts options, window uint16) *node {
 	t.Helper()
-	n := newNode(cfg, scriptISS, 1500)
+	n := newNode(cfg, testISS)
 	n.open()
 	n.pump()
 	n.advance(n.now.Add(100 * time.Millisecond))
-	n.arrives(n.flow, segment{seq: scriptIRS, ack: scriptISS + 1, flags: SYN | ACK, window: window, opts: opts})
+	n.arrives(n.flow, segment{seq: testIRS, ack: testISS + 1, flags: SYN | ACK, window: window, opts: opts})
 	n.pump()
 	n.sent = nil
 	if n.state() != Established || n.err != nil {
@@ -92,12 +92,12 @@ func TestNoSYNAfterWrap(t *testing.T) {
 // TestAbortGivesBack: what a user has not read is given back when he aborts.
 func TestAbortGivesBack(t *testing.T) {
 	leakCheck(t)
-	n := newNode(Config{}, scriptISS, 1500)
+	n := newNode(Config{}, testISS)
 	n.open()
 	n.pump()
-	n.arrives(n.flow, segment{seq: scriptIRS, ack: scriptISS + 1, flags: SYN | ACK, window: 1000})
-	n.arrives(n.flow, segment{seq: scriptIRS + 1, ack: scriptISS + 1, flags: ACK, window: 1000, text: piece(0, 10, 10), len: 10})
-	n.arrives(n.flow, segment{seq: scriptIRS + 50, ack: scriptISS + 1, flags: ACK, window: 1000, text: piece(0, 10, 10), len: 10})
+	n.arrives(n.flow, segment{seq: testIRS, ack: testISS + 1, flags: SYN | ACK, window: 1000})
+	n.arrives(n.flow, segment{seq: testIRS + 1, ack: testISS + 1, flags: ACK, window: 1000, text: piece(0, 10, 10), len: 10})
+	n.arrives(n.flow, segment{seq: testIRS + 50, ack: testISS + 1, flags: ACK, window: 1000, text: piece(0, 10, 10), len: 10})
 	n.t.orphan = true
 	n.t.abort(nil)
 	if n.t.readable() && n.t.recvq.readyLen > 0 {

@@ -20,11 +20,11 @@ func TestWindowField(t *testing.T) {
 func testWindowField(t *testing.T, limit, most int) {
 	leakCheck(t)
 	rnd := rand.New(rand.NewPCG(uint64(limit), uint64(most)))
-	n := newNode(Config{ReceiveBuffer: limit}, scriptISS, 1500)
+	n := newNode(Config{ReceiveBuffer: limit}, testISS)
 	n.open()
 	defer n.end()
 	n.pump()
-	n.arrives(n.flow, segment{seq: scriptIRS, ack: scriptISS + 1, flags: SYN | ACK, window: 1000, opts: options{mss: 1460, hasScale: true}})
+	n.arrives(n.flow, segment{seq: testIRS, ack: testISS + 1, flags: SYN | ACK, window: 1000, opts: options{mss: 1460, hasScale: true}})
 	n.pump()
 	n.sent = nil
 	m := n.t
