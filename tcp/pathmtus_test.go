@@ -63,7 +63,7 @@ func TestPathMTUsBounded(t *testing.T) {
 	}
 }
 
-// TestPathMTUIsShared: RFC1191-6.2, SHLD-6, MUST-67: what a router has told one connection, later ones
+// TestPathMTUIsShared: RFC1191-6.2, MUST-67: what a router has told one connection, later ones
 // know, and the MSS that they offer is still that of the link; and what a connection
 // has found out is known after its end.
 func TestPathMTUIsShared(t *testing.T) {
