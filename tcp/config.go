@@ -74,6 +74,11 @@ type Config struct {
 	// peer's FIN. 0 means 60 seconds.
 	FinWait2 time.Duration
 
+	// SleepAfter is for how long a connection must have been quiet until its
+	// process ends, to be begun again by the next segment or call. 0 means a
+	// second. A negative value keeps the process.
+	SleepAfter time.Duration
+
 	// TimerGrain has the timers of connections fire at multiples of it only,
 	// since 1970. 0 means at any nanosecond. A simulation keeps timers and
 	// arriving frames apart by it, whose order at one instant is chance.
@@ -121,6 +126,9 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.UserTimeout, 5*time.Minute)
 	setDefault(&c.ConnectTimeout, 3*time.Minute)
 	setDefault(&c.FinWait2, time.Minute)
+	if c.SleepAfter == 0 {
+		c.SleepAfter = time.Second
+	}
 	if c.Congestion == "" {
 		c.Congestion = defaultCongestion
 	}

@@ -38,6 +38,11 @@ type Conn struct {
 
 	isClosed atomic.Bool // Close was called
 
+	notices chan<- notice
+	asleep  atomic.Value // a chan struct{}, closed when the process that runs has gone to sleep (sleep.go)
+	state   *tcb         // the demultiplexer's: while there is no process
+	wanted  bool         // the demultiplexer's: there shall be one, when this one has gone to sleep
+
 	signals chan Signal   // the process's, as soon as the user asks for it
 	drained chan struct{} // the process's: closed when all is delivered; nil when nobody waits
 
@@ -58,10 +63,10 @@ const inbox = 32
 // channels again.
 const trainsAtOnce = 16
 
-func newConn(f flow) *Conn {
+func newConn(f flow, notices chan<- notice) *Conn {
 	return &Conn{
-		flow: f,
-		rd:   make(chan []byte), rdn: make(chan result),
+		flow: f, notices: notices,
+		rd: make(chan []byte), rdn: make(chan result),
 		wr: make(chan []byte), wrn: make(chan result),
 		writing: make(chan struct{}, 1),
 		ctl:     make(chan func(time.Time, *tcb)),
@@ -76,7 +81,6 @@ type process struct {
 	in      <-chan *packet.Buffer // closed when the stack ends
 	out     chan<- *packet.Buffer
 	advice  chan<- ipv4.Advice
-	notices chan<- notice
 	pending pending
 	segment segment // that arrives, or that output wants; here, so that the stack stays small
 
@@ -84,6 +88,7 @@ type process struct {
 
 	timer *time.Timer
 	armed time.Time // when timer fires
+	began time.Time
 }
 
 // pending is a segment that output wanted to go, in a packet that the network
@@ -126,6 +131,10 @@ func (p *process) run() {
 		case now := <-p.timer.C:
 			p.armed = time.Time{}
 			t.expire(now)
+			if due(p.bedtime(), now) {
+				p.sleep()
+				return
+			}
 		}
 	}
 	p.end()
@@ -274,7 +283,11 @@ func (p *process) dropPending() {
 // deadline that moves ahead, as it does with every acknowledgement, costs
 // nothing: the timer fires too early then, and is set again.
 func (p *process) setTimer(now time.Time) {
-	d := p.t.cfg.timerInstant(p.t.deadline())
+	d := p.t.deadline()
+	if d.IsZero() {
+		d = p.bedtime()
+	}
+	d = p.t.cfg.timerInstant(d)
 	if d.IsZero() || !p.armed.IsZero() && !p.armed.After(d) {
 		return
 	}

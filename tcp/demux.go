@@ -19,10 +19,13 @@ type Call func(now time.Time, d *demux)
 type notice struct {
 	flow     flow
 	departs  bool
-	timeWait *timeWait // with departs: nil when it ended otherwise
-	fastOpen *fastOpen // nil when there is nothing to tell
-	reset    bool      // and the peer has reset it
-	mtu      int       // of the path, if that has been found out; 0 otherwise
+	slept    *tcb          // it has not ended, but needs no process for now (sleep.go)
+	wakes    *Conn         // it is the user's: a process is wanted;
+	woken    chan struct{} // to be closed when there is one
+	timeWait *timeWait     // with departs: nil when it ended otherwise
+	fastOpen *fastOpen     // nil when there is nothing to tell
+	reset    bool          // and the peer has reset it
+	mtu      int           // of the path, if that has been found out; 0 otherwise
 }
 
 // demux is what the demultiplexer owns.
@@ -188,39 +191,55 @@ func (d *demux) arrives(b *packet.Buffer) {
 	d.stranger(f, b)
 }
 
-// hand gives b to a connection. If that departs just then, b is a stranger's.
+// hand gives b to the connection f. If that departs just then, b is a
+// stranger's.
 func (d *demux) hand(f flow, c handle, b *packet.Buffer) {
-	if d.closing { // c.in is closed
+	if d.closing { // the inbox is closed
 		d.stats.DropClosing.Add(1)
 		b.Release()
 		return
 	}
 	for {
+		if c.asleep() {
+			c = d.wake(c)
+		}
 		select {
 		case c.in <- b:
 			return
 		case n := <-d.notices:
 			d.noticed(n)
-			if n.departs && n.flow == f {
-				d.stranger(f, b)
-				return
-			}
+		}
+		var ok bool
+		if c, ok = d.conns[f]; !ok {
+			d.stranger(f, b)
+			return
 		}
 	}
 }
 
-// start begins the process of a connection.
+// start begins a connection.
 func (d *demux) start(c *Conn, t *tcb) {
-	in := make(chan *packet.Buffer, inbox)
-	d.conns[c.flow] = handle{in, c}
 	d.portUses[c.flow.local.port]++
+	d.spawn(handle{conn: c}, t)
+}
+
+// spawn begins the process of a connection, with an inbox that may be there
+// already.
+func (d *demux) spawn(h handle, t *tcb) handle {
+	if h.in == nil {
+		h.in = make(chan *packet.Buffer, inbox)
+	}
+	h.conn.wanted = false
+	h.conn.asleep.Store(make(chan struct{}))
+	d.conns[h.conn.flow] = h
 	d.running++
 	p := &process{
-		Conn: c, t: t, in: in, out: d.out, advice: d.advice, notices: d.notices,
-		announced: c.opened == nil,
-		timer:     time.NewTimer(time.Hour),
+		Conn: h.conn, t: t, in: h.in, out: d.out, advice: d.advice,
+		announced: h.conn.opened == nil || t.state.synchronized(),
+		timer:     time.NewTimer(time.Hour), began: time.Now(),
 	}
 	go p.run()
+	return h
 }
 
 // noticed takes what a connection has to tell.
@@ -232,8 +251,14 @@ func (d *demux) noticed(n notice) {
 			d.servers.learn(now, n.flow, o)
 		}
 	}
-	if n.departs {
+	switch {
+	case n.departs:
 		d.departed(n)
+	case n.slept != nil:
+		d.slept(n)
+	case n.woken != nil:
+		d.wanted(n.wakes)
+		close(n.woken)
 	}
 }
 
@@ -286,6 +311,9 @@ func (d *demux) report(r ipv4.Report) {
 // ended.
 func (d *demux) tell(c *Conn, f func(now time.Time, t *tcb)) bool {
 	for {
+		if h := d.conns[c.flow]; h.conn == c && h.asleep() {
+			d.wake(h)
+		}
 		select {
 		case c.ctl <- f:
 			return true
@@ -346,6 +374,9 @@ func (d *demux) closeAll() {
 		d.unlisten(l)
 	}
 	for _, c := range d.conns {
+		if c.asleep() {
+			c = d.wake(c)
+		}
 		close(c.in)
 	}
 }

@@ -161,7 +161,7 @@ func (d *demux) fastOpenArrives(now time.Time, f flow, l *Listener, s *segment, 
 	d.stats.PassiveOpens.Add(1)
 	d.fastOpens.begin(f, l)
 	d.sendBy(h.route, &f, &reply)
-	c := newConn(f)
+	c := newConn(f, d.notices)
 	d.start(c, t)
 	l.accept <- c // there is room, and nobody else sends
 	return true

@@ -95,16 +95,20 @@ func (c *Conn) lendWrite(p []byte, passed <-chan struct{}) (int, error) {
 	case len(p) == 0:
 		return 0, nil
 	}
-	select {
-	case c.wr <- p:
-		r := <-c.wrn
-		return r.n, r.err
-	case <-c.closed:
-		return 0, net.ErrClosed
-	case <-passed:
-		return 0, os.ErrDeadlineExceeded
-	case <-c.done:
-		return 0, c.writeErr
+	for {
+		select {
+		case c.wr <- p:
+			r := <-c.wrn
+			return r.n, r.err
+		case <-c.sleeping():
+			c.wake()
+		case <-c.closed:
+			return 0, net.ErrClosed
+		case <-passed:
+			return 0, os.ErrDeadlineExceeded
+		case <-c.done:
+			return 0, c.writeErr
+		}
 	}
 }
 
@@ -224,12 +228,16 @@ func (c *Conn) CloseRead() error {
 // run, when the process has ended.
 func (c *Conn) do(f func(now time.Time, t *tcb)) bool {
 	ran := make(chan struct{})
-	select {
-	case c.ctl <- func(now time.Time, t *tcb) { f(now, t); close(ran) }:
-		<-ran
-		return true
-	case <-c.done:
-		return false
+	for {
+		select {
+		case c.ctl <- func(now time.Time, t *tcb) { f(now, t); close(ran) }:
+			<-ran
+			return true
+		case <-c.sleeping():
+			c.wake()
+		case <-c.done:
+			return false
+		}
 	}
 }
 

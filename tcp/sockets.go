@@ -159,7 +159,7 @@ func (d *demux) newActive(now time.Time, local, remote endpoint, route *sourceRo
 // dialOut starts t, which sends its SYN.
 func (d *demux) dialOut(now time.Time, t *tcb) *Conn {
 	t.open(now)
-	c := newConn(t.flow)
+	c := newConn(t.flow, d.notices)
 	c.opened = make(chan struct{})
 	d.start(c, t)
 	return c
@@ -227,7 +227,11 @@ func (s *Sockets) Connections() []Info {
 	var infos []Info
 	s.ask(func(_ time.Time, d *demux) {
 		for _, h := range d.conns {
-			conns = append(conns, h.conn)
+			if h.asleep() {
+				infos = append(infos, h.conn.state.info())
+			} else {
+				conns = append(conns, h.conn)
+			}
 		}
 		for f := range d.timeWaits.byFlow {
 			infos = append(infos, Info{Local: f.local.addrPort(), Remote: f.remote.addrPort(), State: TimeWait})

@@ -14,6 +14,7 @@ type Stats struct {
 	FailedConnects            atomic.Uint64
 	Closed                    atomic.Uint64 // connections that have ended, for whatever reason
 	SynRetransmits            atomic.Uint64
+	Slept, Woken              atomic.Uint64 // connections that have given up their process, and taken a new one
 	TimeWaitsEvicted          atomic.Uint64
 	TimeWaitsReused           atomic.Uint64 // new connections in the place of one in TIME-WAIT
 

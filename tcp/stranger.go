@@ -177,7 +177,7 @@ func (d *demux) complete(now time.Time, f flow, h *halfOpen, l *Listener, s segm
 	}
 	delete(d.halfOpens.byFlow, f)
 	d.stats.PassiveOpens.Add(1)
-	c := newConn(f)
+	c := newConn(f, d.notices)
 	d.start(c, t)
 	l.accept <- c // there is room, and nobody else sends
 }

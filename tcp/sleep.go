@@ -1,0 +1,94 @@
+package tcp
+
+import "time"
+
+// A connection over which nothing goes, and which waits for nothing, needs no
+// process: after a while its process ends, and leaves the state to the
+// demultiplexer. A segment for it, or a call of its user, begins another one.
+// So the cost of a goroutine, with its stack, timer and inbox, is only that of
+// the connections at work.
+
+// quiet says whether the connection waits for nothing but a segment or a call.
+func (t *tcb) quiet() bool {
+	return t.state == Established && !t.finQueued && !t.orphan && t.fastOpen == nil &&
+		t.flightEmpty() && t.sendq.len == 0 && t.phase == steady &&
+		t.recvq.readyLen == 0 && len(t.recvq.ahead) == 0 &&
+		!t.ackNow && t.ackPending == 0 && !t.replies && t.deadline().IsZero()
+}
+
+// bedtime is when the process may go to sleep, if nothing happens; the zero
+// time is never.
+func (p *process) bedtime() time.Time {
+	if p.t.cfg.SleepAfter < 0 || p.pending.b != nil || !p.t.quiet() {
+		return time.Time{}
+	}
+	last := p.began
+	for _, at := range [...]time.Time{p.t.lastHeard, p.t.lastSent} {
+		if at.After(last) {
+			last = at
+		}
+	}
+	return last.Add(p.t.cfg.SleepAfter)
+}
+
+// sleep ends the process, and gives the state to the demultiplexer. From here
+// on calls do not wait for this process, but wake another one.
+func (p *process) sleep() {
+	p.timer.Stop()
+	p.t.stats.Slept.Add(1)
+	close(p.asleep.Load().(chan struct{}))
+	p.notices <- notice{flow: p.flow, slept: p.t}
+}
+
+// sleeping is closed when the process that runs now has gone to sleep. Whoever
+// waits for a process waits for that too, and then calls wake.
+func (c *Conn) sleeping() <-chan struct{} { return c.asleep.Load().(chan struct{}) }
+
+// wake returns when there is a process, or when the connection has ended.
+func (c *Conn) wake() {
+	woken := make(chan struct{})
+	select {
+	case c.notices <- notice{flow: c.flow, wakes: c, woken: woken}:
+		select {
+		case <-woken:
+		case <-c.done:
+		}
+	case <-c.done:
+	}
+}
+
+// slept takes the state of a connection whose process has gone to sleep. If it
+// was wanted in the meantime, there is a new process at once.
+func (d *demux) slept(n notice) {
+	h := d.conns[n.flow]
+	d.running--
+	if h.conn.wanted || len(h.in) > 0 || d.closing {
+		d.spawn(h, n.slept)
+		return
+	}
+	h.conn.state = n.slept
+	h.in = nil
+	d.conns[n.flow] = h
+}
+
+// wake gives a sleeping connection a process, and returns how it is reached.
+func (d *demux) wake(h handle) handle {
+	t := h.conn.state
+	h.conn.state = nil
+	d.stats.Woken.Add(1)
+	return d.spawn(h, t)
+}
+
+// wanted is a call of the user's, who has found no process.
+func (d *demux) wanted(c *Conn) {
+	switch h := d.conns[c.flow]; {
+	case h.conn != c: // it has ended
+	case h.asleep():
+		d.wake(h)
+	default:
+		c.wanted = true // it has only begun to sleep, or is awake again
+	}
+}
+
+// asleep says whether the connection has no process.
+func (h handle) asleep() bool { return h.in == nil }

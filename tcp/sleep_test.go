@@ -1,0 +1,213 @@
+package tcp
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/seed-012105e5/gonet/ipv4"
+)
+
+// wantSlept fails unless so many connections have gone to sleep and been
+// woken so far, in the time that has passed.
+func (p *peer) wantSlept(slept, woken uint64) {
+	p.t.Helper()
+	synctest.Wait()
+	if s, w := p.stats.Slept.Load(), p.stats.Woken.Load(); s != slept || w != woken {
+		p.t.Fatalf("went to sleep %d times and woke %d times, want %d and %d", s, w, slept, woken)
+	}
+}
+
+// TestSleep: what ends the sleep of a quiet connection, and what comes of it.
+func TestSleep(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		wake func(p *peer, c *Conn)
+	}{
+		{"a segment", func(p *peer, c *Conn) {
+			p.send("P. 1:4(3) ack 1 win 60000")
+			b := make([]byte, 10)
+			if n, err := c.Read(b); n != 3 || err != nil {
+				p.t.Errorf("read %d, %v", n, err)
+			}
+		}},
+		{"a write", func(p *peer, c *Conn) {
+			if n, err := c.Write([]byte("abc")); n != 3 || err != nil {
+				p.t.Errorf("wrote %d, %v", n, err)
+			}
+			p.want("the text", "P. 1:4(3) ack 1")
+			p.send(". 1:1(0) ack 4 win 60000")
+		}},
+		{"a close", func(p *peer, c *Conn) {
+			c.Close()
+			p.want("a FIN", "F. 1:1(0) ack 1")
+		}},
+		{"an abort", func(p *peer, c *Conn) {
+			c.SetLinger(0)
+			c.Close()
+			p.want("a reset", "R. 1:1(0) ack 1")
+		}},
+		{"a question", func(p *peer, c *Conn) {
+			if i := c.Info(); i.State != Established {
+				p.t.Errorf("in %v", i.State)
+			}
+		}},
+		{"a FIN", func(p *peer, c *Conn) {
+			p.send("F. 1:1(0) ack 1 win 60000")
+			p.want("an answer", ". 1:1(0) ack 2")
+			if _, err := c.Read(make([]byte, 1)); err != io.EOF {
+				p.t.Error(err)
+			}
+		}},
+		{"a reset", func(p *peer, c *Conn) {
+			p.send("R. 1:1(0) ack 1 win 60000")
+			if _, err := c.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+				p.t.Error(err)
+			}
+		}},
+		{"an ICMP error", func(p *peer, c *Conn) {
+			r := ipv4.Report{Type: ipv4.TypeUnreachable, Code: ipv4.CodeHostUnreachable, Src: hostAddr, Dst: peerAddr}
+			binary.BigEndian.PutUint16(r.Transport[0:], p.flow.local.port)
+			binary.BigEndian.PutUint16(r.Transport[2:], p.flow.remote.port)
+			p.reports <- r
+			p.wantIdle("nothing is in flight that it could be about")
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			withPeer(t, Config{}, func(p *peer) {
+				conn := p.connected()
+				time.Sleep(999 * time.Millisecond)
+				p.wantSlept(0, 0)
+				time.Sleep(time.Millisecond)
+				p.wantSlept(1, 0)
+				time.Sleep(time.Hour)
+				c.wake(p, conn)
+				p.wantSlept(1, 1)
+			})
+		})
+	}
+}
+
+// TestSleepAgain: a connection sleeps whenever it is quiet, and no more.
+func TestSleepAgain(t *testing.T) {
+	withPeer(t, Config{}, func(p *peer) {
+		c := p.connected()
+		for n := range uint64(3) {
+			time.Sleep(10 * time.Second)
+			p.wantSlept(n+1, n)
+			c.Info()
+			p.wantSlept(n+1, n+1)
+		}
+		p.send("P. 1:4(3) ack 1 win 60000") // what waits for a reader keeps the process
+		time.Sleep(time.Second)
+		p.want("acknowledged", ". 1:1(0) ack 4")
+		time.Sleep(10 * time.Second)
+		p.wantSlept(3, 3)
+		c.Read(make([]byte, 10))
+		time.Sleep(10 * time.Second)
+		p.wantSlept(4, 3)
+		c.SetKeepAlive(true) // a timer does, too
+		time.Sleep(10 * time.Second)
+		p.wantSlept(4, 4)
+	})
+}
+
+// TestSleepNever: a negative time keeps the process.
+func TestSleepNever(t *testing.T) {
+	withPeer(t, Config{SleepAfter: -1}, func(p *peer) {
+		p.connected()
+		time.Sleep(time.Hour)
+		p.wantSlept(0, 0)
+	})
+}
+
+// TestSleepCosts: a sleeping connection has no goroutine.
+func TestSleepCosts(t *testing.T) {
+	withPeer(t, Config{}, func(p *peer) {
+		before := runtime.NumGoroutine()
+		p.connected()
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if n := runtime.NumGoroutine(); n != before {
+			t.Errorf("%d goroutines, %d before the connection", n, before)
+		}
+	})
+}
+
+// TestSleepListed: those who list connections do not wake them; and the end of
+// the stack ends those that sleep.
+func TestSleepListed(t *testing.T) {
+	withPeer(t, Config{}, func(p *peer) {
+		c := p.connected()
+		time.Sleep(10 * time.Second)
+		all := p.sockets.Connections()
+		if len(all) != 1 || all[0].State != Established || all[0].Remote != p.flow.remote.addrPort() {
+			t.Errorf("%+v", all)
+		}
+		p.wantSlept(1, 0)
+		read := async(func() (int, error) { return c.Read(make([]byte, 1)) })
+		pendingCall(t, "a read does not wake", read)
+		p.wantSlept(1, 0)
+		p.sockets.Shutdown()
+		p.want("a reset", "R. 1:1(0) ack 1")
+		if o := <-read; o.err == nil || strings.Contains(o.err.Error(), "EOF") {
+			t.Errorf("read at the end: %v", o.err)
+		}
+	})
+}
+
+// TestSleepUnaccepted: connections that fall asleep before they are accepted
+// are reset with their listener, like others.
+func TestSleepUnaccepted(t *testing.T) {
+	withPeer(t, Config{}, func(p *peer) {
+		l := p.listen()
+		p.send("S 0:0(0) win 60000 <mss 1000>")
+		p.want("the SYN is answered", "S. 0:0(0) ack 1")
+		p.send(". 1:1(0) ack 1 win 60000")
+		time.Sleep(10 * time.Second)
+		p.wantSlept(1, 0)
+		l.Close()
+		p.want("a reset", "R. 1:1(0) ack 1")
+	})
+}
+
+// TestSleepRaces has a connection fall asleep at once, again and again, while
+// users ask and read and segments come: nothing is lost, and nobody waits for
+// ever.
+func TestSleepRaces(t *testing.T) {
+	withPeer(t, Config{SleepAfter: 1, DelayedACK: -1}, func(p *peer) {
+		c := p.connected()
+		var users sync.WaitGroup
+		for range 8 {
+			users.Go(func() {
+				for range 200 {
+					c.Info()
+					time.Sleep(time.Microsecond)
+				}
+			})
+		}
+		const segments = 200
+		users.Go(func() {
+			if n, err := io.ReadFull(c, make([]byte, 3*segments)); err != nil {
+				t.Errorf("read %d: %v", n, err)
+			}
+		})
+		for n := range segments {
+			p.send(fmt.Sprintf("P. %d:%d(3) ack 1 win 60000", 1+3*n, 4+3*n))
+			p.want("each is acknowledged", fmt.Sprintf(". 1:1(0) ack %d", 4+3*n))
+			time.Sleep(time.Microsecond)
+		}
+		users.Wait()
+		if p.stats.Slept.Load() < segments {
+			t.Errorf("slept %d times only", p.stats.Slept.Load())
+		}
+	})
+}
