@@ -78,6 +78,13 @@ func (c *Conn) Info() Info {
 	return i
 }
 
+// sleepingInfo is the state of a connection that sleeps on.
+func (t *tcb) sleepingInfo() Info {
+	t.rise()
+	defer t.rest()
+	return t.info()
+}
+
 func (t *tcb) info() Info {
 	i := Info{
 		Local: t.flow.local.addrPort(), Remote: t.flow.remote.addrPort(), State: t.state,

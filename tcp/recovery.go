@@ -63,8 +63,6 @@ type recovery struct {
 	frto       frto
 	probe      lossProbe
 	load       load
-
-	count struct{ timeouts, recoveries, spurious, sent, resent uint64 }
 }
 
 // load is what was in the network when the last segment had gone out.

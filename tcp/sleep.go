@@ -1,6 +1,11 @@
 package tcp
 
-import "time"
+import (
+	"time"
+
+	"github.com/seed-012105e5/gonet/internal/ring"
+	"github.com/seed-012105e5/gonet/packet"
+)
 
 // A connection over which nothing goes, and which waits for nothing, needs no
 // process: after a while its process ends, and leaves the state to the
@@ -14,6 +19,22 @@ func (t *tcb) quiet() bool {
 		t.flightEmpty() && t.sendq.len == 0 && t.phase == steady &&
 		t.recvq.readyLen == 0 && len(t.recvq.ahead) == 0 &&
 		!t.ackNow && t.ackPending == 0 && !t.replies && t.deadline().IsZero()
+}
+
+// rest gives up what a quiet connection does not need.
+func (t *tcb) rest() {
+	t.count.lost, t.count.delivered = t.board.losses, t.delivery.total
+	t.activity = nil
+	t.sendq.chunks, t.recvq.ready = ring.Queue[chunk]{}, ring.Queue[*packet.Buffer]{}
+}
+
+// rise is its opposite. As the user has sent nothing, the next samples of the
+// rate say what he sends, and not what the network carries.
+func (t *tcb) rise() {
+	t.activity = new(activity)
+	t.recover = t.snd.una - 1
+	t.board.losses, t.delivery.total = t.count.lost, t.count.delivered
+	t.delivery.userLimits(0)
 }
 
 // bedtime is when the process may go to sleep, if nothing happens; the zero
@@ -37,6 +58,7 @@ func (p *process) sleep() {
 	p.timer.Stop()
 	p.t.stats.Slept.Add(1)
 	close(p.asleep.Load().(chan struct{}))
+	p.t.rest()
 	p.notices <- notice{flow: p.flow, slept: p.t}
 }
 
@@ -63,6 +85,7 @@ func (d *demux) slept(n notice) {
 	h := d.conns[n.flow]
 	d.running--
 	if h.conn.wanted || len(h.in) > 0 || d.closing {
+		n.slept.rise()
 		d.spawn(h, n.slept)
 		return
 	}
@@ -75,6 +98,7 @@ func (d *demux) slept(n notice) {
 func (d *demux) wake(h handle) handle {
 	t := h.conn.state
 	h.conn.state = nil
+	t.rise()
 	d.stats.Woken.Add(1)
 	return d.spawn(h, t)
 }

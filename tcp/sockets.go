@@ -228,7 +228,7 @@ func (s *Sockets) Connections() []Info {
 	s.ask(func(_ time.Time, d *demux) {
 		for _, h := range d.conns {
 			if h.asleep() {
-				infos = append(infos, h.conn.state.info())
+				infos = append(infos, h.conn.state.sleepingInfo())
 			} else {
 				conns = append(conns, h.conn)
 			}

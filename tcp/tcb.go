@@ -29,6 +29,8 @@ import (
 //
 // RFC 9293 figures 3 and 4.
 type tcb struct {
+	*activity // nil while the connection sleeps
+
 	flow  flow
 	route *sourceRoute
 	cfg   *Config
@@ -87,24 +89,36 @@ type tcb struct {
 	lastACK    seq // Last.ACK.sent
 
 	ackNow     bool // an acknowledgement is owed, at once
-	ackPending int  // bytes received and not acknowledged
-	duplicate  duplicate
-	reply      segment
 	replies    bool // reply is to be sent: a reset
-	challenges challengeLimit
-	ecn        ecnState
-	answeredAt time.Time // of answerInvalid
+	ackPending int  // bytes received and not acknowledged
 
-	board                scoreboard
+	ecn                  ecnState
 	rtt                  rtt
-	delivery             delivery
 	cc                   congestion.Controller
 	detector             detector
 	ccName, recoveryName string
+	dsack                dsack
+	count                counts
+
+	lastHeard time.Time // when a segment last arrived
+	lastSent  time.Time // when text was last sent
+	signal    Signal    // what the user is to be told
+	softErr   error     // the last ICMP error that did not end the connection (MUST-47)
+}
+
+// An activity is what a connection needs while something is in flight, owed,
+// or timed. Without it a connection that is quiet is half as large.
+type activity struct {
+	board scoreboard
 	recovery
-	dsack dsack
-	pace  pace
-	force bool // the persist timer has expired: send something, window or not
+	delivery delivery
+	pace     pace
+	force    bool // the persist timer has expired: send something, window or not
+
+	reply      segment
+	duplicate  duplicate
+	challenges challengeLimit
+	answeredAt time.Time // of answerInvalid
 
 	rtoAt        time.Time
 	persistAt    time.Time
@@ -112,12 +126,14 @@ type tcb struct {
 	keepAliveAt  time.Time
 	finWait2At   time.Time
 	failingSince time.Time // when the first of the timeouts in a row was
-	lastHeard    time.Time // when a segment last arrived
-	lastSent     time.Time // when text was last sent
 	keepAlives   int       // probes without an answer
 	failure      failure
-	signal       Signal // what the user is to be told
-	softErr      error  // the last ICMP error that did not end the connection (MUST-47)
+}
+
+// counts are what Info tells of the past.
+type counts struct {
+	timeouts, recoveries, spurious uint64
+	sent, resent, lost, delivered  uint64 // bytes; the last two as of the last sleep
 }
 
 // socketOptions is what the user may change on a connection.
@@ -135,7 +151,7 @@ type socketOptions struct {
 // newTCB returns a connection in CLOSED. Mtu is that of the path as far as it
 // is known: of the first link.
 func newTCB(cfg *Config, stats *Stats, f flow, iss seq, mtu int) *tcb {
-	t := &tcb{flow: f, cfg: cfg, stats: stats}
+	t := &tcb{activity: new(activity), flow: f, cfg: cfg, stats: stats}
 	t.opts = socketOptions{
 		noDelay:           true, // as package net has it
 		keepAliveIdle:     2 * time.Hour,
