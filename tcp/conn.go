@@ -19,16 +19,15 @@ import (
 type Conn struct {
 	flow flow
 
-	rd  chan []byte // the reader lends a slice to be filled; nil asks for a whole Buffer
-	rdn chan result // and the slice is back
-	wr  chan []byte // the writer lends a slice to be taken from
-	wrn chan result
+	rd   chan []byte                      // the reader lends a slice to be filled; nil asks for a whole Buffer
+	wr   chan []byte                      // the writer lends a slice to be taken from
+	ctl  chan func(now time.Time, t *tcb) // everything else that users and ICMP want
+	back chan result                      // the answer, which comes before anything else is taken
+
 	// Holds a token while a Write is under way, so that each goes out whole.
 	writing chan struct{}
-	ctl     chan func(now time.Time, t *tcb) // everything else that users and ICMP want
 
 	opened chan struct{} // closed when a connection that was dialled is established
-	closed chan struct{} // closed when the user calls Close
 	done   chan struct{} // closed when the process has ended; then these hold:
 
 	rest     chan recvQueue // what is left to read; whoever takes it owns it until it is put back
@@ -36,7 +35,7 @@ type Conn struct {
 	writeErr error
 	lastInfo *Info
 
-	isClosed atomic.Bool // Close was called
+	isClosed atomic.Bool // Close was called; then the deadlines have ended
 
 	notices chan<- notice
 	asleep  atomic.Value // a chan struct{}, closed when the process that runs has gone to sleep (sleep.go)
@@ -49,7 +48,7 @@ type Conn struct {
 	readDeadline, writeDeadline deadline.Deadline
 }
 
-// A result answers a lent slice.
+// A result answers a call.
 type result struct {
 	n   int
 	b   *packet.Buffer
@@ -66,11 +65,8 @@ const trainsAtOnce = 16
 func newConn(f flow, notices chan<- notice) *Conn {
 	return &Conn{
 		flow: f, notices: notices,
-		rd: make(chan []byte), rdn: make(chan result),
-		wr: make(chan []byte), wrn: make(chan result),
-		writing: make(chan struct{}, 1),
-		ctl:     make(chan func(time.Time, *tcb)),
-		closed:  make(chan struct{}), done: make(chan struct{}),
+		rd: make(chan []byte), wr: make(chan []byte), ctl: make(chan func(time.Time, *tcb)),
+		back: make(chan result), writing: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 }
 
@@ -102,7 +98,7 @@ type pending struct {
 //
 // Owns: t, the connection as a machine, and the packet that is about to go.
 // Reads: in (segments), rd and wr (slices lent by the user), ctl, its timer.
-// Writes: out (IP datagrams), advice (which when full loses it), rdn and wrn (the slices back), signals, notices (the last when it ends).
+// Writes: out (IP datagrams), advice (which when full loses it), back (the answers), signals, notices (the last when it ends).
 // Blocks on: its own select, and on notices, which is always served.
 func (p *process) run() {
 	t := p.t
@@ -217,13 +213,13 @@ func (p *process) read(lent []byte) {
 	} else {
 		r.n, r.err = p.t.read(lent)
 	}
-	p.rdn <- r
+	p.back <- r
 }
 
 // write takes from one lent slice.
 func (p *process) write(lent []byte) {
 	n, err := p.t.write(time.Now(), lent)
-	p.wrn <- result{n: n, err: err}
+	p.back <- result{n: n, err: err}
 }
 
 // transmit hands segments to the network layer until it is busy, or nothing

@@ -24,22 +24,26 @@ func (c *Conn) Read(p []byte) (int, error) {
 // when p is nil.
 func (c *Conn) lendRead(p []byte) result {
 	passed := c.readDeadline.Passed()
-	switch {
-	case c.isClosed.Load():
-		return result{err: net.ErrClosed}
-	case isClosed(passed):
-		return result{err: os.ErrDeadlineExceeded}
+	if isClosed(passed) {
+		return result{err: c.interrupted()}
 	}
 	select {
 	case c.rd <- p:
-		return <-c.rdn
-	case <-c.closed:
-		return result{err: net.ErrClosed}
+		return <-c.back
 	case <-passed:
-		return result{err: os.ErrDeadlineExceeded}
+		return result{err: c.interrupted()}
 	case <-c.done:
 		return c.readRest(p)
 	}
+}
+
+// interrupted is why a call does not wait any longer whose deadline has passed
+// or ended.
+func (c *Conn) interrupted() error {
+	if c.isClosed.Load() {
+		return net.ErrClosed
+	}
+	return os.ErrDeadlineExceeded
 }
 
 // readRest reads what the process has left behind.
@@ -68,10 +72,8 @@ func (c *Conn) write(p []byte, urgent bool) (int, error) {
 	select {
 	case c.writing <- struct{}{}:
 		defer func() { <-c.writing }()
-	case <-c.closed:
-		return 0, c.opError("write", net.ErrClosed)
 	case <-passed:
-		return 0, c.opError("write", os.ErrDeadlineExceeded)
+		return 0, c.opError("write", c.interrupted())
 	}
 	if urgent {
 		c.do(func(_ time.Time, t *tcb) { t.urge(len(p)) })
@@ -88,24 +90,20 @@ func (c *Conn) write(p []byte, urgent bool) (int, error) {
 
 func (c *Conn) lendWrite(p []byte, passed <-chan struct{}) (int, error) {
 	switch {
-	case c.isClosed.Load():
-		return 0, net.ErrClosed
 	case isClosed(passed):
-		return 0, os.ErrDeadlineExceeded
+		return 0, c.interrupted()
 	case len(p) == 0:
 		return 0, nil
 	}
 	for {
 		select {
 		case c.wr <- p:
-			r := <-c.wrn
+			r := <-c.back
 			return r.n, r.err
 		case <-c.sleeping():
 			c.wake()
-		case <-c.closed:
-			return 0, net.ErrClosed
 		case <-passed:
-			return 0, os.ErrDeadlineExceeded
+			return 0, c.interrupted()
 		case <-c.done:
 			return 0, c.writeErr
 		}
@@ -166,9 +164,8 @@ func (c *Conn) Close() error {
 	if c.isClosed.Swap(true) {
 		return c.opError("close", net.ErrClosed)
 	}
-	close(c.closed)
-	c.readDeadline.Stop()
-	c.writeDeadline.Stop()
+	c.readDeadline.End()
+	c.writeDeadline.End()
 	linger := noLinger
 	var drained <-chan struct{}
 	c.do(func(now time.Time, t *tcb) {
@@ -227,11 +224,10 @@ func (c *Conn) CloseRead() error {
 // do has the process run f, and waits for it. It returns false, and f is not
 // run, when the process has ended.
 func (c *Conn) do(f func(now time.Time, t *tcb)) bool {
-	ran := make(chan struct{})
 	for {
 		select {
-		case c.ctl <- func(now time.Time, t *tcb) { f(now, t); close(ran) }:
-			<-ran
+		case c.ctl <- func(now time.Time, t *tcb) { f(now, t); c.back <- result{} }:
+			<-c.back
 			return true
 		case <-c.sleeping():
 			c.wake()

@@ -107,7 +107,6 @@ func (c *Conn) waitOpen(ctx context.Context) error {
 		}
 	case <-ctx.Done():
 		c.isClosed.Store(true)
-		close(c.closed)
 		c.do(func(_ time.Time, t *tcb) {
 			t.orphan = true
 			t.abort(ctx.Err())

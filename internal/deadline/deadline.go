@@ -15,6 +15,7 @@ type Deadline struct {
 	mu    sync.Mutex
 	timer *time.Timer
 	done  chan struct{} // nil until somebody asks
+	ended bool
 }
 
 // Set moves the deadline to t; the zero time means never. A t in the past
@@ -22,14 +23,13 @@ type Deadline struct {
 func (d *Deadline) Set(t time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.timer != nil && !d.timer.Stop() {
-		<-d.done // the timer has fired: wait until it has closed done
+	if d.ended {
+		return
 	}
-	d.timer = nil
+	passed := d.stop()
 	if d.done == nil {
 		d.done = make(chan struct{})
 	}
-	passed := isClosed(d.done)
 	if t.IsZero() || time.Until(t) > 0 {
 		if passed {
 			d.done = make(chan struct{})
@@ -52,8 +52,32 @@ func (d *Deadline) Passed() <-chan struct{} {
 	defer d.mu.Unlock()
 	if d.done == nil {
 		d.done = make(chan struct{})
+		if d.ended {
+			close(d.done)
+		}
 	}
 	return d.done
+}
+
+// stop ends the timer, and says whether the deadline has passed.
+func (d *Deadline) stop() (passed bool) {
+	if d.timer != nil && !d.timer.Stop() {
+		<-d.done // the timer has fired: wait until it has closed done
+	}
+	d.timer = nil
+	return d.done != nil && isClosed(d.done)
+}
+
+// End wakes all waiters, as if the deadline had passed, for good: their socket
+// is closed.
+func (d *Deadline) End() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	passed := d.stop()
+	d.ended = true
+	if d.done != nil && !passed {
+		close(d.done)
+	}
 }
 
 // Stop gives the timer of a deadline back that has not passed, and now never
