@@ -50,7 +50,10 @@ type demux struct {
 
 	challenges challengeLimit // of all half-open connections
 
-	running int             // processes that have not departed
+	asleep chan struct{} // closed: what all connections that sleep have in common
+
+	running int             // processes
+	spare   []*activity     // of connections that have gone to sleep, for those that wake
 	closing bool            // the stack ends: nothing new begins
 	idle    []chan struct{} // to be closed when none is running
 
@@ -78,7 +81,9 @@ func newDemux(cfg Config, stats *Stats, out, answers chan<- *packet.Buffer, advi
 		fastOpens: fastOpens{cookies: cookieMaker{random: cfg.Random}},
 		servers:   servers{limit: cfg.FastOpenServers},
 		timer:     time.NewTimer(time.Hour),
+		asleep:    make(chan struct{}),
 	}
+	close(d.asleep)
 	d.ports = port.NewChooser(uint32(cfg.Random()), func(local netip.Addr, remote netip.AddrPort) uint64 {
 		return d.secrets.port.Flow(netip.AddrPortFrom(local, 0), remote)
 	})
@@ -217,10 +222,14 @@ func (d *demux) hand(f flow, c handle, b *packet.Buffer) {
 	}
 }
 
-// start begins a connection.
+// start begins a connection; asleep, when nothing is to be done yet.
 func (d *demux) start(c *Conn, t *tcb) {
 	d.portUses[c.flow.local.port]++
-	d.spawn(handle{conn: c}, t)
+	if h := (handle{conn: c}); t.cfg.SleepAfter > 0 && t.quiet() {
+		d.rest(h, t)
+	} else {
+		d.spawn(h, t)
+	}
 }
 
 // spawn begins the process of a connection, with an inbox that may be there

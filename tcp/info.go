@@ -80,7 +80,7 @@ func (c *Conn) Info() Info {
 
 // sleepingInfo is the state of a connection that sleeps on.
 func (t *tcb) sleepingInfo() Info {
-	t.rise()
+	t.rise(new(activity))
 	defer t.rest()
 	return t.info()
 }

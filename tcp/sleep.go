@@ -22,16 +22,19 @@ func (t *tcb) quiet() bool {
 }
 
 // rest gives up what a quiet connection does not need.
-func (t *tcb) rest() {
-	t.count.lost, t.count.delivered = t.board.losses, t.delivery.total
+func (t *tcb) rest() *activity {
+	a := t.activity
+	t.count.lost, t.count.delivered = a.board.losses, a.delivery.total
 	t.activity = nil
 	t.sendq.chunks, t.recvq.ready = ring.Queue[chunk]{}, ring.Queue[*packet.Buffer]{}
+	return a
 }
 
 // rise is its opposite. As the user has sent nothing, the next samples of the
 // rate say what he sends, and not what the network carries.
-func (t *tcb) rise() {
-	t.activity = new(activity)
+func (t *tcb) rise(a *activity) {
+	*a = activity{board: scoreboard{flights: a.board.flights}}
+	t.activity = a
 	t.recover = t.snd.una - 1
 	t.board.losses, t.delivery.total = t.count.lost, t.count.delivered
 	t.delivery.userLimits(0)
@@ -58,11 +61,10 @@ func (p *process) sleep() {
 	p.timer.Stop()
 	p.t.stats.Slept.Add(1)
 	close(p.asleep.Load().(chan struct{}))
-	p.t.rest()
 	p.notices <- notice{flow: p.flow, slept: p.t}
 }
 
-// sleeping is closed when the process that runs now has gone to sleep. Whoever
+// sleeping is closed when there is no process, or will not be soon. Whoever
 // waits for a process waits for that too, and then calls wake.
 func (c *Conn) sleeping() <-chan struct{} { return c.asleep.Load().(chan struct{}) }
 
@@ -85,20 +87,34 @@ func (d *demux) slept(n notice) {
 	h := d.conns[n.flow]
 	d.running--
 	if h.conn.wanted || len(h.in) > 0 || d.closing {
-		n.slept.rise()
 		d.spawn(h, n.slept)
 		return
 	}
-	h.conn.state = n.slept
-	h.in = nil
-	d.conns[n.flow] = h
+	d.rest(h, n.slept)
+}
+
+// mostSpare bounds what is kept for connections that wake.
+const mostSpare = 64
+
+// rest keeps the state of a connection without a process.
+func (d *demux) rest(h handle, t *tcb) {
+	if a := t.rest(); len(d.spare) < mostSpare {
+		d.spare = append(d.spare, a)
+	}
+	h.conn.state, h.in = t, nil
+	h.conn.asleep.Store(d.asleep)
+	d.conns[h.conn.flow] = h
 }
 
 // wake gives a sleeping connection a process, and returns how it is reached.
 func (d *demux) wake(h handle) handle {
 	t := h.conn.state
 	h.conn.state = nil
-	t.rise()
+	a := new(activity)
+	if last := len(d.spare) - 1; last >= 0 {
+		a, d.spare = d.spare[last], d.spare[:last]
+	}
+	t.rise(a)
 	d.stats.Woken.Add(1)
 	return d.spawn(h, t)
 }

@@ -173,9 +173,10 @@ func TestSleepUnaccepted(t *testing.T) {
 		p.want("the SYN is answered", "S. 0:0(0) ack 1")
 		p.send(". 1:1(0) ack 1 win 60000")
 		time.Sleep(10 * time.Second)
-		p.wantSlept(1, 0)
+		p.wantSlept(0, 0) // it has never had a process
 		l.Close()
 		p.want("a reset", "R. 1:1(0) ack 1")
+		p.wantSlept(0, 1)
 	})
 }
 
