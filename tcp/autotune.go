@@ -21,8 +21,7 @@ const minReceiverRTT = 200 * time.Microsecond
 // follows what the reader takes in a round trip, with room for a sender that
 // doubles its window in each.
 type receiveTuning struct {
-	fixed bool          // by the user
-	rtt   time.Duration // as the receiver sees it; 0 for not yet
+	rtt time.Duration // as the receiver sees it; 0 for not yet
 
 	turnAt  time.Time // when the window was given whose end is turnEnd
 	turnEnd seq
@@ -71,7 +70,7 @@ func (r *receiveTuning) demand(now time.Time, next seq) int {
 // shows that the reader keeps up.
 func (t *tcb) tuneReceive(now time.Time) {
 	r := &t.tuning
-	if r.fixed {
+	if t.recvFixed {
 		return
 	}
 	if r.rtt == 0 {

@@ -82,7 +82,7 @@ func (c *Conn) SetTTL(ttl uint8) error {
 // The bound can grow only: the peer was promised what it is.
 func (c *Conn) SetReadBuffer(bytes int) error {
 	return c.call("set", func(_ time.Time, t *tcb) {
-		t.recvq.limit, t.tuning.fixed = max(t.recvq.limit, bytes), true
+		t.recvq.limit, t.recvFixed = max(t.recvq.limit, bytes), true
 	})
 }
 

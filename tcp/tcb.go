@@ -55,7 +55,8 @@ type tcb struct {
 	}
 	path      pathMTU
 	sendq     sendQueue
-	sendFixed bool      // the user has set the size of sendq
+	sendFixed bool      // the user has set the size of sendq,
+	recvFixed bool      // and of recvq
 	finQueued bool      // the user has closed: a FIN follows the last byte of sendq
 	synResent bool      // our SYN timed out
 	fastOpen  *fastOpen // while the handshake lasts; nil without
@@ -69,7 +70,6 @@ type tcb struct {
 		urgent seq // RCV.UP
 	}
 	recvq      recvQueue
-	tuning     receiveTuning
 	received   uint64 // bytes of text, in order
 	finAt      seq    // where the peer's FIN stands,
 	finSeen    bool   // if it has been seen;
@@ -115,6 +115,7 @@ type activity struct {
 	pace     pace
 	force    bool // the persist timer has expired: send something, window or not
 
+	tuning     receiveTuning
 	reply      segment
 	duplicate  duplicate
 	challenges challengeLimit
@@ -166,7 +167,7 @@ func newTCB(cfg *Config, stats *Stats, f flow, iss seq, mtu int) *tcb {
 	t.sendq = sendQueue{first: iss + 1, limit: cfg.sendLimit()}
 	t.path, t.snd.peerMSS = newPathMTU(mtu, cfg.MTUProbing), defaultMSS
 	t.recvq.limit = cfg.receiveLimit()
-	t.tuning.fixed, t.sendFixed = cfg.ReceiveBuffer > 0, cfg.SendBuffer > 0
+	t.recvFixed, t.sendFixed = cfg.ReceiveBuffer > 0, cfg.SendBuffer > 0
 	t.rcv.scale = cfg.receiveScale()
 	t.rcv.mss = defaultMSS
 	t.rtt = newRTT(cfg.MinRTO)

@@ -25,10 +25,14 @@ const (
 type Cubic struct {
 	Reno
 	cubicState
-	undo struct {
-		cwnd, ssthresh int
-		cubicState
-	}
+	undo *cubicUndo // nil before the first reduction
+}
+
+// cubicUndo is what there was before the last reduction; a cwnd of 0 when there
+// is nothing to undo.
+type cubicUndo struct {
+	cwnd, ssthresh int
+	cubicState
 }
 
 // cubicState is what a congestion event changes, beside cwnd and ssthresh
@@ -134,7 +138,7 @@ func (c *Cubic) Lost(l Loss) {
 
 // Marked reduces the window by less than a loss does (RFC 8511 section 3).
 func (c *Cubic) Marked(l Loss) {
-	c.undo.cwnd = 0
+	c.forgetUndo()
 	c.congested()
 	c.mark(l, betaCubicECN)
 }
@@ -165,7 +169,16 @@ func (c *Cubic) TimedOut(l Loss) {
 }
 
 func (c *Cubic) save() {
-	c.undo.cwnd, c.undo.ssthresh, c.undo.cubicState = c.Cwnd, c.Ssthresh, c.cubicState
+	if c.undo == nil {
+		c.undo = new(cubicUndo)
+	}
+	*c.undo = cubicUndo{c.Cwnd, c.Ssthresh, c.cubicState}
+}
+
+func (c *Cubic) forgetUndo() {
+	if c.undo != nil {
+		c.undo.cwnd = 0
+	}
 }
 
 // Undo returns to what was before the last reduction, and to the place in the
@@ -173,12 +186,12 @@ func (c *Cubic) save() {
 // (section 4.9.2).
 func (c *Cubic) Undo(time.Time) {
 	c.validation.reset()
-	if c.Cwnd < c.undo.cwnd {
-		c.setWindow(c.undo.cwnd)
-		c.Ssthresh = max(c.Ssthresh, c.undo.ssthresh)
-		c.cubicState = c.undo.cubicState
+	if u := c.undo; u != nil && c.Cwnd < u.cwnd {
+		c.setWindow(u.cwnd)
+		c.Ssthresh = max(c.Ssthresh, u.ssthresh)
+		c.cubicState = u.cubicState
 	}
-	c.undo.cwnd = 0
+	c.forgetUndo()
 }
 
 // SetMSS changes the unit in which the window grows, in bytes. K is another
