@@ -9,8 +9,8 @@ import (
 // understands marks: what DCTCP asks of a switch (RFC 8257 section 3.1). Others
 // wait with them until the queue is full.
 type Step struct {
-	// Frames is the threshold. 0 means 65, which RFC 8257's authors used at
-	// 10 Gbit/s.
+	// Frames is the threshold. 0 means 65, as in the paper that RFC 8257 goes
+	// back to, at 10 Gbit/s.
 	Frames int
 }
 

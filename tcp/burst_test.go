@@ -56,7 +56,7 @@ func TestWindowGrowsInBurst(t *testing.T) {
 	}
 }
 
-// TestUndoWithoutRetransmission: RFC4015-3.2: what was deemed lost, and comes
+// TestUndoWithoutRetransmission: RFC4015-3.4: what was deemed lost, and comes
 // before it was sent again, was not lost: the reduction is taken back.
 func TestUndoWithoutRetransmission(t *testing.T) {
 	n, _, ack := tenOut(t)

@@ -38,7 +38,7 @@ func (t *tcb) noteOld(s *segment) {
 }
 
 // noteDuplicate notes what of the text [left, right) is here already, before
-// it is queued: the first such run (RFC 2883 section 4 (2)).
+// it is queued: the first such run (RFC 2883 section 4.2).
 func (t *tcb) noteDuplicate(left, right seq) {
 	if left.before(t.rcv.nxt) {
 		if t.rcv.nxt.before(right) {
@@ -104,7 +104,7 @@ type dsack struct {
 
 // takeDSACK says whether the first of the SACK blocks reports a duplicate:
 // when it lies before the cumulative acknowledgement, or within the block
-// that follows it (RFC 2883 section 4).
+// that follows it (RFC 2883 section 5).
 func (t *tcb) takeDSACK(ack seq, blocks []block) bool {
 	if len(blocks) == 0 {
 		return false

@@ -95,7 +95,7 @@ func (p *peer) dialFast(data string) <-chan dialed {
 	return ch
 }
 
-// TestDialFastOpen: RFC7413-4.2.1: the first connection brings the cookie, and
+// TestDialFastOpen: RFC7413-4.2.1, RFC7413-4.2.2: the first connection brings the cookie, and
 // with the second the data goes in the SYN.
 func TestDialFastOpen(t *testing.T) {
 	withPeer(t, Config{}, func(p *peer) {
@@ -160,7 +160,7 @@ func TestDialFastOpenBlackHole(t *testing.T) {
 	})
 }
 
-// TestDialFastOpenErrors: RFC7413-4.2.1: the errors are those of Dial.
+// TestDialFastOpenErrors: RFC7413-4.2.2: the errors are those of Dial.
 func TestDialFastOpenErrors(t *testing.T) {
 	withPeer(t, Config{SendBuffer: 1000}, func(p *peer) {
 		d := <-p.dialFast(string(make([]byte, 1001)))

@@ -75,8 +75,8 @@ func (c *servers) learn(now time.Time, f flow, o *fastOpen) {
 }
 
 // addFastOpen puts the option on our first SYN and, with a cookie, as much
-// text as the server takes in one segment beside all options (section 4.1.1
-// has it follow from the MSS of the last time; else it is that of MUST-15).
+// text as the server takes in one segment beside all options (section 4.1.3:
+// by the MSS of the last time, or else that of MUST-15).
 func (t *tcb) addFastOpen(s *segment) {
 	o := t.fastOpen
 	s.opts.fastOpen = o.offer
@@ -106,9 +106,9 @@ func (t *tcb) fastOpenSent(s *segment) {
 }
 
 // fastOpenAnswered takes the SYN-ACK s, which has established the connection.
-// What it does not acknowledge of the text goes again at once, and is no sign
-// of congestion (section 4.2.1). The SYN-ACK itself may carry text (section
-// 4.2.2).
+// What it does not acknowledge of the text goes again at once; it was refused,
+// not lost, and is no sign of congestion. The SYN-ACK itself may carry text
+// (section 4.2.2).
 func (t *tcb) fastOpenAnswered(now time.Time, s *segment) {
 	o := t.fastOpen
 	o.granted = s.opts.fastOpen

@@ -9,7 +9,7 @@ import (
 // A halfOpen is a connection in SYN-RECEIVED that came from LISTEN: what must
 // be remembered of the SYN until the handshake is complete. It is small and
 // has no goroutine, so that a flood of SYNs costs little (RFC 4987 section
-// 3.3); what finds the table full costs nothing (syncookie.go).
+// 3.5); what finds the table full costs nothing (syncookie.go).
 type halfOpen struct {
 	iss, irs      seq
 	tsRecent      uint32

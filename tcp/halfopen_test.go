@@ -10,7 +10,7 @@ func newTestHalfOpen(now time.Time, cfg *Config) halfOpen {
 	return newHalfOpen(now, &segment{seq: 7, flags: SYN}, 9, 0, cfg)
 }
 
-// TestHalfOpensBounds: RFC4987-3.3: a flood of SYNs takes bounded memory, in the
+// TestHalfOpensBounds: RFC4987-3.5: a flood of SYNs takes bounded memory, in the
 // table and in its queues, and nobody who is in the table is forgotten for it.
 func TestHalfOpensBounds(t *testing.T) {
 	cfg := Config{SynBacklog: 100}.withDefaults()

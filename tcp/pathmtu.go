@@ -317,7 +317,7 @@ func (p *pathMTU) blackHole() (changed bool) {
 	return true
 }
 
-// plateaus is the table of RFC 1191 section 7.1.
+// plateaus is table 7-1 of RFC 1191 (section 7).
 var plateaus = [...]int{32000, 17914, 8166, 4352, 2002, 1492, 1006, 508}
 
 func nextPlateau(mtu int) int {

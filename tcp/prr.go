@@ -1,7 +1,7 @@
 package tcp
 
-// prr is proportional rate reduction (RFC 6937, in the version of RFC 9937
-// section 6): during fast recovery the window goes down to what congestion
+// prr is proportional rate reduction (RFC 9937 section 6, the
+// successor of RFC 6937): during fast recovery the window goes down to what congestion
 // control has decided as data arrives at the peer, neither at once nor below.
 type prr struct {
 	cwnd      int // pipe + sndcnt

@@ -32,7 +32,7 @@ func (r *rack) deadline() time.Time { return r.timer }
 func (r *rack) stop() { r.timer = time.Time{} }
 
 // expire is RACK_detect_loss when the reordering timer has run out (section
-// 6.3).
+// 6.2 step 5).
 func (r *rack) expire(t *tcb, now time.Time) { r.markLost(t, now) }
 
 // detect is section 6.2.

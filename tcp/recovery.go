@@ -113,7 +113,7 @@ func (t *tcb) lossesFound(now time.Time, before uint64) {
 // countDuplicate counts duplicate acknowledgements, and returns how many bytes
 // have arrived. Without SACK each duplicate stands for a segment, which the
 // next acknowledgement that moves SND.UNA then counts once more (RFC 9937
-// section 6.1).
+// section 6.2).
 func (t *tcb) countDuplicate(in *recoverInput) (delivered int) {
 	switch {
 	case in.duplicate:
@@ -137,7 +137,7 @@ func (t *tcb) countDuplicate(in *recoverInput) (delivered int) {
 }
 
 // enterRecovery begins fast recovery (RFC 6675 section 5 (4), RFC 6582
-// section 3.2 step 2, RFC 9937 section 6.2).
+// section 3.2 step 2, RFC 9937 section 6.1).
 func (t *tcb) enterRecovery(now time.Time, lost int) {
 	t.stats.FastRecoveries.Add(1)
 	t.count.recoveries++

@@ -56,7 +56,7 @@ func (r *rtt) updateMin(now time.Time, R time.Duration) {
 }
 
 // lengthen is for a timeout that came too early: the last sample counts at
-// least as much as all before it (RFC 4015 section 3.4, (9)).
+// least as much as all before it (RFC 4015 section 3.6).
 func (r *rtt) lengthen() {
 	r.srtt = max(r.srtt, r.latest)
 	r.rttvar = max(r.rttvar, r.latest/2)

@@ -45,7 +45,7 @@ type scoreboard struct {
 	hint int
 
 	// The end of the flight with the highest sequence number that has arrived
-	// (RACK.fack of RFC 8985 section 6.1).
+	// (RACK.fack of RFC 8985 section 5.3).
 	fack seq
 
 	news news
@@ -252,7 +252,7 @@ func (s *scoreboard) markAllLost() {
 	}
 }
 
-// unmarkLost takes back that anything was lost (RFC 4015 section 3.2).
+// unmarkLost takes back that anything was lost (RFC 4015 section 3.3).
 func (s *scoreboard) unmarkLost() {
 	for i := range s.flights.Len() {
 		f := s.flights.At(i)

@@ -106,7 +106,7 @@ func (w *timeWaits) segmentArrives(now time.Time, f flow, s *segment, cfg *Confi
 	tw := w.byFlow[f]
 	switch {
 	case s.has(RST):
-		// RFC 1337 section 3 (1): a reset must not cut the wait short.
+		// RFC 1337 section 3 (F1): a reset must not cut the wait short.
 		stats.DropTimeWait.Add(1)
 		return segment{}, false, false
 	case s.has(SYN) && !s.has(ACK) && tw.newer(s, cfg):

@@ -22,7 +22,7 @@ type lossProbe struct {
 func (p *lossProbe) end() { *p = lossProbe{} }
 
 // maxAckDelay is what the acknowledgement of a single segment may take longer
-// (WCDelAckT in RFC 8985 section 7.2).
+// (TLP.max_ack_delay of RFC 8985 section 7.2).
 const maxAckDelay = 200 * time.Millisecond
 
 // scheduleLossProbe is section 7.2, after something was sent or acknowledged.
@@ -92,7 +92,7 @@ func (t *tcb) lossProbeSent(again bool) {
 	t.probe = lossProbe{out: true, again: again, endSeq: t.snd.nxt, flight: t.board.total}
 }
 
-// lossProbeAcknowledged is section 7.4: when the probe has repaired a loss that nobody
+// lossProbeAcknowledged is section 7.4.2: when the probe has repaired a loss that nobody
 // noticed, congestion control hears of it all the same.
 func (t *tcb) lossProbeAcknowledged(now time.Time, in *recoverInput) {
 	p := &t.probe

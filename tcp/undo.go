@@ -83,7 +83,7 @@ func (t *tcb) takeBack(now time.Time) {
 	t.stats.SpuriousRecoveries.Add(1)
 	t.count.spurious++
 	t.cc.Undo(now)
-	if t.phase == repairing { // (5): the timer has been too hasty
+	if t.phase == repairing { // step (11): the timer has been too hasty
 		t.rtt.lengthen()
 	}
 	t.board.unmarkLost()

@@ -16,7 +16,7 @@ import (
 	"github.com/seed-012105e5/gonet/tcp"
 )
 
-// TestFastOpenClient: RFC7413-4.2.1: the stack dials a server of the kernel's
+// TestFastOpenClient: RFC7413-4.2.1, RFC7413-4.2.2: the stack dials a server of the kernel's
 // twice; the second SYN carries the request, and the kernel takes it.
 func TestFastOpenClient(t *testing.T) {
 	h := fastOpenHost(t)

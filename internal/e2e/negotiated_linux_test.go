@@ -83,7 +83,7 @@ var handshake = []clue{
 	{name: "RFC3168-6.1.1: a SYN that may be marked", filter: "tcp.flags.syn == 1 and ip.dsfield.ecn != 0", never: true},
 	{name: "RFC7413-4.1.1: cookie asked for", filter: syn + "tcp.options.tfo.request"},
 	{name: "RFC7413-4.1.1: cookie given", filter: synACK + "tcp.options.tfo.cookie"},
-	{name: "RFC7413-4.1.2: text with the cookie", filter: syn + "tcp.options.tfo.cookie and tcp.len > 0"},
+	{name: "RFC7413-4.2.2: text with the cookie", filter: syn + "tcp.options.tfo.cookie and tcp.len > 0"},
 	{name: "RFC7413-4.2.2: text of the SYN acknowledged", filter: synACK + "tcp.ack > 1"},
 }
 

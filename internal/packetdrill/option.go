@@ -22,7 +22,7 @@ const (
 )
 
 // fastOpenMagic marks the experimental option of Fast Open (RFC 7413 section
-// 4.1.1, note).
+// 9).
 const fastOpenMagic = 0xf989
 
 // An option is one of a segment. Which fields it uses depends on its kind.

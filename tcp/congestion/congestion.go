@@ -19,7 +19,7 @@ import "time"
 type Controller interface {
 	// Window is cwnd: how much may be in the network. While the connection
 	// recovers from a loss, it approaches this window from above by
-	// proportional rate reduction (RFC 6937).
+	// proportional rate reduction (RFC 9937).
 	Window() int
 
 	// Threshold is ssthresh, below which the window grows by slow start;

@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// The constants of RFC 9438 sections 4.1 and 4.6.
+// The constants of RFC 9438 sections 4.6 and 5.1.
 const (
 	betaCubic    = 0.7
-	betaCubicECN = 0.85 // RFC 8511 section 3
+	betaCubicECN = 0.85 // RFC 8511 section 3.1
 	cubicC       = 0.4  // segments a second, cubed
 
 	// alphaCubic makes W_est grow as fast, on average, as Reno would: it is
@@ -136,7 +136,7 @@ func (c *Cubic) Lost(l Loss) {
 	c.Reno.Lost(l)
 }
 
-// Marked reduces the window by less than a loss does (RFC 8511 section 3).
+// Marked reduces the window by less than a loss does (RFC 8511 section 3.1).
 func (c *Cubic) Marked(l Loss) {
 	c.forgetUndo()
 	c.congested()

@@ -69,7 +69,7 @@ func (d *DCTCP) Marked(l Loss) {
 	d.reduce(float64(d.Cwnd))
 }
 
-// Lost is as in Reno (RFC 8257 section 3.4). Marks of the same window reduce
+// Lost is as in Reno (RFC 8257 section 3.5). Marks of the same window reduce
 // no further.
 func (d *DCTCP) Lost(l Loss) {
 	d.Reno.Lost(l)

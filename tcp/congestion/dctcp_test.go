@@ -77,14 +77,14 @@ func TestDCTCP(t *testing.T) {
 		d.Marked(r.loss(100))
 		r.wants(t, "a mark", 50, 50)
 	})
-	t.Run("RFC8257-3.4: a loss is as in Reno, marks of its window do nothing more", func(t *testing.T) {
+	t.Run("RFC8257-3.5: a loss is as in Reno, marks of its window do nothing more", func(t *testing.T) {
 		r, d := start(100)
 		d.Alpha = 0.1
 		d.Lost(r.loss(100))
 		d.Marked(r.loss(50))
 		r.wants(t, "a loss", 50, 50)
 		d.Undo(r.now)
-		r.wants(t, "RFC4015-3.2: undo", 100, 100)
+		r.wants(t, "RFC4015-3.4: undo", 100, 100)
 		d.TimedOut(r.loss(100))
 		r.wants(t, "a timeout", 1, 50)
 	})

@@ -12,7 +12,7 @@ const (
 	cssRounds        = 5
 )
 
-// growthLimit is L of RFC 9406 section 4.2 in bytes: how much of what one
+// growthLimit is L of RFC 9406 sections 4.2 and 4.3 in bytes: how much of what one
 // acknowledgement tells counts for the window.
 //
 // For a sender that does not pace, the RFC has 8 segments: four times what a

@@ -79,7 +79,7 @@ func (r *Reno) Acked(a Ack) {
 func (r *Reno) SlowStart(a Ack) int {
 	r.observe(a)
 	if !a.Limited || a.Recovering {
-		return 0 // a window that is not used says nothing about the network (RFC 7661 section 1)
+		return 0 // a window that is not used says nothing about the network (RFC 7661 section 4.4)
 	}
 	if a.CE > 0 {
 		return 0 // nor by an acknowledgement that tells of congestion (RFC 3168 section 6.1.2)
@@ -136,7 +136,7 @@ func (r *Reno) Lost(l Loss) {
 }
 
 // Marked reduces the window by less than a loss does, but not in slow start
-// (RFC 8511 section 3).
+// (RFC 8511 section 3.1).
 func (r *Reno) Marked(l Loss) { r.mark(l, betaRenoECN) }
 
 // mark reduces the window to beta of what was used.
@@ -178,7 +178,7 @@ func (r *Reno) Recovered(time.Time) {
 	}
 }
 
-// Undo returns to the window before the last reduction (RFC 4015 section 3.2).
+// Undo returns to the window before the last reduction (RFC 4015 section 3.4).
 func (r *Reno) Undo(time.Time) {
 	r.setWindow(max(r.Cwnd, r.before.cwnd))
 	r.Ssthresh = max(r.Ssthresh, r.before.ssthresh)

@@ -63,7 +63,7 @@ func TestReno(t *testing.T) {
 		r.c.TimedOut(again)
 		r.wants(t, "again", 1, 20)
 		r.c.Undo(r.now)
-		r.wants(t, "RFC4015-3.2: undo", 40, unset)
+		r.wants(t, "RFC4015-3.4: undo", 40, unset)
 	})
 	t.Run("RFC5681-3.2: the window does not grow in fast recovery, but while a timeout is repaired", func(t *testing.T) {
 		r := newRig(NewReno(at(40)), rtt)
@@ -74,7 +74,7 @@ func TestReno(t *testing.T) {
 		r.acknowledge(Ack{Acked: segments(1), Delivered: segments(1), Limited: true})
 		r.wants(t, "repair", 2, 10)
 	})
-	t.Run("RFC4015-3.2: undo once only", func(t *testing.T) {
+	t.Run("RFC4015-3.4: undo once only", func(t *testing.T) {
 		r := newRig(NewReno(at(40)), rtt)
 		r.c.Lost(r.loss(40))
 		r.c.Undo(r.now)
