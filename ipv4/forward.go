@@ -54,7 +54,7 @@ func (r *receiver) transitOptions(b *packet.Buffer, h Header) bool {
 		r.refuseRoute(b)
 		return false
 	}
-	self, _ := r.table.Source(h.Dst()) // the side it leaves by (RFC 1812 section 5.2.4.1)
+	self, _ := r.table.Source(h.Dst()) // the side it leaves by (RFC 1812 section 5.3.13.5)
 	if self.IsValid() && o.Record(self, time.Now()) {
 		h.updateChecksum()
 	}

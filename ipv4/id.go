@@ -12,7 +12,7 @@ const idBuckets = 1024
 // that may not, the atomic datagrams, need none (RFC 6864 section 4.1).
 //
 // An identification may not come again for the same source, destination and
-// protocol while fragments can be about (RFC 6864 section 4.2), and nobody
+// protocol while fragments can be about (RFC 6864 section 4.3), and nobody
 // should guess it from those that others get. So it is, like RFC 6056's
 // ports, a secret function of the three plus a counter that starts at
 // random and serves only some of the flows (RFC 7739 section 5.3).

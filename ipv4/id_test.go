@@ -10,7 +10,7 @@ func idHeader(src, dst string, protocol uint8) *packet.Buffer {
 	return built(Fields{Protocol: protocol, Src: ip(src), Dst: ip(dst)}, nil)
 }
 
-// RFC 6864 section 4.2: for one source, destination and protocol the
+// RFC 6864 section 4.3: for one source, destination and protocol the
 // identifications of 65536 datagrams in a row are unique.
 func TestIDsAreUnique(t *testing.T) {
 	b := idHeader("10.0.0.2", "10.0.0.9", ProtocolUDP)

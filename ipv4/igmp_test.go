@@ -220,7 +220,7 @@ func TestIGMPNonsense(t *testing.T) {
 	}
 }
 
-// RFC1112-6.4: the link gets the whole set, and each address once.
+// RFC1112-7.3: the link gets the whole set, and each address once.
 func TestIGMPSet(t *testing.T) {
 	m := newIGMP(1, 8, seeded())
 	for _, c := range []struct {

@@ -34,7 +34,7 @@ func (c CoDel) manage(int64, *rand.Rand) manager {
 	return m
 }
 
-// codel is the state of RFC 8289 section 5.3, with its names.
+// codel is the state of RFC 8289 section 5.2, with its names.
 type codel struct {
 	cfg     CoDel
 	verdict verdict // on a frame that would be dropped
@@ -49,7 +49,7 @@ type codel struct {
 	entered bool // and with it dropping has begun
 }
 
-// oneFrame is MAXPACKET of RFC 8289 section 5.1, in bytes: a queue of no more
+// oneFrame is maxpacket of RFC 8289 section 5.3, in bytes: a queue of no more
 // is none.
 const oneFrame = headerLen + DefaultMTU
 
@@ -119,7 +119,7 @@ func (c *codel) sentence() verdict {
 	return c.verdict
 }
 
-// controlLaw is that of RFC 8289 section 5.4: the drops come closer by the
+// controlLaw is that of RFC 8289 section 5.6: the drops come closer by the
 // square root of their number.
 func (c *codel) controlLaw(t time.Duration) time.Duration {
 	return t + time.Duration(float64(c.cfg.Interval)/math.Sqrt(float64(c.count)))

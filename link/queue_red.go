@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// RED is random early detection (RFC 2309 section 4, by the algorithm of Floyd
+// RED is random early detection (RFC 2309 section 3, by the algorithm of Floyd
 // and Jacobson, 1993): frames are dropped at random, the more often the longer
 // the queue has been on average, before it is full.
 type RED struct {

@@ -158,7 +158,7 @@ func (t *tcb) checkSequence(now time.Time, s *segment) bool {
 		t.stats.DropOutOfWindow.Add(1)
 		return false
 	}
-	// RFC 7323 section 4.3 (2) and (3): TS.Recent follows what is in sequence.
+	// RFC 7323 section 4.3 (2): TS.Recent follows what is in sequence.
 	if t.timestamps && s.opts.hasTimestamps && !s.seq.after(t.lastACK) && !t.olderTimestamp(now, s) {
 		t.tsRecent, t.tsRecentAt = s.opts.tsVal, now
 	}

@@ -55,7 +55,7 @@ type Config struct {
 	TimeWaits int
 
 	// MinRTO is the least retransmission timeout. 0 means 200 ms, as in Linux.
-	// (RFC 6298 section 2.4 has 1 second.)
+	// (RFC 6298 section 2 (2.4) has 1 second.)
 	MinRTO time.Duration
 
 	// DelayedACK is how long an acknowledgement may wait for company. 0 means

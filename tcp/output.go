@@ -184,11 +184,11 @@ func (t *tcb) sendable(unsent int) (n int, ok bool) {
 	case n <= 0:
 		return 0, false
 	case n == unsent && (t.opts.noDelay || idle || t.finQueued):
-		return n, true // (2) and (3): all that there is, pushed
+		return n, true // (2): all that there is, pushed
 	case n >= mss:
 		return wholeSegments(n, mss), true // (1)
 	case wnd < unsent && n >= t.snd.maxWnd/2 && idle:
-		return n, true // (4): the peer's window is small as a whole
+		return n, true // (3): the peer's window is small as a whole
 	}
 	return 0, false
 }

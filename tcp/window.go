@@ -1,6 +1,6 @@
 package tcp
 
-// maxReceiveWindow is the largest window of all (RFC 7323 section 2.2).
+// maxReceiveWindow is the largest window of all (RFC 7323 section 2.3).
 const maxReceiveWindow = 1 << 30
 
 // windowField is the window to be sent, as it stands in the header.
