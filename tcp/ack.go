@@ -64,7 +64,7 @@ func (t *tcb) checkACK(now time.Time, s *segment) bool {
 // acknowledge moves SND.UNA, measures the round trip, and tells loss recovery
 // and congestion control.
 func (t *tcb) acknowledge(now time.Time, s *segment) {
-	in := recoverInput{flight: t.board.total, pipe: t.pipe()}
+	in := recoverInput{flight: t.board.total, pipe: t.pipe(), echo: t.ecn.sends && s.has(ECE)}
 	losses := t.board.losses
 	w := t.witness(now, s)
 	t.board.begin(&w)
@@ -76,7 +76,7 @@ func (t *tcb) acknowledge(now time.Time, s *segment) {
 	}
 	t.takeSACKs(s, &w)
 	in.duplicate = !newData && t.isDuplicate(s)
-	in.spurious = t.undo.spurious(s, newData, t.board.lost)
+	in.spurious = t.spurious(s, newData)
 	sample := t.measure(now, s, newData)
 	rate, round := t.delivery.arrived(now, &t.board.news, t.rtt.min, t.board.losses)
 	t.recoverLoss(now, &in)

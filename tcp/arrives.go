@@ -166,7 +166,7 @@ func (t *tcb) checkSequence(now time.Time, s *segment) bool {
 }
 
 // crossesOurs says whether s is the SYN,ACK of a simultaneous open, by which
-// the peer answers our SYN and repeats its own (RFC 9293 figure 8).
+// the peer answers our SYN and repeats its own (RFC 9293 figure 7).
 func (t *tcb) crossesOurs(s *segment) bool {
 	return t.state == SynReceived && !t.passive && s.has(SYN|ACK) && s.seq == t.rcv.irs
 }

@@ -102,6 +102,9 @@ type dsack struct {
 	block block
 }
 
+// ever says whether the peer has ever reported a duplicate.
+func (d *dsack) ever() bool { return d.block != block{} }
+
 // takeDSACK says whether the first of the SACK blocks reports a duplicate:
 // when it lies before the cumulative acknowledgement, or within the block
 // that follows it (RFC 2883 section 5).

@@ -22,6 +22,13 @@ func (f *frto) begin(may bool) {
 	}
 }
 
+// mayFRTO says whether the timeout has not come in the midst of a repair, whose
+// acknowledgements would say nothing about it (section 2.1 step 1, section 3.1
+// step 1; without SACK fast recovery is none).
+func (t *tcb) mayFRTO() bool {
+	return t.phase == steady || t.phase == recovering && !t.sackOK
+}
+
 // frtoSpurious takes an acknowledgement after a timeout, and says whether it
 // shows that the timeout was spurious (section 2.1, and section 3.1 with SACK).
 func (t *tcb) frtoSpurious(in *recoverInput) bool {

@@ -54,6 +54,11 @@ func newHalfOpen(now time.Time, s *segment, iss seq, tsOffset uint32, cfg *Confi
 	}
 }
 
+// givesCookie says whether the SYN-ACK has a cookie for Fast Open. When it has
+// to go again it has none: something on the path may drop what has the option
+// (RFC 7413 section 4.2.2).
+func (h *halfOpen) givesCookie() bool { return h.asksCookie && h.tries == 0 }
+
 // synACK is <SEQ=ISS><ACK=RCV.NXT><CTL=SYN,ACK> of RFC 9293 section 3.10.7.2.
 func (h *halfOpen) synACK(now time.Time, cfg *Config, mtu int) segment {
 	f := SYN | ACK
@@ -186,8 +191,8 @@ func (q *halfOpens) expire(now time.Time, resend func(flow, *halfOpen)) {
 			if !q.forget(w, n) || !ok || n == synTries {
 				continue
 			}
-			resend(w.flow, &h)
 			h.tries++
+			resend(w.flow, &h)
 			q.byFlow[w.flow] = h
 			q.queues[n+1].Push(waiting{w.flow, h.turn()})
 		}

@@ -71,7 +71,7 @@ func (n *node) fastOpenArrives(f flow, s *segment) bool {
 
 func (n *node) synACK(f flow, h *halfOpen) segment {
 	s := h.synACK(n.now, &n.cfg, n.mtu)
-	if h.asksCookie {
+	if h.givesCookie() {
 		s.opts.fastOpen = n.fastOpens.cookies.give(n.now, f)
 	}
 	return s

@@ -63,7 +63,7 @@ func (r *rack) updateWindow(t *tcb, in *recoverInput) {
 		r.mult = min(r.mult+1, 255)
 		r.persist = reoWndPersist
 	}
-	if in.left {
+	if in.ended {
 		if r.persist--; r.persist <= 0 {
 			r.persist, r.mult = 0, 1
 		}

@@ -49,6 +49,7 @@ type recoverInput struct {
 	spurious  bool // it shows that the last retransmissions were not needed
 	ended     bool // recovery of either kind has ended by it,
 	left      bool // and it was fast recovery
+	echo      bool // it tells of congestion, by ECE
 }
 
 // recovery is the state of loss recovery.
@@ -87,7 +88,7 @@ func (t *tcb) recoverLoss(now time.Time, in *recoverInput) {
 	t.lossProbeAcknowledged(now, in)
 	t.undo.expire(t.snd.una)
 	if in.spurious = in.spurious || t.frtoSpurious(in); in.spurious {
-		t.takeBack(now)
+		t.takeBack(now, in)
 	}
 	t.leaveRecovery(now, in)
 	losses := t.board.losses
@@ -130,8 +131,11 @@ func (t *tcb) countDuplicate(in *recoverInput) (delivered int) {
 		t.dupACKs -= known
 		delivered = in.acked - known*t.snd.mss
 	}
-	if t.sackOK {
+	switch {
+	case t.sackOK:
 		return t.board.news.delivered
+	case t.phase == recovering: // more duplicates than that come of no segments of ours
+		delivered = min(delivered, max(0, t.prr.flight-t.prr.delivered))
 	}
 	return delivered
 }
@@ -188,7 +192,11 @@ func (t *tcb) expireDetector(now time.Time) {
 func (t *tcb) pipe() int {
 	p := t.board.pipe()
 	if !t.sackOK {
-		p -= t.dupACKs * t.snd.mss
+		left := t.dupACKs * t.snd.mss
+		if t.phase == recovering {
+			left = min(left, t.prr.flight) // RFC 9937 section 6.2
+		}
+		p -= left
 	}
 	return max(0, p)
 }
@@ -232,7 +240,7 @@ func (t *tcb) retransmissionTimedOut(now time.Time) {
 	t.detector.timedOut(t, now)
 	t.cc.TimedOut(congestion.Loss{Now: now, Flight: flight, Lost: t.board.lost - t.board.resent, Again: again})
 	t.windowReduced()
-	t.frto.begin(t.phase != repairing && !again && t.state.synchronized())
+	t.frto.begin(t.mayFRTO() && !again && t.state.synchronized())
 	t.phase = repairing
 	t.probe.end()
 	t.dupACKs = 0

@@ -13,6 +13,7 @@ type rtt struct {
 	base         time.Duration // RTO before backoff
 	backoff      uint          // how often it has been doubled (5.5)
 	floor        time.Duration // lower bound
+	probed       bool          // since the last sample a loss probe went out
 }
 
 const (
@@ -38,6 +39,7 @@ func (r *rtt) sample(now time.Time, R time.Duration) {
 	}
 	r.setBase()
 	r.backoff = 0
+	r.probed = false
 }
 
 func (r *rtt) setBase() {

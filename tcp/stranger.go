@@ -105,7 +105,7 @@ func (d *demux) synArrives(now time.Time, f flow, l *Listener, s *segment, old *
 // asked for one or has an old one (RFC 7413 section 4.1.2).
 func (d *demux) synACK(now time.Time, f flow, h *halfOpen) segment {
 	s := h.synACK(now, &d.cfg, d.mtu(f))
-	if h.asksCookie {
+	if h.givesCookie() {
 		s.opts.fastOpen = d.giveCookie(now, f)
 	}
 	return s

@@ -26,10 +26,12 @@ func (p *lossProbe) end() { *p = lossProbe{} }
 const maxAckDelay = 200 * time.Millisecond
 
 // scheduleLossProbe is section 7.2, after something was sent or acknowledged.
+// Between two probes a round trip must have been measured (section 7.3), or
+// they would keep a path that has become longer from being noticed.
 func (t *tcb) scheduleLossProbe(now time.Time) {
 	p := &t.probe
 	p.at, p.due = time.Time{}, false
-	if _, ok := t.detector.(*rack); !ok || p.out || t.phase != steady || t.snd.wnd == 0 ||
+	if _, ok := t.detector.(*rack); !ok || p.out || t.rtt.probed || t.phase != steady || t.snd.wnd == 0 ||
 		t.board.flights.Len() == 0 || t.board.sacked > 0 || t.board.lost > 0 || !t.state.synchronized() {
 		return
 	}
@@ -89,6 +91,7 @@ func (t *tcb) lossProbeSegment(now time.Time, s *segment) bool {
 // lossProbeSent notes that the probe is on its way.
 func (t *tcb) lossProbeSent(again bool) {
 	t.stats.LossProbes.Add(1)
+	t.rtt.probed = true
 	t.probe = lossProbe{out: true, again: again, endSeq: t.snd.nxt, flight: t.board.total}
 }
 

@@ -8,7 +8,7 @@ import "time"
 //   - By the timestamp: the acknowledgement echoes that of the original
 //     transmission (the Eifel detection algorithm, RFC 3522 section 3.2).
 //   - By DSACK: the peer has received all that we sent again twice (RFC 3708
-//     section 2, RFC 2883 section 4).
+//     section 3, but with bytes counted instead of segments marked).
 //   - By F-RTO (frto.go).
 //   - By the original's coming before anything was sent again.
 type undo struct {
@@ -21,9 +21,10 @@ type undo struct {
 	repaired bool // a timeout was being repaired when the reduction came,
 	recover  seq  // up to here
 
-	stamped bool
-	stamp   uint32 // the timestamp of the first retransmission
-	sent    bool   // there has been one
+	stamped  bool
+	stamp    uint32 // the timestamp of the first retransmission
+	sent     bool   // there has been one,
+	answered bool   // and an acknowledgement has moved SND.UNA since
 }
 
 func (u *undo) begin(una seq) { *u = undo{armed: true, una: una} }
@@ -58,31 +59,50 @@ func (u *undo) expire(una seq) {
 	}
 }
 
-// spurious says whether the acknowledgement s, the first that moves SND.UNA
-// when moved is true, shows that nothing was lost. So many bytes are still
-// deemed lost.
-func (u *undo) spurious(s *segment, moved bool, lost int) bool {
+// spurious says whether the acknowledgement s, which has moved SND.UNA when
+// moved is true, shows that nothing was lost.
+func (t *tcb) spurious(s *segment, moved bool) bool {
+	u := &t.undo
 	if !u.armed {
 		return false
 	}
 	if !u.sent {
-		return lost == 0
+		return t.board.lost == 0
 	}
-	if moved && u.stamped { // RFC 3522 section 3.2 step 5
-		u.stamped = false
-		if s.opts.hasTimestamps && s.opts.tsEcr != 0 && int32(s.opts.tsEcr-u.stamp) < 0 {
-			return true
-		}
+	first := moved && !u.answered
+	u.answered = u.answered || moved
+	if first && t.allLostOnTheWayBack() {
+		u.armed = false
+		return false
 	}
-	return u.resent <= 0
+	return first && t.echoesOriginal(s) || u.resent <= 0
+}
+
+// allLostOnTheWayBack says whether the first word after a timeout is that its
+// segment had arrived before. The acknowledgements of a whole window were lost
+// then, and that is congestion too (RFC 3708 section 3 (A.1)).
+func (t *tcb) allLostOnTheWayBack() bool {
+	return t.phase == repairing && t.dsack.seen && t.dsack.block.left == t.undo.una
+}
+
+// echoesOriginal says whether s answers the original of what was sent again
+// (RFC 3522 section 3.2 (4)). A peer to whom the retransmission was a duplicate
+// echoes an older timestamp as well, and if it acknowledges all that is out,
+// this may be so; unless it is known to report duplicates, and reports none (5).
+func (t *tcb) echoesOriginal(s *segment) bool {
+	u := &t.undo
+	older := u.stamped && s.opts.hasTimestamps && s.opts.tsEcr != 0 && int32(s.opts.tsEcr-u.stamp) < 0
+	return older && !t.dsack.seen && (t.dsack.ever() || !t.flightEmpty())
 }
 
 // takeBack restores what the mistake has changed (the Eifel response
 // algorithm, RFC 4015 section 3).
-func (t *tcb) takeBack(now time.Time) {
+func (t *tcb) takeBack(now time.Time, in *recoverInput) {
 	t.stats.SpuriousRecoveries.Add(1)
 	t.count.spurious++
-	t.cc.Undo(now)
+	if !in.echo { // or else there is congestion (section 3.4)
+		t.cc.Undo(now)
+	}
 	if t.phase == repairing { // step (11): the timer has been too hasty
 		t.rtt.lengthen()
 	}

@@ -35,7 +35,9 @@ func NewDCTCP(p Params) *DCTCP { return &DCTCP{Reno: *NewReno(p), Alpha: 1} }
 // PreciseECN makes DCTCP a [Precise] controller.
 func (d *DCTCP) PreciseECN() {}
 
-// Acked counts marks, a window of data at a time (RFC 8257 section 3.3).
+// Acked counts marks, a window of data at a time (RFC 8257 section 3.3). What
+// arrives beyond a hole counts when SACK tells of it; the RFC has it count when
+// SND.UNA has come to it.
 func (d *DCTCP) Acked(a Ack) {
 	if a.Round {
 		d.endWindow()

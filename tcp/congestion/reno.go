@@ -154,7 +154,8 @@ func (r *Reno) mark(l Loss, beta float64) {
 func (r *Reno) TimedOut(l Loss) {
 	if !l.Again { // for a repeated timeout ssthresh stays (RFC 5681 section 3.1)
 		r.save()
-		r.reduce(float64(r.validation.used(l, r.Cwnd)) * r.beta)
+		// By FlightSize alone: pipeACK is for losses (RFC 7661 section 4.4).
+		r.reduce(float64(min(l.Flight, r.Cwnd)) * r.beta)
 	}
 	r.validation.reset()
 	r.Cwnd = r.MSS

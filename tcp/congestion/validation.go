@@ -45,7 +45,8 @@ func (v *validation) acked(a Ack, cwnd int) {
 
 // decide is section 4.3. In slow start the window doubles while its first half
 // is acknowledged, and for a time pipeACK is less than a half of it; who uses
-// all of the window does not enter the nonvalidated phase by that.
+// all of the window does not enter the nonvalidated phase by that, though by
+// section 4.4 it would, and would still grow.
 func (v *validation) decide(a Ack, cwnd int) {
 	switch {
 	case !v.defined || 2*v.pipeACK() >= cwnd:

@@ -104,6 +104,12 @@ func TestValidationLoss(t *testing.T) {
 		r.c.Lost(r.loss(20))
 		r.wants(t, "loss", 21, 21)
 	})
+	t.Run("RFC7661-4.4: a timeout counts FlightSize alone", func(t *testing.T) {
+		r, _ := newWindow(t, "reno", 100)
+		r.use(30, time.Second)
+		r.c.TimedOut(r.loss(10))
+		r.wants(t, "timeout", 1, 5)
+	})
 	t.Run("RFC7661-4.3: a validated window as ever", func(t *testing.T) {
 		r, _ := newWindow(t, "reno", 100)
 		r.use(60, time.Second)

@@ -1,0 +1,44 @@
+package tcp
+
+import (
+	"testing"
+	"time"
+)
+
+// TestReorderingWindowNarrows: RFC8985-6.2: each recovery without a DSACK, from a
+// loss or from a timeout, brings the reordering window nearer to its least.
+func TestReorderingWindowNarrows(t *testing.T) {
+	n, _, _ := tenOut(t)
+	for name, in := range map[string]*recoverInput{
+		"fast recovery": {ended: true, left: true},
+		"timeout":       {ended: true},
+	} {
+		r := newRACK()
+		r.mult, r.persist = 3, 1
+		if r.updateWindow(n.t, in); r.mult != 1 {
+			t.Errorf("%s: %d quarters of the least round trip", name, r.mult)
+		}
+	}
+}
+
+// TestDuplicatesOfNothing: RFC9937-6.2: without SACK a peer that sends more
+// duplicates than it has had segments does not make us send any faster.
+func TestDuplicatesOfNothing(t *testing.T) {
+	n := established(t, Config{Congestion: "reno"}, options{mss: 1000}, 65535)
+	if _, err := n.t.write(n.now, make([]byte, 60_000)); err != nil {
+		t.Fatal(err)
+	}
+	n.pump()
+	una, out := n.t.snd.una, n.t.board.total
+	n.advance(n.now.Add(100 * time.Millisecond))
+	for range 60 {
+		n.arrives(n.flow, segment{seq: n.t.rcv.nxt, ack: una, flags: ACK, window: 65535})
+		n.pump()
+	}
+	if n.t.phase != recovering {
+		t.Fatal("no recovery")
+	}
+	if sent := n.t.snd.nxt.sub(una); sent > 2*out {
+		t.Errorf("%d bytes are out by duplicates of %d", sent, out)
+	}
+}
