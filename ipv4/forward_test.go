@@ -63,7 +63,7 @@ func TestForwardSourceRoute(t *testing.T) {
 
 // RFC1812-5.3.1, RFC1624-3: only the time to live changes, and the checksum is
 // kept right; a train stays a train. With options, the route and the time are
-// recorded (RFC1812-5.3.13.5).
+// recorded (RFC 1812 section 5.3.13.5).
 func TestForwardedHeader(t *testing.T) {
 	noLeaks(t)
 	x := newRxBench(RxConfig{Table: twoLinks(t), Forward: true})

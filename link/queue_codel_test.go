@@ -40,7 +40,7 @@ func overload(t *testing.T, c CoDel, n int, gap time.Duration, frame func(i int)
 	return at, m, left
 }
 
-// TestCoDelLaw: RFC8289-5.4 and 5.5. Two frames come for each that leaves, so
+// TestCoDelLaw: RFC8289-5.5, RFC8289-5.6: two frames come for each that leaves, so
 // the delay grows for ever: the first drop comes an interval after the delay
 // has passed the target, and the n-th follows by interval/sqrt(n).
 func TestCoDelLaw(t *testing.T) {
@@ -109,7 +109,7 @@ func TestCoDelMarks(t *testing.T) {
 	}
 }
 
-// TestCoDelMemory: RFC8289-5.5. Dropping that begins again soon goes on at the
+// TestCoDelMemory: RFC8289-5.5: dropping that begins again soon goes on at the
 // rate that it had, and after 16 intervals it begins anew.
 func TestCoDelMemory(t *testing.T) {
 	q := new(backlog)

@@ -73,7 +73,7 @@ func capable(t testing.TB, ecn byte) []byte {
 	return f
 }
 
-// TestMark: RFC3168-5, RFC1624-3. ECT(0), ECT(1) and CE become CE and the
+// TestMark: RFC3168-5, RFC1624-3: ECT(0), ECT(1) and CE become CE and the
 // checksum stays right; what is not capable stays as it is.
 func TestMark(t *testing.T) {
 	for ecn := range byte(4) {
@@ -118,7 +118,7 @@ func TestMarkChecksums(t *testing.T) {
 	}
 }
 
-// TestStep marks from the threshold on, and drops nothing (RFC8257-3.1).
+// TestStep: RFC8257-3.1: it marks from the threshold on, and drops nothing.
 func TestStep(t *testing.T) {
 	stats, q := new(Stats), new(Queueing)
 	m := newImpairer(Impairment{Rate: 8e6, Manager: Step{Frames: 3}, Queueing: q}, 0, stats)
@@ -144,7 +144,7 @@ func TestStep(t *testing.T) {
 	}
 }
 
-// TestRedAverage: RFC2309-4. The average follows the queue by its weight, and
+// TestRedAverage: RFC2309-3: the average follows the queue by its weight, and
 // decays while the queue is empty as if small frames had come to it.
 func TestRedAverage(t *testing.T) {
 	r := RED{Weight: 0.5}.manage(8e6, nil).(*red) // a small frame takes 1 ms
@@ -172,8 +172,8 @@ func TestRedAverage(t *testing.T) {
 	}
 }
 
-// TestRedProbability holds the average halfway between the thresholds: the
-// gaps between drops are spread evenly below 1/p frames (RFC2309-4).
+// TestRedProbability: RFC2309-3: with the average halfway between the
+// thresholds the gaps between drops are spread evenly below 1/p frames.
 func TestRedProbability(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
 	r := RED{Min: 10, Max: 30, Probability: 0.1, Weight: 1}.manage(8e6, random).(*red)

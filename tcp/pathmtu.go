@@ -229,7 +229,9 @@ func (p *pathMTU) search(now time.Time) {
 }
 
 // probeLost notes that the probe, and nothing else, was lost (RFC 4821 section
-// 7.6.2). A size is given up after some tries: loss has other reasons too.
+// 7.6.2). A size is given up after some tries: loss has other reasons too. The
+// RFC wants some round trips between a lost probe and the next, as many as the
+// window has segments; here the next one waits for nothing but its repair.
 func (p *pathMTU) probeLost(now time.Time) {
 	if p.failures++; p.failures >= maxProbes {
 		p.high, p.failed, p.failures = p.size-1, true, 0

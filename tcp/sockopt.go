@@ -57,7 +57,7 @@ func (c *Conn) SetLinger(sec int) error {
 
 // SetUserTimeout sets for how long what was sent may stay without an
 // acknowledgement until the connection is given up (R2 of RFC 9293 section
-// 3.8.3, MUST-21; RFC 5482). 0 sets it to the default of the stack.
+// 3.8.3, MUST-21). 0 sets it to the default of the stack.
 func (c *Conn) SetUserTimeout(d time.Duration) error {
 	return c.call("set", func(_ time.Time, t *tcb) {
 		t.opts.userTimeout = d
