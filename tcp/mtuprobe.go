@@ -50,9 +50,10 @@ func (t *tcb) mtuProbe(now time.Time, s *segment, unsent int) (made, wait bool) 
 	return true, false
 }
 
-// pathSent tells the path MTU what has gone out.
+// pathSent tells the path MTU what has gone out. Text on a SYN tells nothing:
+// the MSS of the moment is none that the peer has given.
 func (t *tcb) pathSent(s *segment, again bool) {
-	if s.len == 0 {
+	if s.len == 0 || s.has(SYN) {
 		return
 	}
 	text := block{s.seq, s.seq.add(s.len)}
@@ -71,10 +72,11 @@ func (t *tcb) pathAcked(now time.Time) {
 	}
 }
 
-// pathTimedOut tells it that the retransmission timer has expired.
+// pathTimedOut tells it that the retransmission timer has expired. A segment
+// need not be of full size to be too large for the path.
 func (t *tcb) pathTimedOut(now time.Time) {
-	full := t.state.synchronized() && t.board.flights.At(0).len() >= t.snd.mss
-	if !t.path.timedOut(now, t.snd.una, full) {
+	large := t.state.synchronized() && t.board.flights.At(0).len() > t.textFor(minPMTU)
+	if !t.path.timedOut(now, t.snd.una, large) {
 		return
 	}
 	t.updateMSS()

@@ -76,7 +76,7 @@ type pathMTU struct {
 
 	full      seq  // end of a segment of size mtu in flight
 	fullSent  bool // there is one
-	timeouts  int  // in a row, of full-sized segments
+	timeouts  int  // in a row, of segments larger than minPMTU
 	pending   int  // what a router has said against the evidence; 0 for nothing
 	pendingAt seq  // about which segment
 }
@@ -281,9 +281,9 @@ func (p *pathMTU) believe(now time.Time, mtu int) {
 	p.complete(now)
 }
 
-// timedOut notes that the oldest segment has timed out, where full says
-// whether it was of full size. It says whether mtu has changed.
-func (p *pathMTU) timedOut(now time.Time, una seq, full bool) (changed bool) {
+// timedOut notes that the oldest segment has timed out, where large says
+// whether it was larger than minPMTU. It says whether mtu has changed.
+func (p *pathMTU) timedOut(now time.Time, una seq, large bool) (changed bool) {
 	if p.pending != 0 && !una.after(p.pendingAt) {
 		p.believe(now, p.pending)
 		return true
@@ -291,7 +291,7 @@ func (p *pathMTU) timedOut(now time.Time, una seq, full bool) (changed bool) {
 	if p.probing() { // RFC 4821 section 7.6.3
 		p.probeLost(now)
 	}
-	if !full || p.mode == ProbeNever {
+	if !large || p.mode == ProbeNever {
 		return false
 	}
 	if p.timeouts++; p.timeouts < blackHoleTimeouts {
@@ -300,9 +300,9 @@ func (p *pathMTU) timedOut(now time.Time, una seq, full bool) (changed bool) {
 	return p.blackHole()
 }
 
-// blackHole is what full-sized segments vanish in, with no word from a router
-// (RFC 4821 section 7.7, RFC 8899 section 4.3). Once smaller ones pass, the
-// search goes up again.
+// blackHole is what large segments vanish in, with no word from a router (RFC
+// 4821 section 7.7, RFC 8899 section 4.3). Once smaller ones pass, the search
+// goes up again.
 func (p *pathMTU) blackHole() (changed bool) {
 	switch was := p.largest(); {
 	case was > basePMTU:
