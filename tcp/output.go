@@ -31,10 +31,20 @@ func (t *tcb) output(now time.Time, s *segment) bool {
 		return true
 	}
 	if t.ackNow && t.state != SynSent {
-		t.makeSegment(now, s, t.snd.nxt, 0)
+		t.makeSegment(now, s, t.bareSeq(), 0)
 		return true
 	}
 	return false
+}
+
+// bareSeq is the sequence number of a segment without text: SND.NXT, but where
+// the window of the peer ends before that, as it does while a probe of a closed
+// window is in flight. The peer refuses what is beyond, with all that it says.
+func (t *tcb) bareSeq() seq {
+	if edge := t.snd.una.add(t.snd.wnd); t.state.synchronized() && edge.before(t.snd.nxt) {
+		return edge
+	}
+	return t.snd.nxt
 }
 
 // makeSYN makes s our SYN, with the acknowledgement of the peer's in
