@@ -107,6 +107,9 @@ func (t *tcb) givenUp(now time.Time) bool {
 // runs (section 3.8.6.1, MUST-36, SHLD-29; the override timeout of section
 // 3.8.6.2.1).
 func (t *tcb) blocked(now time.Time) {
+	if t.state == Closed {
+		return
+	}
 	t.waitForPace(now)
 	if t.sendq.end() == t.snd.nxt && t.pipe() < t.cwnd() && t.board.lost == t.board.resent {
 		t.delivery.userLimits(t.pipe())
