@@ -187,7 +187,7 @@ func (n *node) transmit(f flow, s *segment, t *tcb) {
 	b := t.build(s)
 	defer b.Release()
 	b.MarkNetwork()
-	b.Pull(ipv4.MinHeaderLen)
+	b.Pull(ipv4.MinHeaderLen + t.route.len())
 	if b.SegmentSize == 0 {
 		b.CompleteChecksum()
 	}
@@ -205,7 +205,7 @@ func (n *node) transmit(f flow, s *segment, t *tcb) {
 	case s.has(SYN): // with Fast Open its text is bounded by what the peer took the last time
 		mtu = t.path.mtu
 	}
-	if err := fits(&w, max(mtu, headersLen+12+8)); err != nil {
+	if err := fits(&w, max(mtu, headersLen+12+8)-t.route.len()); err != nil {
 		n.fail("%v: %v", s, err)
 	}
 	n.sent = append(n.sent, wireSegment{segment: w, flow: f, data: append([]byte(nil), b.Bytes()...)})

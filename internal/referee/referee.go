@@ -1,266 +1,251 @@
-package trouble
+// Package referee watches a host's TCP from outside: it sees the datagrams that
+// the host sends and receives, knows nothing else of it, and calls a foul when
+// they break the rules that hold at every moment, whatever the network does.
+//
+//   - What goes out is what was written, in order, without holes, not beyond
+//     the window of the peer, not what the peer has acknowledged, and nothing
+//     behind a FIN (RFC 9293 sections 3.3.1 and 3.6).
+//   - What is acknowledged, cumulatively or by SACK, has arrived; and never
+//     less than before.
+//   - The right edge of the window never moves left (SHLD-14).
+//   - No segment is larger than the peer's MSS, less the options, and the path
+//     allow (MUST-16, RFC 6691, RFC 1191).
+package referee
 
 import (
 	"encoding/binary"
 	"fmt"
 	"sync"
 	"time"
-
-	"github.com/seed-012105e5/gonet/internal/checksum"
-	"github.com/seed-012105e5/gonet/sim"
 )
 
-// A checker sees all segments that one host sends and receives, and holds them
-// against the sequence-space rules of RFC 9293. It knows nothing of the host
-// but what has passed its card.
-type checker struct {
-	mu sync.Mutex // of flows: the wires of both directions report
+// A Referee watches one host. Its methods may be called from any goroutine.
+type Referee struct {
+	// Foul is told of what is wrong.
+	Foul func(error)
 
-	net   *sim.Net
-	name  string
-	end   int // whose text the host sends
+	// Differs says where p is not what the host writes, from byte from of any
+	// of its connections on; less than 0 is nowhere. Nil means that the text
+	// does not matter.
+	Differs func(p []byte, from int) int
+
+	mu    sync.Mutex
 	flows map[uint64]*flow
-}
-
-func newChecker(n *sim.Net, name string, end int) *checker {
-	return &checker{net: n, name: name, end: end, flows: make(map[uint64]*flow)}
 }
 
 // A flow is what is known of one connection of the host.
 type flow struct {
-	iss, nxt, una uint32 // una is the highest that the peer has acknowledged
-	opened        bool   // the host has sent a SYN
+	iss, nxt uint32
+	una      uint32 // the highest that the peer has acknowledged,
+	unaAt    time.Time
+	opened   bool // the host has sent a SYN
+	finAt    uint32
+	finSent  bool
 
-	irs, top uint32 // top is the end of what has arrived
-	heard    bool   // a SYN has arrived
+	irs   uint32
+	heard bool // a SYN has arrived
+	got   received
 
 	limit     uint32 // right edge of the window that the peer has given
 	limited   bool
 	edge, ack uint32 // right edge of the window that the host has given, and its last ACK
 	given     bool
 
+	path   int // the largest datagram that routers let pass; 0 when none has complained
+	pathAt time.Time
+	passed int // the largest datagram that has arrived
+	sized  []sized
+
 	own, peer options
 }
 
-// sent and arrived are the two watchers of a checker.
-type (
-	sent    struct{ *checker }
-	arrived struct{ *checker }
+// sized is the size of a datagram that is on its way.
+type sized struct {
+	end    uint32
+	length int
+}
+
+const (
+	// settling is how long segments may be on their way to the card which were
+	// made before the last one arrived.
+	settling = time.Millisecond
+
+	// remembered is how long a router's word holds at the least (RFC 1191
+	// section 6.3, with some room).
+	remembered = 9 * time.Minute
 )
 
-func (c sent) Enters(now time.Time, frame []byte) {
-	if s, ok := parse(frame, false); ok {
-		c.sends(s)
-	}
-}
-func (sent) Arrives(time.Time, []byte)   {}
-func (arrived) Enters(time.Time, []byte) {}
-func (c arrived) Arrives(now time.Time, frame []byte) {
-	if s, ok := parse(frame, true); ok {
-		c.hears(s)
-	}
-}
-
-// A segment is what the checker must know of one.
-type segment struct {
-	src, dst   [6]byte // address and port
-	seq, ack   uint32
-	flags      byte
-	window     uint16
-	opts       options
-	optionsLen int
-	text       []byte
-	length     int // of the datagram
-}
-
-const fin, syn, rst, ackFlag = 1, 2, 4, 16
-
-// end is the sequence number behind s.
-func (s *segment) end() uint32 {
-	n := uint32(len(s.text))
-	if s.flags&syn != 0 {
-		n++
-	}
-	if s.flags&fin != 0 {
-		n++
-	}
-	return s.seq + n
-}
-
-type options struct {
-	mss      int
-	scale    uint8
-	hasScale bool
-}
-
-// parse reads a frame. Where verify is true, a frame whose checksums are wrong
-// is none.
-func parse(frame []byte, verify bool) (s segment, ok bool) {
-	const tcp = 6
-	if len(frame) < ipAt+40 || binary.BigEndian.Uint16(frame[12:]) != 0x0800 || frame[ipAt]>>4 != 4 || frame[ipAt+9] != tcp {
-		return s, false
-	}
-	ip := frame[ipAt:]
-	head, total := int(ip[0]&15)*4, int(binary.BigEndian.Uint16(ip[2:]))
-	if head < 20 || total > len(ip) || head+20 > total {
-		return s, false
-	}
-	h := ip[head:total]
-	pseudo := checksum.Sum(ip[12:20], tcp+uint64(len(h)))
-	if verify && (checksum.Of(ip[:head]) != 0 || checksum.Fold(checksum.Sum(h, pseudo)) != 0xffff) {
-		return s, false
-	}
-	offset := int(h[12]>>4) * 4
-	if offset < 20 || offset > len(h) {
-		return s, false
-	}
-	copy(s.src[:], ip[12:16])
-	copy(s.dst[:], ip[16:20])
-	copy(s.src[4:], h[:2])
-	copy(s.dst[4:], h[2:4])
-	s.seq, s.ack = binary.BigEndian.Uint32(h[4:]), binary.BigEndian.Uint32(h[8:])
-	s.flags, s.window = h[13], binary.BigEndian.Uint16(h[14:])
-	s.text, s.length, s.optionsLen = h[offset:], total, offset-20
-	s.opts.read(h[20:offset])
-	return s, true
-}
-
-func (o *options) read(p []byte) {
-	o.mss = 536
-	for len(p) > 1 && p[0] != 0 {
-		if p[0] == 1 {
-			p = p[1:]
-			continue
-		}
-		n := int(p[1])
-		if n < 2 || n > len(p) {
-			return
-		}
-		switch {
-		case p[0] == 2 && n == 4:
-			o.mss = int(binary.BigEndian.Uint16(p[2:]))
-		case p[0] == 3 && n == 3:
-			o.scale, o.hasScale = p[2], true
-		}
-		p = p[n:]
-	}
-}
-
-// after compares sequence numbers (RFC 9293 section 3.4).
-func after(a, b uint32) bool { return int32(a-b) > 0 }
-
-func (c *checker) wrong(s *segment, format string, args ...any) {
-	c.net.Fail(fmt.Errorf("%s at %v: seq %d ack %d flags %02x window %d text %d: %s", c.name, c.net.Now(),
-		s.seq, s.ack, s.flags, s.window, len(s.text), fmt.Sprintf(format, args...)))
-}
-
-// key tells the connections of a host apart.
-func key(own, peer [6]byte) uint64 {
-	return uint64(binary.BigEndian.Uint16(own[4:]))<<48 | uint64(binary.BigEndian.Uint32(peer[:]))<<16 | uint64(binary.BigEndian.Uint16(peer[4:]))
-}
-
-func (c *checker) flow(own, peer [6]byte) *flow {
-	k := key(own, peer)
-	if c.flows[k] == nil {
-		c.flows[k] = new(flow)
-	}
-	return c.flows[k]
-}
-
-// sends checks what the host sends. Resets answer to anything, so they have no
-// place in the sequence space.
-func (c *checker) sends(s segment) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	f := c.flow(s.src, s.dst)
-	if s.flags&rst != 0 {
+// Sends sees an IPv4 datagram that the host sends; its checksums need not be
+// complete.
+func (r *Referee) Sends(now time.Time, ip []byte) {
+	s, ok := parse(ip, false)
+	if !ok || s.flags&rst != 0 { // resets answer to anything, and have no place in the sequence space
 		return
 	}
-	if s.flags&syn != 0 {
-		if !f.opened || f.iss != s.seq {
-			heard := *f
-			*f = flow{irs: heard.irs, top: heard.top, heard: heard.heard, peer: heard.peer}
-			f.opened, f.iss, f.nxt, f.una, f.own = true, s.seq, s.seq+1, s.seq, s.opts
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	f := r.flow(s.src, s.dst)
+	if s.flags&syn != 0 && (!f.opened || f.iss != s.seq) {
+		*f = flow{
+			opened: true, iss: s.seq, nxt: s.seq + 1, una: s.seq, own: s.opts,
+			irs: f.irs, heard: f.heard, got: f.got, peer: f.peer,
 		}
 	}
 	if !f.opened {
 		return // an answer to a stranger
 	}
-	c.sendsText(f, &s)
-	if after(s.end(), f.nxt) {
-		f.nxt = s.end()
+	r.checkText(now, f, &s)
+	r.checkSize(now, f, &s)
+	f.nxt = later(f.nxt, s.end())
+	if s.flags&ack != 0 && f.heard {
+		r.checkACK(f, &s)
 	}
-	if s.flags&ackFlag == 0 || !f.heard {
+}
+
+// checkText checks the place of a segment in what the host sends, and its
+// text.
+func (r *Referee) checkText(now time.Time, f *flow, s *segment) {
+	n := len(s.text)
+	if after(s.seq, f.nxt) {
+		r.foul(s, "leaves a hole behind SND.NXT %d", f.nxt)
+	}
+	if f.finSent && (n > 0 && after(s.textEnd(), f.finAt) || s.flags&fin != 0 && s.textEnd() != f.finAt) {
+		r.foul(s, "goes on behind the FIN at %d", f.finAt)
+	}
+	if s.flags&fin != 0 {
+		f.finAt, f.finSent = s.textEnd(), true
+	}
+	from := int(int32(s.start() - f.iss - 1))
+	if n == 0 || from < 0 {
 		return
 	}
-	if after(s.ack, f.top) {
-		c.wrong(&s, "acknowledges %d bytes that have not arrived", s.ack-f.top)
+	if r.Differs != nil {
+		if i := r.Differs(s.text, from); i >= 0 {
+			r.foul(s, "byte %d of the text is not what was written", from+i)
+		}
+	}
+	// One byte probes a closed window (MUST-35).
+	if beyond := int32(s.textEnd() - f.limit); f.limited && beyond > 0 && (n > 1 || beyond > 1) {
+		r.foul(s, "%d bytes beyond the window of the peer", beyond)
+	}
+	if !after(s.end(), f.una) && now.Sub(f.unaAt) > settling {
+		r.foul(s, "sends again what was acknowledged up to %d", f.una)
+	}
+}
+
+// checkSize checks that a segment is not larger than it may be.
+func (r *Referee) checkSize(now time.Time, f *flow, s *segment) {
+	if n := len(s.text) + s.opts.len; f.heard && n > f.peer.mss {
+		r.foul(s, "text and options of %d bytes for an MSS of %d", n, f.peer.mss)
+	}
+	// A router that speaks against what has arrived need not be believed at
+	// once (RFC 5927 section 7.2).
+	if age := now.Sub(f.pathAt); f.path >= f.passed && s.length > f.path && f.path > 0 && age > settling && age < remembered {
+		r.foul(s, "a datagram of %d bytes for a path of %d", s.length, f.path)
+	}
+	if len(s.text) > 0 && s.length > f.passed && len(f.sized) < 1000 && s.seq == f.nxt {
+		f.sized = append(f.sized, sized{s.end(), s.length})
+	}
+}
+
+// checkACK checks what a segment tells of the host's receiving.
+func (r *Referee) checkACK(f *flow, s *segment) {
+	if after(s.ack, f.got.nxt) {
+		r.foul(s, "acknowledges %d bytes that have not arrived", s.ack-f.got.nxt)
 	}
 	if f.given && after(f.ack, s.ack) {
-		c.wrong(&s, "acknowledges less than before: %d", f.ack)
+		r.foul(s, "acknowledges less than before: %d", f.ack)
 	}
-	edge := s.ack + f.window(&s, f.own)
-	if f.given && after(f.edge, edge) { // SHLD-14: a window is not shrunk
-		c.wrong(&s, "the right edge of the window moves left by %d", f.edge-edge)
+	for _, b := range s.opts.sack[:s.opts.sacks] {
+		if !after(b.right, b.left) || !f.got.has(b) {
+			r.foul(s, "reports %d:%d, which have not arrived", b.left, b.right)
+		}
+	}
+	if s.flags&syn != 0 && f.given {
+		// A SYN that goes again does not scale its window (RFC 7323 section
+		// 2.2). For a peer that takes it, it is the first promise.
+		return
+	}
+	edge := s.ack + f.window(s, f.own)
+	if f.given && after(f.edge, edge) {
+		r.foul(s, "the right edge of the window moves left by %d", f.edge-edge)
 	}
 	f.ack, f.edge, f.given = s.ack, edge, true
 }
 
-// sendsText checks the text of a segment and its place.
-func (c *checker) sendsText(f *flow, s *segment) {
-	n := len(s.text)
-	if f.heard && n+s.optionsLen > f.peer.mss { // MUST-16; RFC 6691 section 2
-		c.wrong(s, "text and options of %d bytes for an MSS of %d", n+s.optionsLen, f.peer.mss)
-	}
-	if after(s.seq, f.nxt) {
-		c.wrong(s, "leaves a hole behind SND.NXT %d", f.nxt)
-	}
-	from := int(int32(s.seq - f.iss - 1))
-	if n == 0 || s.flags&syn != 0 || from < 0 {
+// Hears sees an IPv4 datagram that arrives at the host, and that another TCP
+// or a router has sent. That the peer acknowledges only what was sent is
+// checked too.
+func (r *Referee) Hears(now time.Time, ip []byte) {
+	if e, ok := parseTooBig(ip); ok {
+		r.hearsTooBig(now, &e)
 		return
 	}
-	if i := differs(s.text, c.end, from); i >= 0 {
-		c.wrong(s, "byte %d of the text is not what was written", from+i)
-	}
-	if last := s.seq + uint32(n); f.limited && after(last, f.limit) && n > 1 { // one byte probes a closed window (MUST-35)
-		c.wrong(s, "%d bytes beyond the window of the peer", last-f.limit)
-	}
-}
-
-// hears checks what arrives at the host, which comes from the other host: what
-// that acknowledges has been sent (RFC 9293 section 3.3.1).
-func (c *checker) hears(s segment) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	f := c.flow(s.dst, s.src)
-	if s.flags&rst != 0 {
+	s, ok := parse(ip, true)
+	if !ok || s.flags&rst != 0 {
 		return
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	f := r.flow(s.dst, s.src)
 	switch {
 	case s.flags&syn != 0 && f.given && f.irs != s.seq:
 		return // not of this connection
 	case s.flags&syn != 0 && (!f.heard || f.irs != s.seq):
-		f.heard, f.irs, f.top, f.peer = true, s.seq, s.end(), s.opts
+		f.heard, f.irs, f.peer, f.got = true, s.seq, s.opts, received{nxt: s.seq + 1}
 	case !f.heard:
 		return
 	}
-	if after(s.end(), f.top) {
-		f.top = s.end()
-	}
-	if s.flags&ackFlag == 0 || !f.opened {
+	accepts := f.accepts(&s)
+	f.got.add(span{s.seq, s.end()})
+	if s.flags&ack == 0 || !f.opened {
 		return
 	}
 	if after(s.ack, f.nxt) {
-		c.wrong(&s, "the peer acknowledges more than SND.NXT %d", f.nxt)
+		r.foul(&s, "the peer acknowledges more than SND.NXT %d", f.nxt)
 	}
-	if after(s.ack, f.una) {
-		f.una = s.ack
+	if after(s.ack, f.una) && accepts {
+		f.una, f.unaAt = s.ack, now
+		for len(f.sized) > 0 && !after(f.sized[0].end, s.ack) {
+			f.passed = max(f.passed, f.sized[0].length)
+			f.sized = f.sized[1:]
+		}
 	}
 	limit := s.ack + f.window(&s, f.peer)
 	if !f.limited || after(limit, f.limit) {
 		f.limit, f.limited = limit, true
 	}
 }
+
+// accepts says whether the host heeds the acknowledgement of s: the segment is
+// in the window (RFC 9293 section 3.10.7.4), and brings something new or
+// nothing.
+func (f *flow) accepts(s *segment) bool {
+	switch {
+	case !f.given || s.seq == f.got.nxt:
+		return true
+	case s.end() == s.seq:
+		return after(s.seq, f.got.nxt) && !after(s.seq, f.edge)
+	}
+	return after(s.end(), f.got.nxt) && after(f.edge, s.seq)
+}
+
+// hearsTooBig takes a router's word, if it is about something in flight on a
+// connection whose handshake is over (RFC 5927 section 4.1).
+func (r *Referee) hearsTooBig(now time.Time, e *tooBig) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	f := r.flow(e.src, e.dst)
+	if !f.opened || f.una == f.iss || after(f.una, e.seq) || !after(f.nxt, e.seq) || e.mtu < leastPath {
+		return
+	}
+	if f.path == 0 || e.mtu < f.path {
+		f.path, f.pathAt = e.mtu, now
+	}
+}
+
+// leastPath is the least that a host is asked to believe of a path.
+const leastPath = 552
 
 // window is that of a segment whose sender has sent the options o with its SYN.
 func (f *flow) window(s *segment, o options) uint32 {
@@ -269,4 +254,20 @@ func (f *flow) window(s *segment, o options) uint32 {
 		w <<= o.scale
 	}
 	return w
+}
+
+func (r *Referee) flow(own, peer [6]byte) *flow {
+	k := uint64(binary.BigEndian.Uint16(own[4:]))<<48 | uint64(binary.BigEndian.Uint32(peer[:]))<<16 | uint64(binary.BigEndian.Uint16(peer[4:]))
+	if r.flows == nil {
+		r.flows = make(map[uint64]*flow)
+	}
+	if r.flows[k] == nil {
+		r.flows[k] = new(flow)
+	}
+	return r.flows[k]
+}
+
+func (r *Referee) foul(s *segment, format string, args ...any) {
+	r.Foul(fmt.Errorf("seq %d ack %d flags %02x window %d text %d: %s",
+		s.seq, s.ack, s.flags, s.window, len(s.text), fmt.Sprintf(format, args...)))
 }

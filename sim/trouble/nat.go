@@ -38,14 +38,15 @@ func newNAT(l link.Link, inside netip.Addr, rebinds []time.Duration, start time.
 	})
 }
 
-// Modify has f change each frame that passes a card.
+// Modify has f change each frame that passes a card. Trains are cut first.
 func Modify(l link.Link, f func(frame []byte, sent bool)) link.Link {
 	through := func(in <-chan *packet.Buffer, out chan<- *packet.Buffer, sent bool) {
 		defer close(out)
 		for b := range in {
-			b.CompleteChecksum()
-			f(b.Bytes(), sent)
-			out <- b
+			link.Cut(b, func(b *packet.Buffer) {
+				f(b.Bytes(), sent)
+				out <- b
+			})
 		}
 	}
 	tx, rx := make(chan *packet.Buffer, link.QueueLen), make(chan *packet.Buffer, link.QueueLen)

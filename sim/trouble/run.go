@@ -2,11 +2,15 @@ package trouble
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"sync/atomic"
 	"time"
 
+	"github.com/seed-012105e5/gonet/internal/referee"
 	"github.com/seed-012105e5/gonet/link"
 	"github.com/seed-012105e5/gonet/packet"
 	"github.com/seed-012105e5/gonet/sim"
@@ -21,8 +25,9 @@ const dialled = 10 * time.Millisecond
 // after twice so long the stacks have forgotten it.
 const finishing = 15 * time.Minute
 
-// Run plays a script, and returns what went wrong. Fault changes what passes
-// the middle of the wire, to show that it is found; nil changes nothing. Text
+// Run plays a script, and returns what went wrong. Fault changes what host a
+// sends and receives, as if its TCP were wrong, to show that it is found; nil
+// changes nothing. Text
 // is where all packets are written to; nil is nowhere.
 func Run(s Script, fault link.Middleware, text io.Writer) error {
 	live := packet.Live()
@@ -43,13 +48,13 @@ func Run(s Script, fault link.Middleware, text io.Writer) error {
 
 // A play is a script that is being run, on this network:
 //
-//	a ── router ══ nat, fault ══ the wire ══ b
+//	a ══ fault ══ referee ══ left ══ nat ══ the wire ══ right ══ referee ══ b
 type play struct {
-	net     *sim.Net
-	script  Script
-	hosts   [2]*sim.Host
-	users   [2]*user
-	checked [2]*checker
+	net    *sim.Net
+	script Script
+	hosts  [2]*sim.Host
+	users  [2]*user
+	cookie atomic.Int64 // the port of the connection that gets a's cookie for Fast Open
 }
 
 func newPlay(n *sim.Net, s Script, fault link.Middleware) *play {
@@ -66,27 +71,49 @@ func newPlay(n *sim.Net, s Script, fault link.Middleware) *play {
 		})
 		p.users[i] = newUser(p, i)
 	}
-	router := n.Router("router")
+	left, right := n.Router("left"), n.Router("right")
 	near := sim.LinkConfig{MTU: max(link.DefaultMTU, s.Wire.MTU)}
-	ab, ba := s.Wire.impairment(s.outages()), s.Wire.impairment(s.outages())
-	far := sim.LinkConfig{AB: ab, BA: ba, MTU: s.Wire.MTU}
-	a := n.Join(p.hosts[0], router, near)
-	far.AtA = func(l link.Link) link.Link {
-		l = newNAT(l, p.hosts[0].Addr(), s.rebinds(), time.Now())
-		if fault != nil {
-			l = fault(l)
-		}
-		return l
-	}
-	b := n.Join(router, p.hosts[1], far)
-	for i := range p.checked {
-		p.checked[i] = newChecker(n, names[i], i)
-	}
-	a.Watch(true, sent{p.checked[0]})
-	a.Watch(false, arrived{p.checked[0]})
-	b.Watch(false, sent{p.checked[1]})
-	b.Watch(true, arrived{p.checked[1]})
+	a := n.Join(p.hosts[0], left, sim.LinkConfig{MTU: near.MTU, AtA: fault})
+	n.Join(left, right, sim.LinkConfig{
+		AB: s.Wire.impairment(s.outages()), BA: s.Wire.impairment(s.outages()), MTU: s.Wire.MTU,
+		AtA: func(l link.Link) link.Link { return newNAT(l, p.hosts[0].Addr(), s.rebinds(), time.Now()) },
+	})
+	b := n.Join(right, p.hosts[1], near)
+	ra, rb := p.referee(0), p.referee(1)
+	a.Watch(true, sent{ra})
+	a.Watch(false, arrived{ra})
+	b.Watch(false, sent{rb})
+	b.Watch(true, arrived{rb})
 	return p
+}
+
+// referee watches the host of one end.
+func (p *play) referee(end int) *referee.Referee {
+	return &referee.Referee{
+		Foul: func(err error) {
+			p.net.Fail(fmt.Errorf("%s at %v: %w", names[end], p.net.Now(), err))
+		},
+		Differs: func(got []byte, from int) int { return differs(got, end, from) },
+	}
+}
+
+// sent and arrived are a referee's two watchers.
+type (
+	sent    struct{ *referee.Referee }
+	arrived struct{ *referee.Referee }
+)
+
+func (r sent) Enters(now time.Time, frame []byte)     { r.Sends(now, ip(frame)) }
+func (sent) Arrives(time.Time, []byte)                {}
+func (arrived) Enters(time.Time, []byte)              {}
+func (r arrived) Arrives(now time.Time, frame []byte) { r.Hears(now, ip(frame)) }
+
+// ip is the datagram in a frame; nil when there is none.
+func ip(frame []byte) []byte {
+	if len(frame) < ipAt || binary.BigEndian.Uint16(frame[ipAt-2:]) != 0x0800 {
+		return nil
+	}
+	return frame[ipAt:]
 }
 
 func (w Wire) impairment(out link.Outages) link.Impairment {
@@ -150,18 +177,10 @@ func (p *play) run() error {
 	if err != nil {
 		return err
 	}
-	p.net.Go(func(*sim.App) error {
-		c, err := l.AcceptTCP()
-		if err == nil {
-			p.users[1].opened(c)
-		}
-		return nil
-	})
+	p.net.Go(func(*sim.App) error { p.accept(l); return nil })
 	p.net.Go(func(a *sim.App) error {
 		a.Until(dialled)
-		if c, err := p.hosts[0].DialContext(p.users[0].ctx, "tcp", at.String()); err == nil {
-			p.users[0].opened(c.(*tcp.Conn))
-		} else if p.script.harmless() {
+		if err := p.dial(at.String()); err != nil && p.script.harmless() {
 			return err
 		}
 		return nil
@@ -189,6 +208,50 @@ func (p *play) run() error {
 		}
 	}
 	return nil
+}
+
+// dial has a connect. With Fast Open it does so twice: the first connection
+// gets the cookie.
+func (p *play) dial(at string) error {
+	u := p.users[0]
+	if !p.script.Ends[0].FastOpen {
+		c, err := p.hosts[0].DialContext(u.ctx, "tcp", at)
+		if err == nil {
+			u.opened(c.(*tcp.Conn))
+		}
+		return err
+	}
+	first, err := p.hosts[0].DialFastOpen(u.ctx, "tcp", at, nil)
+	if err != nil {
+		return err
+	}
+	p.cookie.Store(int64(first.LocalAddr().(*net.TCPAddr).Port))
+	first.Close()
+	early := text(0, 0, 700)
+	u.written.Add(int64(len(early)))
+	c, err := p.hosts[0].DialFastOpen(u.ctx, "tcp", at, early)
+	if err == nil {
+		u.opened(c)
+	}
+	return err
+}
+
+// accept has b accept a's connection.
+func (p *play) accept(l *tcp.Listener) {
+	if p.script.Ends[0].FastOpen {
+		l.SetFastOpen(10)
+	}
+	for {
+		c, err := l.AcceptTCP()
+		if err != nil {
+			return
+		}
+		if int64(c.RemoteAddr().(*net.TCPAddr).Port) != p.cookie.Load() {
+			p.users[1].opened(c)
+			return
+		}
+		c.Close()
+	}
 }
 
 // delivered says whether everything came, where nothing kept it from coming.

@@ -50,6 +50,7 @@ type Wire struct {
 type End struct {
 	CC                            string // the congestion control
 	ECN                           bool
+	FastOpen                      bool
 	Send, Receive                 int // buffers, in bytes
 	NoSACK, NoTimestamps, NoScale bool
 }
@@ -59,7 +60,7 @@ type Event struct {
 	At   time.Duration
 	Who  string // a, b, or wire
 	What string
-	Arg  int64 // bytes to write, or ns for which the wire is out
+	Arg  int64 // bytes to write; ns for which the wire is out; which to change to
 }
 
 // verbs are what can happen to an end, and what to the wire.
@@ -77,7 +78,8 @@ func verbs(who string) []string {
 		"closewrite", // send FIN
 		"closeread",
 		"close",
-		"abort", // close and reset
+		"abort",  // close and reset
+		"change", // to another congestion control and loss recovery
 	}
 }
 
@@ -98,7 +100,7 @@ func (s Script) String() string {
 
 func (e Event) String() string {
 	switch e.What {
-	case "write":
+	case "write", "change":
 		return fmt.Sprintf("%v %s %s %d", e.At, e.Who, e.What, e.Arg)
 	case "out":
 		return fmt.Sprintf("%v %s %s %v", e.At, e.Who, e.What, time.Duration(e.Arg))
@@ -125,7 +127,7 @@ func (w *Wire) fields() fields {
 
 func (e *End) fields() fields {
 	return fields{
-		{"cc", &e.CC}, {"ecn", &e.ECN}, {"send", &e.Send}, {"receive", &e.Receive},
+		{"cc", &e.CC}, {"ecn", &e.ECN}, {"fastopen", &e.FastOpen}, {"send", &e.Send}, {"receive", &e.Receive},
 		{"nosack", &e.NoSACK}, {"notimestamps", &e.NoTimestamps}, {"noscale", &e.NoScale},
 	}
 }
@@ -240,15 +242,18 @@ func parseEvent(words []string) (e Event, err error) {
 	if e.Who != "a" && e.Who != "b" && e.Who != "wire" || !slices.Contains(verbs(e.Who), e.What) {
 		return e, fmt.Errorf("no such event: %s %s", e.Who, e.What)
 	}
-	var d time.Duration
+	counts := e.What == "write" || e.What == "change"
 	switch {
-	case e.What != "write" && e.What != "out" && len(words) == 3:
-		return e, nil
+	case !counts && e.What != "out":
+		if len(words) > 3 {
+			err = fmt.Errorf("%s %s: too many words", e.Who, e.What)
+		}
 	case len(words) != 4:
-		return e, fmt.Errorf("%s %s: wrong number of words", e.Who, e.What)
-	case e.What == "write":
+		err = fmt.Errorf("%s %s: wrong number of words", e.Who, e.What)
+	case counts:
 		e.Arg, err = strconv.ParseInt(words[3], 10, 64)
 	default:
+		var d time.Duration
 		d, err = time.ParseDuration(words[3])
 		e.Arg = int64(d)
 	}
@@ -284,6 +289,7 @@ func Random(seed uint64) Script {
 			s.Ends[i].Send, s.Ends[i].Receive = 4000<<r.IntN(8), 2000<<r.IntN(9)
 		}
 	}
+	s.Ends[0].FastOpen = some(.2)
 	at := time.Duration(0)
 	for range 3 + r.IntN(25) {
 		at += time.Duration(r.ExpFloat64() * float64(300*time.Millisecond))
@@ -308,6 +314,8 @@ func randomEvent(r *rand.Rand, at time.Duration) Event {
 		e.What = "closewrite"
 	case 17:
 		e.What = []string{"closeread", "close", "abort"}[r.IntN(3)]
+	case 19:
+		e.What, e.Arg = "change", r.Int64N(100)
 	case 18:
 		if r.IntN(3) == 0 {
 			e.Who, e.What = "wire", "rebind"

@@ -13,6 +13,7 @@ import (
 
 	"github.com/seed-012105e5/gonet/sim"
 	"github.com/seed-012105e5/gonet/tcp"
+	"github.com/seed-012105e5/gonet/tcp/congestion"
 )
 
 // A user is who uses one end: a process that does what the script says, a
@@ -90,7 +91,25 @@ func (u *user) event(e Event) {
 	case "abort":
 		u.cancel()
 		u.do(func(c *tcp.Conn) { c.SetLinger(0); c.Close() })
+	case "change":
+		u.change(int(e.Arg))
 	}
+}
+
+// change changes to another congestion control and loss recovery, if there is
+// a connection.
+func (u *user) change(which int) {
+	if c := u.connection(); c != nil {
+		controls, recoveries := congestion.Names(), []string{"rack", "sack", "newreno"}
+		c.SetCongestionControl(controls[which%len(controls)])
+		c.SetLossRecovery(recoveries[which%len(recoveries)])
+	}
+}
+
+func (u *user) connection() *tcp.Conn {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.conn
 }
 
 func (u *user) close() {
@@ -179,12 +198,11 @@ func (u *user) judge(err error) error {
 
 // state is what the connection says of itself.
 func (u *user) state() string {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.conn == nil {
+	c := u.connection()
+	if c == nil {
 		return "no connection"
 	}
-	return fmt.Sprintf("%+v at %v", u.conn.Info(), u.play.net.Now().Round(time.Millisecond))
+	return fmt.Sprintf("%+v at %v", c.Info(), u.play.net.Now().Round(time.Millisecond))
 }
 
 // text is n bytes of what an end writes, from byte from on.
