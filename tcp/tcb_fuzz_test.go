@@ -113,7 +113,7 @@ func (n *node) disturb(p []byte) {
 	case kind == 8:
 		_, _ = t.read(make([]byte, 1+int(p[1])*int(p[2])))
 	case kind == 9:
-		n.call(p[1]%8, p)
+		n.call(p[1]%9, p)
 	}
 	if n.t != nil && n.t.state != TimeWait {
 		n.check()
@@ -140,6 +140,8 @@ func (n *node) call(which byte, p []byte) {
 		t.setKeepAlive(n.now, p[2]%2 == 0)
 	case 5:
 		t.opts.noDelay = p[2]%2 == 0
+	case 6:
+		t.change(n.now, uint32(p[2])|uint32(p[3])<<8)
 	default:
 		r := ipv4.Report{Type: p[2] % 13, Code: p[3] % 6, MTU: int(p[4]) * 8}
 		binary.BigEndian.PutUint32(r.Transport[4:], uint32(t.snd.una.add(int(p[5])-3)))
