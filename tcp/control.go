@@ -59,14 +59,17 @@ func (t *tcb) beginControl(now time.Time) {
 }
 
 // setCongestionControl changes to the controller of that name, with a window
-// to begin with, or 0 for the initial window.
+// to begin with, and the threshold of before; or 0 for the initial window.
 func (t *tcb) setCongestionControl(now time.Time, name string, window int) error {
 	f, err := t.cfg.controller(name)
 	if err != nil {
 		return err
 	}
-	t.cc = f(congestion.Params{Now: now, MSS: t.snd.mss, Window: window, Random: t.cfg.Random})
-	t.ccName = name
+	p := congestion.Params{Now: now, MSS: t.snd.mss, Window: window, Random: t.cfg.Random}
+	if window > 0 {
+		p.Threshold = t.cc.Threshold()
+	}
+	t.cc, t.ccName = f(p), name
 	return nil
 }
 
@@ -81,7 +84,7 @@ func (t *tcb) setLossRecovery(name string) error {
 
 // SetCongestionControl changes the congestion control of the connection: to
 // one of Config.Controllers, or of [congestion.ByName]. It begins with the
-// window of the one before. An unknown name is an error.
+// window and the threshold of the one before. An unknown name is an error.
 func (c *Conn) SetCongestionControl(name string) error {
 	return c.set(func(now time.Time, t *tcb) error { return t.setCongestionControl(now, name, t.cc.Window()) })
 }

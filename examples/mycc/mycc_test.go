@@ -3,7 +3,10 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"go/parser"
+	"go/token"
 	"io"
+	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -45,8 +48,29 @@ func TestVegasAgainstCubic(t *testing.T) {
 	if goodput["vegas"] < 18 || goodput["cubic"] < 18 { // of 20, less headers and slow start
 		t.Errorf("goodput %v", goodput)
 	}
-	if rtt["vegas"] > 45*time.Millisecond || rtt["cubic"] < 2*rtt["vegas"] {
+	if rtt["vegas"] > 45*time.Millisecond || 2*rtt["cubic"] < 3*rtt["vegas"] {
 		t.Errorf("round-trip times %v", rtt)
+	}
+}
+
+// TestOneFile: a congestion control of one's own takes one file of less than a
+// hundred lines, and nothing of GoNet but what any module may import.
+func TestOneFile(t *testing.T) {
+	text, err := os.ReadFile("vegas.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := bytes.Count(text, []byte("\n")); n >= 100 {
+		t.Errorf("%d lines", n)
+	}
+	file, err := parser.ParseFile(token.NewFileSet(), "vegas.go", text, parser.ImportsOnly)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, i := range file.Imports {
+		if strings.Contains(i.Path.Value, "internal") {
+			t.Errorf("imports %s", i.Path.Value)
+		}
 	}
 }
 

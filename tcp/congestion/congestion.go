@@ -68,10 +68,11 @@ type Factory func(Params) Controller
 
 // Params is what a Controller begins with.
 type Params struct {
-	Now    time.Time
-	MSS    int           // bytes of text in a segment
-	Window int           // cwnd to begin with; 0 means InitialWindow(MSS)
-	Random func() uint64 // random bits; the same run repeats from the same seed
+	Now       time.Time
+	MSS       int           // bytes of text in a segment
+	Window    int           // cwnd to begin with; 0 means InitialWindow(MSS)
+	Threshold int           // ssthresh to begin with; 0 means Unlimited
+	Random    func() uint64 // random bits; the same run repeats from the same seed
 }
 
 // Sent is one segment or train on its way.

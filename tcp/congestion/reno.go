@@ -29,11 +29,14 @@ type Reno struct {
 	before struct{ cwnd, ssthresh int } // the last reduction, for Undo; 0 when there is nothing to undo
 }
 
-// NewReno returns Reno in slow start.
+// NewReno returns Reno, in slow start unless p says otherwise.
 func NewReno(p Params) *Reno {
-	r := &Reno{MSS: p.MSS, Cwnd: p.Window, Ssthresh: Unlimited, beta: betaReno}
+	r := &Reno{MSS: p.MSS, Cwnd: p.Window, Ssthresh: p.Threshold, beta: betaReno}
 	if r.Cwnd == 0 {
 		r.Cwnd = InitialWindow(p.MSS)
+	}
+	if r.Ssthresh == 0 {
+		r.Ssthresh = Unlimited
 	}
 	return r
 }
