@@ -263,7 +263,7 @@ func TestPairsECN(t *testing.T) {
 	}
 	for seed := range runs {
 		cfg := [2]Config{{ECN: ECNAsk, NoSACK: seed%3 == 0}, {}}
-		p := newPair(seed, []float64{0, .02}[seed%2], cfg, [2]int{200000, 100000})
+		p := newPair(seed, []float64{0, .02}[seed%2], [2]int{1500, 1500}, cfg, [2]int{200000, 100000})
 		p.open(usual)
 		p.marks = 0.1
 		if err := p.run(); err != nil {

@@ -89,7 +89,7 @@ func (t *tcb) addFastOpen(s *segment) {
 	}
 	var space [maxHeaderLen]byte
 	options := len(s.opts.append(space[:0], true))
-	s.len = max(0, min(t.sendq.len, min(mss, t.path.mtu-headersLen)-options))
+	s.len = max(0, min(t.sendq.len, min(mss, t.path.mtu-headersLen)-options-t.route.len()))
 }
 
 // fastOpenSent notes that our SYN s is on its way.

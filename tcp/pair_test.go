@@ -52,10 +52,11 @@ const (
 	openings
 )
 
-func newPair(seed uint64, loss float64, cfg [2]Config, total [2]int) *pair {
+func newPair(seed uint64, loss float64, mtu [2]int, cfg [2]Config, total [2]int) *pair {
 	p := &pair{now: start, rnd: rand.New(rand.NewPCG(seed, 6)), loss: loss, delay: 20 * time.Millisecond}
 	for i := range p.ends {
 		p.ends[i] = &end{node: newNode(cfg[i], [2]seq{testISS, testIRS}[i]), total: total[i]}
+		p.ends[i].mtu = mtu[i]
 		p.watch(i)
 	}
 	return p
@@ -224,11 +225,16 @@ func (p *pair) end() {
 func testPair(seed uint64) error {
 	rnd := rand.New(rand.NewPCG(seed, 7))
 	var cfg [2]Config
+	var mtu [2]int
 	for i := range cfg {
+		mtu[i] = [...]int{1500, 9000, 1500, 700, 1500}[(seed+uint64(i))%5]
 		cfg[i] = Config{
 			SendBuffer: 4000 << rnd.IntN(8), ReceiveBuffer: 500 << rnd.IntN(12),
 			NoSACK: rnd.IntN(3) == 0, NoTimestamps: rnd.IntN(3) == 0, NoWindowScale: rnd.IntN(3) == 0,
 			ECN: ECNMode((seed + uint64(i)) % 3),
+		}
+		if (seed+uint64(i))%4 == 0 {
+			cfg[i].SendBuffer, cfg[i].ReceiveBuffer = 0, 0 // to be tuned
 		}
 	}
 	loss := []float64{0, .02, .2}[rnd.IntN(3)]
@@ -237,7 +243,7 @@ func testPair(seed uint64) error {
 	if how == synCookie {
 		loss = min(loss, .02) // what stands for the lost third segment must come within two minutes
 	}
-	p := newPair(seed, loss, cfg, total)
+	p := newPair(seed, loss, mtu, cfg, total)
 	defer p.end()
 	p.marks = .05
 	p.roughen(rand.New(rand.NewPCG(seed, 9)))
