@@ -212,8 +212,8 @@ within 10 s.`)
 // TestBufferbloat measures how long packets wait, by how the queue is managed.
 func TestBufferbloat(t *testing.T) {
 	tb := newTable(t, `Delay in the queue of a bottleneck of 10 Mbit/s, for two flows with an RTT of
-40 ms, by buffer (in BDP) and management of the queue.`)
-	tb.row("%-6s %6s %-10s | %8s | %9s %9s %9s | %6s %6s", "cc", "buffer", "queue", "Mbit/s", "mean", "p50", "p99", "drops", "marks")
+40 ms, by buffer (in BDP) and management of the queue; goodput in sum.`)
+	tb.row("%-6s %6s %-10s | %8s %8s | %9s %9s %9s | %6s %6s", "cc", "buffer", "queue", "Mbit/s", "bound", "mean", "p50", "p99", "drops", "marks")
 	for _, cc := range append(controllers(), "dctcp") {
 		for _, q := range queues {
 			e := Experiment{
@@ -224,7 +224,7 @@ func TestBufferbloat(t *testing.T) {
 			}
 			r := tb.run(e)
 			delay := func(d time.Duration) time.Duration { return d.Round(10 * time.Microsecond) }
-			tb.row("%-6s %6.1f %-10s | %8.3f | %9v %9v %9v | %6d %6d", cc, q.buffer, q.name, mega(r.Total), delay(r.Queue.Mean()),
+			tb.row("%-6s %6.1f %-10s | %8.3f %8.3f | %9v %9v %9v | %6d %6d", cc, q.buffer, q.name, mega(r.Total), mega(r.Bound), delay(r.Queue.Mean()),
 				delay(r.Queue.Quantile(0.5)), delay(r.Queue.Quantile(0.99)), r.Queue.Drops.Load(), r.Queue.Marks.Load())
 		}
 	}
