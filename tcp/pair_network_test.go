@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/seed-012105e5/gonet/internal/checksum"
 	"github.com/seed-012105e5/gonet/internal/referee"
 	"github.com/seed-012105e5/gonet/ipv4"
 	"github.com/seed-012105e5/gonet/packet"
@@ -86,7 +87,9 @@ func (p *pair) datagram(f flow, s segment, text []byte) []byte {
 	fields.Options = make([]byte, p.route.len()) // as long as the route, but without it
 	ipv4.Push(b, fields)
 	b.CompleteChecksum()
-	return append([]byte(nil), b.Bytes()...)
+	h := ipv4.Header(b.Bytes())
+	binary.BigEndian.PutUint16(h[10:], checksum.Of(h[:h.Len()]))
+	return append([]byte(nil), h...)
 }
 
 // collect puts what the nodes have sent into the network, cut into segments.

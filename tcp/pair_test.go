@@ -204,6 +204,11 @@ func (p *pair) run() error {
 			return fmt.Errorf("it does not end: %d steps, %v: %v", steps, p.now.Sub(start), p)
 		}
 	}
+	for i, e := range p.ends {
+		if sent, heard := e.referee.Seen(); sent == 0 || heard == 0 {
+			return fmt.Errorf("the referee of end %d has seen %d segments sent, and %d that arrived", i, sent, heard)
+		}
+	}
 	return nil
 }
 

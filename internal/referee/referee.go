@@ -29,8 +29,16 @@ type Referee struct {
 	// does not matter.
 	Differs func(p []byte, from int) int
 
-	mu    sync.Mutex
-	flows map[uint64]*flow
+	mu          sync.Mutex
+	flows       map[uint64]*flow
+	sent, heard int
+}
+
+// Seen is how many segments the referee has judged.
+func (r *Referee) Seen() (sent, heard int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.sent, r.heard
 }
 
 // A flow is what is known of one connection of the host.
@@ -84,6 +92,7 @@ func (r *Referee) Sends(now time.Time, ip []byte) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.sent++
 	f := r.flow(s.src, s.dst)
 	if s.flags&syn != 0 && (!f.opened || f.iss != s.seq) {
 		*f = flow{
@@ -124,8 +133,10 @@ func (r *Referee) checkText(now time.Time, f *flow, s *segment) {
 			r.foul(s, "byte %d of the text is not what was written", from+i)
 		}
 	}
-	// One byte probes a closed window (MUST-35).
-	if beyond := int32(s.textEnd() - f.limit); f.limited && beyond > 0 && (n > 1 || beyond > 1) {
+	// Old text may go again beyond the window (RFC 9293 section 3.8.6), and one
+	// byte probes a closed one (MUST-36).
+	isNew, probe := after(s.textEnd(), f.nxt), n == 1 && s.start() == f.limit
+	if beyond := int32(s.textEnd() - f.limit); f.limited && beyond > 0 && isNew && !probe {
 		r.foul(s, "%d bytes beyond the window of the peer", beyond)
 	}
 	if !after(s.end(), f.una) && now.Sub(f.unaAt) > settling {
@@ -187,6 +198,7 @@ func (r *Referee) Hears(now time.Time, ip []byte) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.heard++
 	f := r.flow(s.dst, s.src)
 	switch {
 	case s.flags&syn != 0 && f.given && f.irs != s.seq:

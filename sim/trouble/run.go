@@ -54,6 +54,7 @@ type play struct {
 	script Script
 	hosts  [2]*sim.Host
 	users  [2]*user
+	judges [2]*referee.Referee
 	cookie atomic.Int64 // the port of the connection that gets a's cookie for Fast Open
 }
 
@@ -79,11 +80,13 @@ func newPlay(n *sim.Net, s Script, fault link.Middleware) *play {
 		AtA: func(l link.Link) link.Link { return newNAT(l, p.hosts[0].Addr(), s.rebinds(), time.Now()) },
 	})
 	b := n.Join(right, p.hosts[1], near)
-	ra, rb := p.referee(0), p.referee(1)
-	a.Watch(true, sent{ra})
-	a.Watch(false, arrived{ra})
-	b.Watch(false, sent{rb})
-	b.Watch(true, arrived{rb})
+	for i := range p.judges {
+		p.judges[i] = p.referee(i)
+	}
+	a.Watch(true, sent{p.judges[0]})
+	a.Watch(false, arrived{p.judges[0]})
+	b.Watch(false, sent{p.judges[1]})
+	b.Watch(true, arrived{p.judges[1]})
 	return p
 }
 
@@ -263,6 +266,9 @@ func (p *play) delivered() error {
 		if from := p.users[1-i]; u.read != int(from.written.Load()) || !u.eof {
 			return fmt.Errorf("%s has read %d of %d bytes, end of stream %v (%v), %v after all had been set right: %s",
 				names[i], u.read, from.written.Load(), u.eof, u.err, finishing, from.state())
+		}
+		if sent, heard := p.judges[i].Seen(); sent == 0 || heard == 0 {
+			return fmt.Errorf("%s: the referee has seen %d segments sent, and %d that arrived", names[i], sent, heard)
 		}
 	}
 	return nil
