@@ -10,13 +10,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"strings"
 	"time"
 
 	"github.com/seed-012105e5/gonet/examples/internal/pattern"
 	"github.com/seed-012105e5/gonet/examples/internal/setup"
-	"github.com/seed-012105e5/gonet/tcp"
 	"github.com/seed-012105e5/gonet/tcp/congestion"
 )
 
@@ -73,30 +71,17 @@ func compare(ctx context.Context, flags *setup.Flags, name string, n int64) erro
 // A transfer is how one went.
 type transfer struct{ took, least, mean time.Duration }
 
-const port = "5001"
-
 // send sends n bytes from A to B, and looks at the round-trip time meanwhile.
 func send(ctx context.Context, pair *setup.Pair, n int64) (*transfer, error) {
-	l, err := pair.B.Listen("tcp", ":"+port)
+	c, peer, hangUp, err := setup.Connect(ctx, pair.A, pair.B)
 	if err != nil {
 		return nil, err
 	}
-	defer l.Close()
-	c, err := pair.A.DialContext(ctx, "tcp", net.JoinHostPort(setup.AddrB.Addr().String(), port))
-	if err != nil {
-		return nil, err
-	}
-	defer c.Close()
-	peer, err := l.Accept()
-	if err != nil {
-		return nil, err
-	}
-	defer peer.Close()
-	defer context.AfterFunc(ctx, func() { c.Close(); peer.Close() })()
+	defer hangUp()
 
 	began := time.Now()
 	failed := make(chan error, 1)
-	go func() { failed <- errors.Join(pattern.New().Write(c, n), c.(*tcp.Conn).CloseWrite()) }()
+	go func() { failed <- errors.Join(pattern.New().Write(c, n), c.CloseWrite()) }()
 	received := make(chan error, 1)
 	go func() {
 		_, err := io.Copy(io.Discard, peer)
@@ -108,14 +93,14 @@ func send(ctx context.Context, pair *setup.Pair, n int64) (*transfer, error) {
 	for ticks := time.Duration(0); ; {
 		select {
 		case <-ticker.C:
-			sum += c.(*tcp.Conn).Info().RTT
+			sum += c.Info().RTT
 			ticks++
 		case err := <-received:
 			took := time.Since(began)
 			if ctx.Err() != nil {
 				return nil, ctx.Err()
 			}
-			return &transfer{took, c.(*tcp.Conn).Info().MinRTT, sum / max(1, ticks)}, errors.Join(err, <-failed)
+			return &transfer{took, c.Info().MinRTT, sum / max(1, ticks)}, errors.Join(err, <-failed)
 		}
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"hash/crc32"
 	"io"
 	"maps"
-	"net"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -27,36 +26,22 @@ type transfer struct {
 	progress io.Writer // nil: none
 }
 
-// port is where the receiver listens.
-const port = "5001"
-
 var errDiffers = errors.New("what arrived is not what was sent")
 
 // run sends, and returns when all has arrived, or ctx is done.
 func (t *transfer) run(ctx context.Context) (*result, error) {
-	l, err := t.to.Listen("tcp", ":"+port)
+	c, peer, hangUp, err := setup.Connect(ctx, t.from, t.to)
 	if err != nil {
 		return nil, err
 	}
-	defer l.Close()
-	c, err := t.from.DialContext(ctx, "tcp", net.JoinHostPort(setup.AddrB.Addr().String(), port))
-	if err != nil {
-		return nil, err
-	}
-	defer c.Close()
-	peer, err := l.Accept()
-	if err != nil {
-		return nil, err
-	}
-	defer peer.Close()
-	defer context.AfterFunc(ctx, func() { c.Close(); peer.Close() })()
+	defer hangUp()
 
 	began := time.Now()
 	received := newMeter()
 	sent := newMeter()
-	stop := t.report(received, c.(*tcp.Conn))
+	stop := t.report(received, c)
 	failed := make(chan error, 1)
-	go func() { failed <- t.send(c.(*tcp.Conn), sent) }()
+	go func() { failed <- t.send(c, sent) }()
 	_, err = io.Copy(received, peer)
 	took := time.Since(began)
 	stop()
@@ -70,7 +55,7 @@ func (t *transfer) run(ctx context.Context) (*result, error) {
 	if sent.count.Load() != received.count.Load() || sent.sum != received.sum {
 		return nil, errDiffers
 	}
-	return &result{received, took, c.(*tcp.Conn).Info(), t.from, t.to}, nil
+	return &result{received, took, c.Info(), t.from, t.to}, nil
 }
 
 // send sends all, and the end.

@@ -76,6 +76,17 @@ func fastOpenHost(t *testing.T) *host {
 	return h
 }
 
+// answerAll serves one connection after the other.
+func answerAll(l net.Listener) {
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		answer(c)
+	}
+}
+
 // answer serves one connection.
 func answer(c net.Conn) {
 	defer c.Close()
@@ -99,15 +110,7 @@ func (h *host) kernelAnswers(t *testing.T) {
 		l, err := listener.Listen(t.Context(), "tcp", kernel+":7")
 		if err == nil {
 			t.Cleanup(func() { l.Close() })
-			go func() {
-				for {
-					c, err := l.Accept()
-					if err != nil {
-						return
-					}
-					answer(c)
-				}
-			}()
+			go answerAll(l)
 		}
 		return err
 	}))

@@ -143,13 +143,5 @@ func (h *host) answers(t *testing.T) {
 	must(t, err)
 	t.Cleanup(func() { l.Close() })
 	must(t, l.(*tcp.Listener).SetFastOpen(16))
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			answer(c)
-		}
-	}()
+	go answerAll(l)
 }
