@@ -8,7 +8,7 @@ import (
 	"github.com/seed-012105e5/gonet/tcp/congestion"
 )
 
-// TestChangeControl: MAY-18, RFC8985-6: congestion control and loss recovery are
+// TestChangeControl: MAY-18: congestion control and loss recovery are
 // changed by name while the connection lives; a name that nothing has changes
 // nothing.
 func TestChangeControl(t *testing.T) {
