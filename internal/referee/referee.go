@@ -50,9 +50,9 @@ type flow struct {
 	finAt    uint32
 	finSent  bool
 
-	irs   uint32
-	heard bool // a SYN has arrived
-	got   received
+	hello
+	heard bool   // a SYN has arrived
+	again *hello // and another one since, which may begin the next connection
 
 	limit     uint32 // right edge of the window that the peer has given
 	limited   bool
@@ -64,7 +64,14 @@ type flow struct {
 	passed int // the largest datagram that has arrived
 	sized  []sized
 
-	own, peer options
+	own options
+}
+
+// A hello is the SYN of the peer, and what has arrived since.
+type hello struct {
+	irs  uint32
+	got  received
+	peer options
 }
 
 // sized is the size of a datagram that is on its way.
@@ -95,10 +102,10 @@ func (r *Referee) Sends(now time.Time, ip []byte) {
 	r.sent++
 	f := r.flow(s.src, s.dst)
 	if s.flags&syn != 0 && (!f.opened || f.iss != s.seq) {
-		*f = flow{
-			opened: true, iss: s.seq, nxt: s.seq + 1, una: s.seq, own: s.opts,
-			irs: f.irs, heard: f.heard, got: f.got, peer: f.peer,
+		if f.again != nil {
+			f.hello = *f.again
 		}
+		*f = flow{opened: true, iss: s.seq, nxt: s.seq + 1, una: s.seq, own: s.opts, heard: f.heard, hello: f.hello}
 	}
 	if !f.opened {
 		return // an answer to a stranger
@@ -201,10 +208,11 @@ func (r *Referee) Hears(now time.Time, ip []byte) {
 	r.heard++
 	f := r.flow(s.dst, s.src)
 	switch {
-	case s.flags&syn != 0 && f.given && f.irs != s.seq:
-		return // not of this connection
+	case s.flags&syn != 0 && f.given && f.irs != s.seq: // not of this connection
+		f.again = &hello{irs: s.seq, peer: s.opts, got: received{nxt: s.end()}}
+		return
 	case s.flags&syn != 0 && (!f.heard || f.irs != s.seq):
-		f.heard, f.irs, f.peer, f.got = true, s.seq, s.opts, received{nxt: s.seq + 1}
+		f.heard, f.hello = true, hello{irs: s.seq, peer: s.opts, got: received{nxt: s.seq + 1}}
 	case !f.heard:
 		return
 	}

@@ -16,10 +16,10 @@ func wrong(change func(h, text []byte, sent, got int)) link.Middleware {
 	return func(l link.Link) link.Link {
 		var iss, irs uint32
 		return Modify(l, func(frame []byte, sends bool) {
-			d := ip(frame)
-			if len(d) < 40 || d[9] != 6 || !sends {
+			if len(frame) < ipAt+40 || frame[12] != 8 || frame[ipAt+9] != 6 || !sends {
 				return
 			}
+			d := frame[ipAt:]
 			head := int(d[0]&15) * 4
 			h := d[head:binary.BigEndian.Uint16(d[2:])]
 			seq, ack := binary.BigEndian.Uint32(h[4:]), binary.BigEndian.Uint32(h[8:])

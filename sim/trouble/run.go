@@ -2,7 +2,6 @@ package trouble
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -83,10 +82,10 @@ func newPlay(n *sim.Net, s Script, fault link.Middleware) *play {
 	for i := range p.judges {
 		p.judges[i] = p.referee(i)
 	}
-	a.Watch(true, sent{p.judges[0]})
-	a.Watch(false, arrived{p.judges[0]})
-	b.Watch(false, sent{p.judges[1]})
-	b.Watch(true, arrived{p.judges[1]})
+	a.Watch(true, referee.Sent{Referee: p.judges[0]})
+	a.Watch(false, referee.Arrived{Referee: p.judges[0]})
+	b.Watch(false, referee.Sent{Referee: p.judges[1]})
+	b.Watch(true, referee.Arrived{Referee: p.judges[1]})
 	return p
 }
 
@@ -98,25 +97,6 @@ func (p *play) referee(end int) *referee.Referee {
 		},
 		Differs: func(got []byte, from int) int { return differs(got, end, from) },
 	}
-}
-
-// sent and arrived are a referee's two watchers.
-type (
-	sent    struct{ *referee.Referee }
-	arrived struct{ *referee.Referee }
-)
-
-func (r sent) Enters(now time.Time, frame []byte)     { r.Sends(now, ip(frame)) }
-func (sent) Arrives(time.Time, []byte)                {}
-func (arrived) Enters(time.Time, []byte)              {}
-func (r arrived) Arrives(now time.Time, frame []byte) { r.Hears(now, ip(frame)) }
-
-// ip is the datagram in a frame; nil when there is none.
-func ip(frame []byte) []byte {
-	if len(frame) < ipAt || binary.BigEndian.Uint16(frame[ipAt-2:]) != 0x0800 {
-		return nil
-	}
-	return frame[ipAt:]
 }
 
 func (w Wire) impairment(out link.Outages) link.Impairment {
