@@ -86,8 +86,10 @@ func (m *impairer) sent(at time.Duration, b *packet.Buffer) {
 		m.drop(b, &m.stats.DropImpaired)
 		return
 	}
-	if m.chance(m.cfg.Corrupt) && flipBit(b.Bytes(), m.random) {
-		m.stats.Corrupted.Add(1)
+	if m.chance(m.cfg.Corrupt) {
+		if b = b.Own(); flipBit(b.Bytes(), m.random) {
+			m.stats.Corrupted.Add(1)
+		}
 	}
 	at = m.arrival(at)
 	var twin *packet.Buffer

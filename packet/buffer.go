@@ -3,7 +3,8 @@
 //
 // Whoever holds a [Buffer] owns it. Sending it on a channel gives it away, and
 // the sender must not touch it again. The last holder calls [Buffer.Release].
-// There is no reference count; to keep a packet, copy it.
+// There is no reference count; to keep a packet, copy it. The one exception is
+// text that must be kept to be sent again: it is lent ([Buffer.Lend]).
 package packet
 
 import (
@@ -75,6 +76,7 @@ type Buffer struct {
 	network int // index in mem of the network header
 	front   int
 	end     int
+	holders uint32 // see lend.go
 	check   check
 }
 
@@ -85,8 +87,14 @@ func (b *Buffer) Bytes() []byte { return b.mem[b.front:b.end] }
 // Len is the number of bytes from front to end.
 func (b *Buffer) Len() int { return b.end - b.front }
 
-// Room is how many bytes Extend can add behind the end.
-func (b *Buffer) Room() int { return len(b.mem) - b.end }
+// Room is how many bytes Extend can add behind the end; none, where that may be
+// another's.
+func (b *Buffer) Room() int {
+	if b.Lent() {
+		return 0
+	}
+	return len(b.mem) - b.end
+}
 
 // Size is how much memory the Buffer pins, in bytes.
 func (b *Buffer) Size() int { return len(b.mem) }
@@ -158,7 +166,7 @@ func (b *Buffer) Clone() *Buffer {
 	c := Get(b.end - Headroom) // indices stay the same, so the marks stay true
 	mem, chk := c.mem, c.check
 	*c = *b
-	c.mem, c.check = mem, chk
+	c.mem, c.check, c.holders = mem, chk, owned
 	copy(c.mem[:b.end], b.mem[:b.end])
 	return c
 }

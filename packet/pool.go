@@ -34,6 +34,9 @@ func From(p []byte) *Buffer {
 
 // Release ends the life of the packet. The holder must not touch it again.
 func (b *Buffer) Release() {
+	if b.leave() {
+		return
+	}
 	b.check.release(b.mem)
 	pools[classOf(len(b.mem))].Put(b)
 }

@@ -2,14 +2,16 @@ package tcp
 
 import (
 	"fmt"
+
+	"github.com/seed-012105e5/gonet/internal/ring"
 )
 
-// dump is all that a machine knows, to see whether it has changed. What is
-// only remembered to be found faster is left out.
+// dump is all that a machine knows but the text, to see whether it has changed.
+// What is only remembered to be found faster is left out.
 func dump(t *tcb) string {
-	c := *t
-	c.board.hint = 0
-	return fmt.Sprintf("%+v %+v %+v", c, t.cc, t.detector)
+	c, a := *t, *t.activity
+	c.activity, a.board.hint, c.sendq.parts = nil, 0, ring.Queue[part]{}
+	return fmt.Sprintf("%+v %+v %+v %+v", c, a, t.cc, t.detector)
 }
 
 // checkInvariants says what is wrong with t, which must hold between any two

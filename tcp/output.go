@@ -164,6 +164,9 @@ func (t *tcb) newText(now time.Time, s *segment) bool {
 	if !ok {
 		return false
 	}
+	if n < unsent {
+		n = t.sendq.together(t.snd.nxt, n)
+	}
 	t.makeSegment(now, s, t.snd.nxt, n)
 	t.markable(s)
 	if n == unsent && fin {
@@ -307,10 +310,7 @@ func (t *tcb) acknowledged(s *segment) {
 
 // build makes s a packet, with its text and the IP header, for ipv4.Tx.
 func (t *tcb) build(s *segment) *packet.Buffer {
-	b := packet.Get(s.len)
-	if s.len > 0 {
-		t.sendq.copy(b.Extend(s.len), s.textSeq())
-	}
+	b := t.sendq.packet(s.textSeq(), s.len)
 	t.address(b, s)
 	return b
 }

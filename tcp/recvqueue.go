@@ -22,6 +22,16 @@ type recvQueue struct {
 	blocks    []block // runs in ahead, the most recently changed first, for SACK
 }
 
+// A chunk is text that has come ahead of a hole: a Buffer, and the sequence
+// number of its first byte.
+type chunk struct {
+	start seq
+	b     *packet.Buffer
+}
+
+// end is the sequence number behind the text.
+func (c *chunk) end() seq { return c.start.add(c.b.Len()) }
+
 // mostAhead bounds the out-of-order queue: in pieces, against many tiny
 // segments. Full segments are longer than a KiB, and all that fit the window
 // must find a place, when a hole is at its beginning.

@@ -10,23 +10,28 @@ import (
 // A sendQueue holds the bytes that the user has written and the peer has not
 // yet acknowledged, be they sent or not.
 type sendQueue struct {
-	first  seq // of the oldest byte
-	len    int
-	limit  int
-	chunks ring.Queue[chunk]
+	first seq // of the oldest byte
+	len   int
+	limit int
+	unit  int // bytes that a train takes; so many are kept together
+	parts ring.Queue[part]
 }
 
-// A chunk is a part of the queue: a Buffer, and the sequence number of its
-// first byte.
-type chunk struct {
-	start seq
+// A part is a stretch of the queue. Its memory has room in front for the headers
+// of a packet: where all of it goes out as one, it is the packet, and not
+// copied.
+type part struct {
+	start seq    // of text
+	text  []byte // without what has been acknowledged
 	b     *packet.Buffer
+	whole bool // nothing has been acknowledged: text begins behind the headroom of b
+	shut  bool // text was lent: nothing is added any more
 }
 
 // end is the sequence number behind the text.
-func (c *chunk) end() seq { return c.start.add(c.b.Len()) }
+func (p *part) end() seq { return p.start.add(len(p.text)) }
 
-// maxChunk bounds the memory of one chunk, in bytes.
+// maxChunk bounds the memory of one part, in bytes of text.
 const maxChunk = 64 << 10
 
 // end is the sequence number behind the newest byte.
@@ -38,31 +43,75 @@ func (q *sendQueue) room() int { return max(0, q.limit-q.len) }
 // append copies as much of p as there is room for, and returns how much.
 func (q *sendQueue) append(p []byte) int {
 	n := min(len(p), q.room())
-	p = p[:n]
-	if last := q.chunks.Len() - 1; last >= 0 {
-		m := q.chunks.At(last).b.Append(p)
-		q.len += m
-		p = p[m:]
-	}
-	for len(p) > 0 {
-		b := packet.Get(min(len(p), maxChunk))
-		m := b.Append(p[:min(len(p), maxChunk)])
-		q.chunks.Push(chunk{q.end(), b})
+	for p = p[:n]; len(p) > 0; {
+		last := q.parts.Len() - 1
+		if last < 0 || q.parts.At(last).full() {
+			q.grow(len(p))
+			last++
+		}
+		c := q.parts.At(last)
+		m := min(len(p), cap(c.text)-len(c.text))
+		c.text = append(c.text, p[:m]...)
 		q.len += m
 		p = p[m:]
 	}
 	return n
 }
 
+func (p *part) full() bool { return p.shut || len(p.text) == cap(p.text) }
+
+// grow adds an empty part for a write of n bytes. Where much is queued already,
+// more is to come, and the part is as large as a train.
+func (q *sendQueue) grow(n int) {
+	b := packet.Get(min(max(n, q.len), q.unit))
+	text := b.Extend(min(b.Room(), q.unit))
+	q.parts.Push(part{start: q.end(), text: text[:0:len(text)], b: b, whole: true})
+}
+
+// find is the part with sequence number s.
+func (q *sendQueue) find(s seq) int {
+	return sort.Search(q.parts.Len(), func(i int) bool { return q.parts.At(i).start.after(s) }) - 1
+}
+
 // copy fills dst with the bytes from sequence number from on. They must be in
 // the queue.
 func (q *sendQueue) copy(dst []byte, from seq) {
-	i := sort.Search(q.chunks.Len(), func(i int) bool { return q.chunks.At(i).start.after(from) }) - 1
-	for ; len(dst) > 0; i++ {
-		c := q.chunks.At(i)
-		n := copy(dst, c.b.Bytes()[from.sub(c.start):])
+	for i := q.find(from); len(dst) > 0; i++ {
+		c := q.parts.At(i)
+		n := copy(dst, c.text[from.sub(c.start):])
 		dst, from = dst[n:], from.add(n)
 	}
+}
+
+// packet is a Buffer with the n bytes from sequence number from on: the memory
+// of the queue itself, lent, where that is possible and worth while, or a copy.
+func (q *sendQueue) packet(from seq, n int) *packet.Buffer {
+	if n > 0 {
+		if c := q.parts.At(q.find(from)); c.lendable(from, n) {
+			c.shut = true
+			c.b.Lend(n)
+			return c.b
+		}
+	}
+	b := packet.Get(n)
+	q.copy(b.Extend(n), from)
+	return b
+}
+
+// lendable says whether the n bytes from from on lie behind the headroom, and
+// are so many that shutting the part wastes no memory.
+func (p *part) lendable(from seq, n int) bool {
+	return from == p.start && p.whole && n <= len(p.text) && 2*n >= p.b.Size() && p.b.Home()
+}
+
+// together is how many of n bytes from from on are to go out as one: not beyond
+// the end of a part as large as a train, so that the next train is that part.
+func (q *sendQueue) together(from seq, n int) int {
+	c := q.parts.At(q.find(from))
+	if rest := c.end().sub(from); rest < n && len(c.text) == cap(c.text) && c.b.Size() > q.unit {
+		return rest
+	}
+	return n
 }
 
 // discard forgets the bytes before una.
@@ -73,14 +122,15 @@ func (q *sendQueue) discard(una seq) {
 	}
 	q.first = q.first.add(n)
 	q.len -= n
-	for q.chunks.Len() > 0 {
-		c := q.chunks.At(0)
-		if c.start.add(c.b.Len()).after(q.first) {
-			c.b.Pull(q.first.sub(c.start))
-			c.start = q.first
+	for q.parts.Len() > 0 {
+		c := q.parts.At(0)
+		if c.end().after(q.first) {
+			if d := q.first.sub(c.start); d > 0 {
+				c.start, c.text, c.whole = q.first, c.text[d:], false
+			}
 			return
 		}
-		q.chunks.Pop().b.Release()
+		q.parts.Pop().b.Release()
 	}
 }
 

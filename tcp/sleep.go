@@ -26,7 +26,7 @@ func (t *tcb) rest() *activity {
 	a := t.activity
 	t.count.lost, t.count.delivered = a.board.losses, a.delivery.total
 	t.activity = nil
-	t.sendq.chunks, t.recvq.ready = ring.Queue[chunk]{}, ring.Queue[*packet.Buffer]{}
+	t.sendq.parts, t.recvq.ready = ring.Queue[part]{}, ring.Queue[*packet.Buffer]{}
 	return a
 }
 

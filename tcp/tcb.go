@@ -193,6 +193,7 @@ func offeredMSS(mtu int) uint16 { return uint16(min(mtu, 0xffff) - headersLen) }
 func (t *tcb) updateMSS() {
 	t.path.limit(t.snd.peerMSS + headersLen)
 	t.snd.mss = max(8, t.textFor(t.path.mtu))
+	t.sendq.unit = wholeSegments(maxText-t.route.len(), t.snd.mss)
 	t.cc.SetMSS(t.snd.mss)
 }
 
