@@ -13,9 +13,9 @@ const (
 	firstSendBuffer    = 512 << 10
 )
 
-// minReceiverRTT is the shortest round trip that is told apart: below it the
+// minTunedRTT is the shortest round trip that is told apart: below it the
 // scheduling of processes is what one sees, and not the network.
-const minReceiverRTT = 200 * time.Microsecond
+const minTunedRTT = 200 * time.Microsecond
 
 // receiveTuning is dynamic right-sizing (Fisk and Feng, 2001): the buffer
 // follows what the reader takes in a round trip, with room for a sender that
@@ -52,7 +52,7 @@ func (r *receiveTuning) turned(now time.Time, nxt, edge seq) {
 // window in each has then sent twice that in this one, and sends four times
 // that in the next.
 func (r *receiveTuning) demand(now time.Time, next seq) int {
-	rtt, elapsed := max(r.rtt, minReceiverRTT), now.Sub(r.since)
+	rtt, elapsed := max(r.rtt, minTunedRTT), now.Sub(r.since)
 	taken := 0
 	switch {
 	case r.since.IsZero():
@@ -83,8 +83,13 @@ func (t *tcb) tuneReceive(now time.Time) {
 }
 
 // tuneSend grows the send buffer, so that besides what is in flight the next
-// window is there: twice what congestion control and the peer allow.
+// window is there: twice what congestion control and the peer allow. Over the
+// shortest paths they allow much more than a round trip carries; it would only
+// wait at the peer, and be out of the caches by the time that it is read.
 func (t *tcb) tuneSend() {
+	if t.rtt.min < minTunedRTT {
+		return
+	}
 	if want := 2 * min(t.cwnd(), t.snd.wnd); !t.sendFixed && want > t.sendq.limit {
 		t.sendq.limit = max(t.sendq.limit, min(want, t.cfg.MaxSendBuffer))
 	}
