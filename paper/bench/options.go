@@ -1,0 +1,185 @@
+//go:build linux
+
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/seed-012105e5/gonet/paper/internal/figure"
+	"github.com/seed-012105e5/gonet/paper/internal/result"
+	"github.com/seed-012105e5/gonet/paper/internal/subject"
+)
+
+// options is the command line.
+type options struct {
+	only       *regexp.Regexp // names of works
+	subjects   string
+	rounds     int
+	seconds    float64
+	congestion string
+	idle       []int
+	out        string // a directory; "" means that nothing is written
+	json, csv  string
+	list, draw bool
+	command    string
+}
+
+func parse(args []string) (*options, error) {
+	o := &options{idle: []int{10000}, command: strings.Join(append([]string{"go run ./bench"}, args...), " ")}
+	f := flag.NewFlagSet("bench", flag.ContinueOnError)
+	f.Func("only", "do the works only whose name matches this `expression`: \"bulk.* 8 streams|UDP\"", func(s string) (err error) {
+		o.only, err = regexp.Compile(s)
+		return err
+	})
+	f.StringVar(&o.subjects, "subjects", "", "measure the subjects with these `keys` only: \"kernel,gonet\"")
+	f.IntVar(&o.rounds, "rounds", 5, "how often each measurement is made; the median counts")
+	f.Float64Var(&o.seconds, "seconds", 1.5, "how long each measurement takes, without its warm-up")
+	f.StringVar(&o.congestion, "cc", "reno", "congestion control of both sides: reno or cubic")
+	f.Func("idle", "`numbers` of idle connections: 10000,100000,1000000 (default 10000)", func(s string) (err error) {
+		o.idle, err = numbers(s)
+		return err
+	})
+	f.StringVar(&o.out, "out", ".", "`directory` for results.json, results.csv and figures/; when only a part is measured nothing is written unless this is given")
+	f.StringVar(&o.json, "json", "", "write the results to this `file` instead of results.json")
+	f.StringVar(&o.csv, "csv", "", "write the values to this `file` instead of results.csv")
+	f.BoolVar(&o.list, "list", false, "print the works and the subjects, and end")
+	f.BoolVar(&o.draw, "draw", false, "draw the figures anew from results.json, and end")
+	f.Usage = func() {
+		fmt.Fprintf(f.Output(), `Bench measures GoNet beside the kernel, beside gVisor's netstack, and beside what
+the device carries at most. Run it as root, in the directory paper, on a machine
+that does nothing else. Ctrl-C ends it and leaves nothing behind.
+
+	go run ./bench
+	go run ./bench -only bulk -subjects kernel,gonet -rounds 3
+
+`)
+		f.PrintDefaults()
+	}
+	if err := f.Parse(args); err != nil {
+		return nil, err
+	}
+	if err := o.check(f); err != nil {
+		return nil, err
+	}
+	o.findFiles(f)
+	return o, nil
+}
+
+func (o *options) check(f *flag.FlagSet) error {
+	if f.NArg() > 0 {
+		return fmt.Errorf("%q is no flag; -h tells of all", f.Arg(0))
+	}
+	if o.rounds < 1 || o.seconds < 0.1 || o.seconds > 600 {
+		return errors.New("at least one round, and from 0.1 to 600 seconds")
+	}
+	if o.congestion != "reno" && o.congestion != "cubic" {
+		return fmt.Errorf("congestion control %q: all stacks have reno and cubic", o.congestion)
+	}
+	return nil
+}
+
+// findFiles says where the results go.
+func (o *options) findFiles(f *flag.FlagSet) {
+	given := false
+	f.Visit(func(f *flag.Flag) { given = given || f.Name == "out" })
+	if !given && !o.draw && (o.only != nil || o.subjects != "") {
+		o.out = ""
+		return
+	}
+	if o.json == "" {
+		o.json = filepath.Join(o.out, "results.json")
+	}
+	if o.csv == "" {
+		o.csv = filepath.Join(o.out, "results.csv")
+	}
+}
+
+func numbers(list string) (all []int, err error) {
+	for s := range strings.SplitSeq(list, ",") {
+		n, err := strconv.Atoi(strings.TrimSpace(s))
+		if err != nil || n < 1 || n > 1000000 {
+			return nil, fmt.Errorf("%q is no number from 1 to 1000000", s)
+		}
+		all = append(all, n)
+	}
+	return all, nil
+}
+
+// duration is that of a measurement.
+func (o *options) duration() time.Duration { return time.Duration(o.seconds * float64(time.Second)) }
+
+// chosen are the subjects to be measured.
+func (o *options) chosen() (all []subject.Subject, err error) {
+	if o.subjects == "" {
+		return subject.All(), nil
+	}
+	keys := strings.Split(o.subjects, ",")
+	for i := range keys {
+		keys[i] = strings.TrimSpace(keys[i])
+		if _, err := subject.ByKey(keys[i]); err != nil {
+			return nil, fmt.Errorf("%w; -list prints all", err)
+		}
+	}
+	for _, s := range subject.All() {
+		if slices.Contains(keys, s.Key) {
+			all = append(all, s)
+		}
+	}
+	return all, nil
+}
+
+func (o *options) printList(w io.Writer) error {
+	fmt.Fprintln(w, "Subjects:")
+	for _, s := range subject.All() {
+		fmt.Fprintf(w, "  %-16s %s\n", s.Key, s.Name)
+	}
+	fmt.Fprintln(w, "\nWorks:")
+	for _, w2 := range allWorks(o) {
+		fmt.Fprintf(w, "  %s\n", w2.name)
+	}
+	return nil
+}
+
+// write writes the results and the figures.
+func (o *options) write(r *result.Results) error {
+	if o.json != "" {
+		if err := r.Write(o.json); err != nil {
+			return err
+		}
+	}
+	if o.csv != "" {
+		if err := r.WriteCSVFile(o.csv); err != nil {
+			return err
+		}
+	}
+	if o.out == "" {
+		return nil
+	}
+	return o.drawTo(r)
+}
+
+func (o *options) drawTo(r *result.Results) error {
+	dir := filepath.Join(o.out, "figures")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	return figure.Draw(dir, r)
+}
+
+func (o *options) redraw() error {
+	r, err := result.Read(o.json)
+	if err != nil {
+		return err
+	}
+	return o.drawTo(r)
+}

@@ -1,0 +1,73 @@
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/seed-012105e5/gonet/paper/internal/result"
+	"github.com/seed-012105e5/gonet/paper/internal/subject"
+)
+
+// base is the subject with which the others are compared.
+func base() string { return subject.All()[0].Key }
+
+// printHead says what all works have in common.
+func (b *bench) printHead() {
+	m := b.results.Machine
+	fmt.Fprintf(b.out, "%s, %s, %d CPUs (%s)\n", m.Kernel, m.Go, m.CPUs, m.CPU)
+	fmt.Fprintf(b.out, "congestion control of both sides: %s; wrk's side: reno\n", b.congestion)
+	fmt.Fprintf(b.out, "%d rounds of %v s; medians [least to most]; in brackets the ratio to %s\n",
+		b.rounds, b.seconds, subject.All()[0].Name)
+}
+
+// print prints what a work has given, a line for each subject.
+func (b *bench) print(work string) {
+	fmt.Fprintf(b.out, "\n%s\n", work)
+	printWork(b.out, b.results, work)
+}
+
+// printWork prints the first metric with its spread, and the medians of the
+// others.
+func printWork(out io.Writer, r *result.Results, work string) {
+	metrics := r.Metrics(work)
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	var head []string
+	for _, m := range metrics {
+		head = append(head, m.Name+" "+m.Unit)
+	}
+	fmt.Fprintf(w, "  \t%s\n", strings.Join(head, "\t"))
+	for _, s := range r.Subjects {
+		var cells []string
+		any := false
+		for i, m := range metrics {
+			series, ok := r.Find(work, s.Key, m.Name)
+			any = any || ok
+			cells = append(cells, cell(r, series, ok, i == 0))
+		}
+		if any {
+			fmt.Fprintf(w, "  %s\t%s\n", s.Name, strings.Join(cells, "\t"))
+		}
+	}
+	w.Flush()
+}
+
+// cell is a median, and, of the first metric, its spread and its ratio.
+func cell(r *result.Results, s result.Series, ok, main bool) string {
+	if !ok {
+		return "-"
+	}
+	text := result.Number(result.Median(s.Values))
+	if !main {
+		return text
+	}
+	least, most := result.Spread(s.Values)
+	text += fmt.Sprintf(" [%s to %s]", result.Number(least), result.Number(most))
+	if ratio, ok := r.Ratio(s, base()); ok {
+		text += fmt.Sprintf(" (%s)", result.Number(ratio))
+	}
+	return text
+}

@@ -1,0 +1,52 @@
+package result
+
+// A Metric is what a figure says.
+type Metric struct {
+	Name string `json:"name"`
+	Unit string `json:"unit"`
+	Less bool   `json:"less,omitempty"` // less is better
+}
+
+// A Figure is what one measurement has given for one metric.
+type Figure struct {
+	Metric Metric
+	Value  float64
+}
+
+// Of is the figure of a metric.
+func (m Metric) Of(v float64) Figure { return Figure{m, v} }
+
+// The metrics of the works.
+var (
+	Goodput = Metric{Name: "goodput", Unit: "Gbit/s"}
+	Rate    = Metric{Name: "rate", Unit: "/s"}
+	P50     = Metric{Name: "p50", Unit: "µs", Less: true}
+	P99     = Metric{Name: "p99", Unit: "µs", Less: true}
+	P999    = Metric{Name: "p99.9", Unit: "µs", Less: true}
+
+	// CPU time, of all processes of the machine, the kernel's too; and that of
+	// the two processes alone.
+	CPUMachine = Metric{Name: "CPU", Unit: "s/GB", Less: true}
+	CPUServer  = Metric{Name: "CPU of the server", Unit: "s/GB", Less: true}
+	CPUClient  = Metric{Name: "CPU of the client", Unit: "s/GB", Less: true}
+	WorkCPU    = Metric{Name: "CPU", Unit: "µs/request", Less: true}
+	WorkServer = Metric{Name: "CPU of the server", Unit: "µs/request", Less: true}
+	WorkClient = Metric{Name: "CPU of the client", Unit: "µs/request", Less: true}
+
+	// Of the server's process, for each frame that has crossed the cable.
+	FrameSize   = Metric{Name: "frame", Unit: "bytes"}
+	Allocations = Metric{Name: "allocations", Unit: "/frame", Less: true}
+	Switches    = Metric{Name: "goroutine switches", Unit: "/frame", Less: true}
+	Threads     = Metric{Name: "thread switches", Unit: "/frame", Less: true}
+
+	// Of connections that are open and do nothing.
+	Memory    = Metric{Name: "memory", Unit: "bytes each", Less: true}
+	Heap      = Metric{Name: "heap and stacks", Unit: "bytes each", Less: true}
+	Kernel    = Metric{Name: "kernel, both ends", Unit: "bytes each", Less: true}
+	Lost      = Metric{Name: "lost", Unit: "requests", Less: true}
+	Establish = Metric{Name: "establish", Unit: "/s"}
+	Closing   = Metric{Name: "close", Unit: "/s"}
+
+	PerHop   = Metric{Name: "per hop", Unit: "ns", Less: true}
+	PerFrame = Metric{Name: "per frame", Unit: "ns", Less: true}
+)

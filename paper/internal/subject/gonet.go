@@ -1,0 +1,35 @@
+package subject
+
+import (
+	"fmt"
+	"net"
+
+	"github.com/seed-012105e5/gonet"
+	"github.com/seed-012105e5/gonet/tap"
+	"github.com/seed-012105e5/gonet/tcp"
+)
+
+// ours is GoNet behind a tap.
+func ours(key, name string, plain bool) Subject {
+	return Subject{Key: key, Name: name, Cable: Tap, Start: func(cfg Config) (Stack, error) {
+		card, err := tap.Open(tap.Config{Name: Device, HostAddr: cfg.Peer, DisableOffload: plain})
+		if err != nil {
+			return nil, err
+		}
+		s, err := gonet.New(gonet.Config{Link: card, Addr: cfg.Addr, TCP: tcp.Config{Congestion: cfg.Congestion}})
+		if err != nil {
+			return nil, err
+		}
+		return ourStack{s}, nil
+	}}
+}
+
+type ourStack struct{ *gonet.Stack }
+
+func (s ourStack) Listen(port uint16) (net.Listener, error) {
+	return s.Stack.Listen("tcp", fmt.Sprintf(":%d", port))
+}
+
+func (s ourStack) ListenPacket(port uint16) (net.PacketConn, error) {
+	return s.Stack.ListenPacket("udp", fmt.Sprintf(":%d", port))
+}

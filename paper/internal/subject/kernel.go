@@ -1,0 +1,70 @@
+package subject
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed-012105e5/gonet/internal/netlink"
+)
+
+// kernel is the kernel's own sockets at the far end of a veth.
+func kernel(key, name string, cable Cable) Subject {
+	return Subject{Key: key, Name: name, Cable: cable, Start: func(cfg Config) (Stack, error) {
+		if err := addAddress(Device, cfg); err != nil {
+			return nil, err
+		}
+		return kernelStack{cfg}, nil
+	}}
+}
+
+// addAddress gives a device of this namespace the stack's address.
+func addAddress(device string, cfg Config) error {
+	i, err := net.InterfaceByName(device)
+	if err != nil {
+		return fmt.Errorf("%s: %w", device, err)
+	}
+	c, err := netlink.Dial()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	return c.AddAddr(i.Index, cfg.Addr)
+}
+
+type kernelStack struct{ cfg Config }
+
+// Listen listens with plain TCP, not MPTCP, and the congestion control of the
+// config, which the connections inherit.
+func (k kernelStack) Listen(port uint16) (net.Listener, error) {
+	l := net.ListenConfig{Control: Congestion(k.cfg.Congestion)}
+	l.SetMultipathTCP(false)
+	return l.Listen(context.Background(), "tcp4", k.at(port))
+}
+
+func (k kernelStack) ListenPacket(port uint16) (net.PacketConn, error) {
+	return net.ListenPacket("udp4", k.at(port))
+}
+
+func (k kernelStack) at(port uint16) string { return fmt.Sprintf("%v:%d", k.cfg.Addr.Addr(), port) }
+
+func (kernelStack) Close() error { return nil }
+
+// Congestion returns a control function for package net that chooses the
+// congestion control of a TCP socket. A namespace cannot have one as its
+// default that the system does not allow to everybody.
+func Congestion(name string) func(network, address string, c syscall.RawConn) error {
+	return func(_, _ string, c syscall.RawConn) error {
+		var inner error
+		err := c.Control(func(fd uintptr) {
+			inner = unix.SetsockoptString(int(fd), unix.IPPROTO_TCP, unix.TCP_CONGESTION, name)
+		})
+		if err == nil && inner != nil {
+			err = fmt.Errorf("TCP_CONGESTION %s: %w", name, inner)
+		}
+		return err
+	}
+}
