@@ -101,7 +101,7 @@ func (at *site) close() {
 
 // serve starts the server.
 func (at *site) serve(ctx context.Context, t agent.Task) (*agent.Process, error) {
-	t.Subject = at.subject.Key
+	t.Subject, t.Threads = at.subject.Key, at.subject.Threads
 	return at.start(ctx, at.stack, roleServer, t)
 }
 

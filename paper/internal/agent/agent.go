@@ -23,6 +23,7 @@ type Task struct {
 	Streams    int          // connections, or requests at a time
 	Body       int          // bytes of a response
 	CPU        int          // that the process is kept on; -1 means any
+	Threads    int          // GOMAXPROCS of such a process; 0 means what the Go runtime chooses
 	Congestion string
 	Trace      string `json:",omitempty"` // a file for the trace of the Go runtime
 }

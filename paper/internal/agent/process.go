@@ -35,6 +35,9 @@ func Start(ctx context.Context, ns *netns.NS, role string, task Task) (*Process,
 	}
 	p := &Process{name: role, ctx: ctx, cmd: exec.CommandContext(ctx, "/proc/self/exe", role, string(text))}
 	Tame(p.cmd)
+	if task.CPU >= 0 && task.Threads > 0 {
+		p.cmd.Env = append(p.cmd.Environ(), fmt.Sprintf("GOMAXPROCS=%d", task.Threads))
+	}
 	p.cmd.Stderr = &p.stderr
 	if p.in, err = p.cmd.StdinPipe(); err != nil {
 		return nil, err

@@ -2,6 +2,7 @@ package load
 
 import (
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"sync"
@@ -107,17 +108,31 @@ func (h *holder) requests() {
 	for {
 		fd := h.fds[rand.IntN(len(h.fds))]
 		start := time.Now()
-		if _, err := unix.Write(fd, buf); err != nil {
-			h.counters.Lost.Add(1)
-			return
-		}
-		if n, err := unix.Read(fd, buf); n != 1 || err != nil {
+		if err := exchange(fd, buf); err != nil {
 			h.counters.Lost.Add(1)
 			return
 		}
 		h.counters.Latency.Record(time.Since(start))
 		h.counters.Requests.Add(1)
 	}
+}
+
+// exchange sends a byte, and waits until one comes back. The signals of the Go
+// runtime interrupt calls that have a time limit.
+func exchange(fd int, buf []byte) error {
+	for _, call := range []func(int, []byte) (int, error){unix.Write, unix.Read} {
+		n, err := call(fd, buf)
+		for err == unix.EINTR {
+			n, err = call(fd, buf)
+		}
+		if err != nil {
+			return err
+		}
+		if n != 1 {
+			return io.ErrUnexpectedEOF
+		}
+	}
+	return nil
 }
 
 // close closes all connections.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"slices"
 
 	"github.com/seed-012105e5/gonet/paper/internal/agent"
@@ -162,13 +163,31 @@ func echo(conn net.Conn, c *agent.Counters) {
 	}
 }
 
+// A packetConn takes and gives addresses without an allocation for each.
+type packetConn interface {
+	ReadFromAddrPort(p []byte) (int, netip.AddrPort, error)
+	WriteToAddrPort(p []byte, to netip.AddrPort) (int, error)
+}
+
+// echoPackets sends datagrams back. What is lost is the client's to notice.
 func echoPackets(p net.PacketConn, c *agent.Counters) {
-	for buf := make([]byte, 2048); ; {
+	buf := make([]byte, 2048)
+	if p, ok := p.(packetConn); ok {
+		for {
+			n, from, err := p.ReadFromAddrPort(buf)
+			if err != nil {
+				return
+			}
+			p.WriteToAddrPort(buf[:n], from)
+			c.Requests.Add(1)
+		}
+	}
+	for {
 		n, from, err := p.ReadFrom(buf)
 		if err != nil {
 			return
 		}
-		p.WriteTo(buf[:n], from) // what is lost is the client's to notice
+		p.WriteTo(buf[:n], from)
 		c.Requests.Add(1)
 	}
 }

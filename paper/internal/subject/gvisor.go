@@ -28,10 +28,15 @@ const (
 // mtu is that of all cables.
 const mtu = 1500
 
+// gvisorThreads is how many threads gVisor needs on one CPU to be at its best:
+// its dispatcher waits in a system call, behind the back of the Go runtime,
+// which takes some hundred µs to notice that with one thread nobody else runs.
+const gvisorThreads = 2
+
 // gvisorTap is gVisor's netstack behind a plain tap. Its endpoint takes host
 // GSO for sockets only, and reads what is no socket with readv.
 func gvisorTap(key, name string) Subject {
-	return Subject{Key: key, Name: name, Cable: Tap, Start: func(cfg Config) (Stack, error) {
+	return Subject{Key: key, Name: name, Cable: Tap, Threads: gvisorThreads, Start: func(cfg Config) (Stack, error) {
 		fd, err := openTap(cfg, false)
 		if err != nil {
 			return nil, err
@@ -45,7 +50,7 @@ func gvisorTap(key, name string) Subject {
 // it. The dispatcher hands packets up by itself (one processor): a goroutine in
 // between costs more than it brings on two cores.
 func gvisorVeth(key, name string, mode fdbased.PacketDispatchMode) Subject {
-	return Subject{Key: key, Name: name, Cable: Veth, Start: func(cfg Config) (Stack, error) {
+	return Subject{Key: key, Name: name, Cable: Veth, Threads: gvisorThreads, Start: func(cfg Config) (Stack, error) {
 		fd, mac, err := openPacket()
 		if err != nil {
 			return nil, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/netip"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -46,7 +47,24 @@ func (k kernelStack) Listen(port uint16) (net.Listener, error) {
 }
 
 func (k kernelStack) ListenPacket(port uint16) (net.PacketConn, error) {
-	return net.ListenPacket("udp4", k.at(port))
+	at := netip.AddrPortFrom(k.cfg.Addr.Addr(), port)
+	c, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(at))
+	if err != nil {
+		return nil, err
+	}
+	return kernelPacketConn{c}, nil
+}
+
+// A kernelPacketConn has those methods by which a datagram takes no allocation
+// by the names that GoNet's have.
+type kernelPacketConn struct{ *net.UDPConn }
+
+func (c kernelPacketConn) ReadFromAddrPort(p []byte) (int, netip.AddrPort, error) {
+	return c.ReadFromUDPAddrPort(p)
+}
+
+func (c kernelPacketConn) WriteToAddrPort(p []byte, to netip.AddrPort) (int, error) {
+	return c.WriteToUDPAddrPort(p, to)
 }
 
 func (k kernelStack) at(port uint16) string { return fmt.Sprintf("%v:%d", k.cfg.Addr.Addr(), port) }

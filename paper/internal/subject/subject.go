@@ -21,6 +21,10 @@ type Subject struct {
 	// end of the cable that is the stack's. Nil for what has no sockets.
 	Start func(Config) (Stack, error)
 
+	// Threads is GOMAXPROCS of the server's process when that is kept on one CPU.
+	// 0 means what the Go runtime makes of that, which is 1.
+	Threads int
+
 	// Serve is instead of Start where there are no sockets: it does one of the
 	// works of package service, and Works says which it can do.
 	Serve func(cfg Config, work string, c *agent.Counters) (io.Closer, error)
