@@ -6,6 +6,7 @@ replace github.com/seed-012105e5/gonet => ../
 
 require (
 	github.com/seed-012105e5/gonet v0.0.0-00010101000000-000000000000
+	golang.org/x/exp v0.0.0-20261014143641-f0251eb4aa3e
 	golang.org/x/sys v0.49.0
 	gvisor.dev/gvisor v0.0.0-20250205023644-9414b50a5633
 )

@@ -69,7 +69,8 @@ func (b *bench) run(ctx context.Context) error {
 }
 
 // runWork measures one work on all subjects, interleaved: what drifts, drifts
-// for all. A measurement that fails is noted, and the others go on.
+// for all. A measurement that fails is noted, what figures it has given
+// count, and the others go on.
 func (b *bench) runWork(ctx context.Context, w work) error {
 	rounds := b.rounds
 	if w.once {
@@ -86,7 +87,6 @@ func (b *bench) runWork(ctx context.Context, w work) error {
 			}
 			if err != nil {
 				b.fail(result.Failure{Work: w.name, Subject: s.Key, Round: round + 1, Error: err.Error()})
-				continue
 			}
 			for _, f := range figures {
 				b.results.Add(w.name, s.Key, f)

@@ -40,17 +40,13 @@ func printWork(out io.Writer, r *result.Results, work string) {
 		head = append(head, m.Name+" "+m.Unit)
 	}
 	fmt.Fprintf(w, "  \t%s\n", strings.Join(head, "\t"))
-	for _, s := range r.Subjects {
+	for _, row := range r.Rows(work) {
 		var cells []string
-		any := false
 		for i, m := range metrics {
-			series, ok := r.Find(work, s.Key, m.Name)
-			any = any || ok
+			series, ok := r.FindRow(work, row, m.Name)
 			cells = append(cells, cell(r, series, ok, i == 0))
 		}
-		if any {
-			fmt.Fprintf(w, "  %s\t%s\n", s.Name, strings.Join(cells, "\t"))
-		}
+		fmt.Fprintf(w, "  %s\t%s\n", r.Label(row), strings.Join(cells, "\t"))
 	}
 	w.Flush()
 }

@@ -41,7 +41,7 @@ func newSite(s subject.Subject, o *options) (_ *site, err error) {
 	if at.client, err = newNamespace(); err != nil {
 		return nil, err
 	}
-	if s.Cable == subject.Tap {
+	if s.Cable == subject.Tap || s.Cable == subject.None {
 		at.stack = at.client
 		return at, nil // the server makes the tap
 	}

@@ -11,7 +11,7 @@ import (
 
 // allWorks are all works, in the order in which they are done.
 func allWorks(o *options) []work {
-	return slices.Concat(bulkWorks(), requestWorks(), connectWorks(), webWorks(), idleWorks(o))
+	return slices.Concat(bulkWorks(), requestWorks(), connectWorks(), webWorks(), idleWorks(o), deviceWorks(), hopWorks(), layerWorks())
 }
 
 // does says which subjects have a service.

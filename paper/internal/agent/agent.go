@@ -25,7 +25,8 @@ type Task struct {
 	CPU        int          // that the process is kept on; -1 means any
 	Threads    int          // GOMAXPROCS of such a process; 0 means what the Go runtime chooses
 	Congestion string
-	Trace      string `json:",omitempty"` // a file for the trace of the Go runtime
+	Trace      string // of the server: a file for a trace of the Go runtime, its first phase
+	TraceTime  time.Duration
 }
 
 // Services listen at these ports, each at one of its own.

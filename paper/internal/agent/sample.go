@@ -18,6 +18,7 @@ type Counters struct {
 	Requests atomic.Uint64 // answered
 	Lost     atomic.Uint64 // requests that nobody answered in time
 	Open     atomic.Int64  // connections
+	Busy     atomic.Int64  // nanoseconds, where only a part of the time counts
 	Latency  Histogram     // of requests
 }
 
@@ -29,6 +30,7 @@ type Sample struct {
 	Requests uint64
 	Lost     uint64
 	Open     int64
+	Busy     time.Duration
 	Latency  Counts
 
 	CPU      time.Duration // user and system time
@@ -44,7 +46,8 @@ type Sample struct {
 func (s Sample) Since(before Sample) Sample {
 	return Sample{
 		At: s.At - before.At, Bytes: s.Bytes - before.Bytes, Requests: s.Requests - before.Requests,
-		Lost: s.Lost - before.Lost, Open: s.Open - before.Open, Latency: s.Latency.Since(before.Latency),
+		Lost: s.Lost - before.Lost, Open: s.Open - before.Open,
+		Busy: s.Busy - before.Busy, Latency: s.Latency.Since(before.Latency),
 		CPU: s.CPU - before.CPU, Allocs: s.Allocs - before.Allocs, Switches: s.Switches - before.Switches,
 		Threads: s.Threads - before.Threads, Heap: s.Heap - before.Heap, RSS: s.RSS - before.RSS,
 	}
@@ -58,7 +61,7 @@ func (c *Counters) sample(start time.Time, collect bool) (s Sample, err error) {
 	}
 	s = Sample{
 		At: time.Since(start), Bytes: c.Bytes.Load(), Requests: c.Requests.Load(), Lost: c.Lost.Load(),
-		Open: c.Open.Load(), Latency: c.Latency.Counts(),
+		Open: c.Open.Load(), Busy: time.Duration(c.Busy.Load()), Latency: c.Latency.Counts(),
 	}
 	var usage syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {

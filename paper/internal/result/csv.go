@@ -10,10 +10,10 @@ import (
 // WriteCSV writes a line for each value.
 func (r *Results) WriteCSV(w io.Writer) error {
 	c := csv.NewWriter(w)
-	c.Write([]string{"work", "subject", "metric", "unit", "round", "value"}) // Error tells of all errors
+	c.Write([]string{"work", "subject", "part", "metric", "unit", "round", "value"}) // Error tells of all errors
 	for _, s := range r.Series {
 		for i, v := range s.Values {
-			c.Write([]string{s.Work, s.Subject, s.Metric.Name, s.Metric.Unit, strconv.Itoa(i + 1), strconv.FormatFloat(v, 'g', 6, 64)})
+			c.Write([]string{s.Work, s.Subject, s.Part, s.Metric.Name, s.Metric.Unit, strconv.Itoa(i + 1), strconv.FormatFloat(v, 'g', 6, 64)})
 		}
 	}
 	c.Flush()

@@ -11,10 +11,11 @@ type Metric struct {
 type Figure struct {
 	Metric Metric
 	Value  float64
+	Part   string // of the subject: a process of a stack; "" means all of it
 }
 
 // Of is the figure of a metric.
-func (m Metric) Of(v float64) Figure { return Figure{m, v} }
+func (m Metric) Of(v float64) Figure { return Figure{Metric: m, Value: v} }
 
 // The metrics of the works.
 var (
@@ -49,4 +50,9 @@ var (
 
 	PerHop   = Metric{Name: "per hop", Unit: "ns", Less: true}
 	PerFrame = Metric{Name: "per frame", Unit: "ns", Less: true}
+
+	// Of a process of a stack.
+	Running = Metric{Name: "running", Unit: "µs/request", Less: true}
+	Ready   = Metric{Name: "waiting to run", Unit: "µs/request", Less: true}
+	WakeUps = Metric{Name: "wake-ups", Unit: "/request", Less: true}
 )

@@ -47,6 +47,7 @@ type Subject struct {
 type Series struct {
 	Work    string    `json:"work"`
 	Subject string    `json:"subject"` // its key
+	Part    string    `json:"part,omitempty"`
 	Metric  Metric    `json:"metric"`
 	Values  []float64 `json:"values"`
 }
@@ -61,24 +62,59 @@ type Failure struct {
 
 // Add appends a figure to the series that it belongs to.
 func (r *Results) Add(work, subject string, f Figure) {
-	i := slices.IndexFunc(r.Series, func(s Series) bool {
-		return s.Work == work && s.Subject == subject && s.Metric.Name == f.Metric.Name
-	})
+	i := r.index(work, Row{subject, f.Part}, f.Metric.Name)
 	if i < 0 {
 		i = len(r.Series)
-		r.Series = append(r.Series, Series{Work: work, Subject: subject, Metric: f.Metric})
+		r.Series = append(r.Series, Series{Work: work, Subject: subject, Part: f.Part, Metric: f.Metric})
 	}
 	r.Series[i].Values = append(r.Series[i].Values, f.Value)
 }
 
-// Find returns a series; ok is false when it was not measured.
+// Find returns the series of a whole subject; ok is false when it was not
+// measured.
 func (r *Results) Find(work, subject, metric string) (s Series, ok bool) {
-	for _, s := range r.Series {
-		if s.Work == work && s.Subject == subject && s.Metric.Name == metric {
-			return s, true
-		}
+	return r.FindRow(work, Row{Subject: subject}, metric)
+}
+
+// FindRow is Find for a part of a subject too.
+func (r *Results) FindRow(work string, row Row, metric string) (s Series, ok bool) {
+	if i := r.index(work, row, metric); i >= 0 {
+		return r.Series[i], true
 	}
 	return Series{}, false
+}
+
+func (r *Results) index(work string, row Row, metric string) int {
+	return slices.IndexFunc(r.Series, func(s Series) bool {
+		return s.Work == work && s.Row() == row && s.Metric.Name == metric
+	})
+}
+
+// A Row is a subject, or a part of it.
+type Row struct{ Subject, Part string }
+
+// Row is what a series is of.
+func (s Series) Row() Row { return Row{s.Subject, s.Part} }
+
+// Rows are what a work has figures of, by the order of the subjects and that in
+// which their parts were first met.
+func (r *Results) Rows(work string) (rows []Row) {
+	for _, subject := range r.Subjects {
+		for _, s := range r.Series {
+			if s.Work == work && s.Subject == subject.Key && !slices.Contains(rows, s.Row()) {
+				rows = append(rows, s.Row())
+			}
+		}
+	}
+	return rows
+}
+
+// Label is what a row is called.
+func (r *Results) Label(row Row) string {
+	if row.Part == "" {
+		return r.Name(row.Subject)
+	}
+	return r.Name(row.Subject) + ": " + row.Part
 }
 
 // Metrics are those that a work has given on any subject, in the order in
@@ -106,7 +142,7 @@ func (r *Results) Name(key string) string {
 // metric on another subject; ok is false when one of them was not measured, or
 // the other is 0.
 func (r *Results) Ratio(s Series, base string) (ratio float64, ok bool) {
-	b, ok := r.Find(s.Work, base, s.Metric.Name)
+	b, ok := r.FindRow(s.Work, Row{base, s.Part}, s.Metric.Name)
 	if !ok || Median(b.Values) == 0 || len(s.Values) == 0 {
 		return 0, false
 	}

@@ -54,7 +54,11 @@ func Start(t agent.Task) (agent.Worker, error) {
 	if err := serve(stack, t, c); err != nil {
 		return agent.Worker{}, errors.Join(err, stack.Close())
 	}
-	return agent.Worker{Counters: c, Close: stack.Close}, nil
+	w := agent.Worker{Counters: c, Close: stack.Close}
+	if t.Trace != "" {
+		w.Phases = []func() error{tracePhase(t.Trace, t.TraceTime, c)}
+	}
+	return w, nil
 }
 
 // serve begins with the service of a task.

@@ -3,11 +3,18 @@ package subject
 import (
 	"fmt"
 	"net"
+	"strings"
 
 	"github.com/seed-012105e5/gonet"
 	"github.com/seed-012105e5/gonet/tap"
 	"github.com/seed-012105e5/gonet/tcp"
 )
+
+// IsOurs says whether s is GoNet behind a device.
+func (s Subject) IsOurs() bool { return strings.HasPrefix(s.Key, ourKey) && s.Start != nil }
+
+// ourKey is what the keys of GoNet begin with.
+const ourKey = "gonet"
 
 // ours is GoNet behind a tap.
 func ours(key, name string, plain bool) Subject {

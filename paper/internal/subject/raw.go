@@ -31,7 +31,7 @@ type fakeOptions struct {
 // with just as much of ARP, UDP and TCP as keeps the kernel talking. No stack
 // behind the same device can be faster.
 func raw(key, name string, o fakeOptions) Subject {
-	works := []string{Sink, Source, Echo, UDPEcho}
+	works := []string{Sink, Source, Echo, UDPEcho, ReadCost, WriteCost}
 	if o.copies {
 		works = []string{Sink}
 	}
@@ -46,7 +46,14 @@ func raw(key, name string, o fakeOptions) Subject {
 				unix.Close(fd)
 				return nil, err
 			}
-			go f.run()
+			switch work {
+			case ReadCost:
+				go f.readFrames()
+			case WriteCost:
+				go f.writeFrames()
+			default:
+				go f.run()
+			}
 			return f.file, nil
 		}}
 }
@@ -67,13 +74,15 @@ type fake struct {
 	err  error // that try has met
 	try  func(fd uintptr) bool
 
-	vnet  int    // length of the virtio-net header, or 0
-	in    []byte // the frame that was read
-	out   []byte // a segment to be sent; behind its headers are zeros, unless somebody has written there
-	sent  []byte // that put sends
-	put   func(fd uintptr) bool
-	user  []byte // where payload is copied to
-	taken int    // bytes of user in use
+	vnet int    // length of the virtio-net header, or 0
+	in   []byte // the frame that was read
+	out  []byte // a segment to be sent; behind its headers are zeros, unless somebody has written there
+	sent []byte // that put sends
+	put  func(fd uintptr) bool
+
+	writeErr error  // of a file that was closed
+	user     []byte // where payload is copied to
+	taken    int    // bytes of user in use
 
 	flows   map[uint16]*fakeFlow // by the peer's port
 	pending []*fakeFlow          // to be acknowledged
@@ -147,5 +156,5 @@ func (f *fake) read(wait bool) error {
 // write sends a frame. What the device does not take is lost.
 func (f *fake) write(b []byte) {
 	f.sent = b
-	f.conn.Write(f.put)
+	f.writeErr = f.conn.Write(f.put)
 }

@@ -56,6 +56,8 @@ const (
 	Veth
 	// PlainVeth is Veth with all offloads turned off at both ends.
 	PlainVeth
+	// None: packets stay in memory.
+	None
 )
 
 // Device is the name of the stack's end of a cable, and Peer that of the
@@ -67,8 +69,11 @@ const (
 
 // PeerDevice is the name of the client's end.
 func (c Cable) PeerDevice() string {
-	if c == Tap {
+	switch c {
+	case Tap:
 		return Device
+	case None:
+		return "lo"
 	}
 	return Peer
 }
@@ -87,6 +92,9 @@ func All() []Subject {
 		raw("raw", "raw offload tap, nothing copied", fakeOptions{offload: true}),
 		raw("raw-copy", "raw offload tap, copied once", fakeOptions{offload: true, copies: true}),
 		raw("raw-plain", "raw plain tap, nothing copied", fakeOptions{}),
+		inMemory("graph", "GoNet's graph, an echo request", startGraph),
+		inMemory("chain", "processes that only hand on", startChain),
+		inMemory("channel", "one channel, no process", startDirect),
 	}
 }
 
