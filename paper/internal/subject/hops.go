@@ -63,7 +63,11 @@ func (p pass) run(frame []byte, underWay int, c *agent.Counters) {
 		send()
 	}
 	for b := range p.out {
+		isIPv4 := binary.BigEndian.Uint16(b.Bytes()[12:]) == 0x0800
 		b.Release()
+		if !isIPv4 {
+			continue // the stack announces itself by ARP
+		}
 		c.Requests.Add(1)
 		send()
 	}

@@ -1,0 +1,56 @@
+package figure
+
+import (
+	"encoding/xml"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/seed-012105e5/gonet/paper/internal/result"
+)
+
+// TestDraw draws from few results: there are figures for what was measured, and
+// none for the rest.
+func TestDraw(t *testing.T) {
+	const bulk, layers = "bulk to the server, 8 streams", "layers of 1 byte over TCP, both on one CPU"
+	r := &result.Results{
+		Subjects: []result.Subject{{Key: "kernel", Name: "kernel, veth"}, {Key: "gonet", Name: "GoNet & tap"}},
+		Works:    []string{bulk, layers},
+	}
+	for _, v := range []float64{40, 44} {
+		r.Add(bulk, "kernel", result.Goodput.Of(v))
+		r.Add(bulk, "gonet", result.Goodput.Of(v-5))
+	}
+	r.Add(layers, "gonet", result.Figure{Metric: result.Running, Part: "ipv4.Rx", Value: 2})
+	r.Add(layers, "gonet", result.Figure{Metric: result.Ready, Part: "ipv4.Rx", Value: 1})
+	dir := t.TempDir()
+	if err := Draw(dir, r); err != nil {
+		t.Fatal(err)
+	}
+	files, err := os.ReadDir(dir)
+	if err != nil || len(files) != 2 {
+		t.Fatalf("%v, %v", files, err)
+	}
+	for name, label := range map[string]string{"bulk-offload.svg": "to, 8", "layers-tcp.svg": "ipv4.Rx"} {
+		text, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil || !strings.Contains(string(text), label) {
+			t.Errorf("%s: %v; it has no %q", name, err, label)
+		}
+		wellFormed(t, name, string(text))
+	}
+}
+
+func wellFormed(t *testing.T, name, text string) {
+	t.Helper()
+	for d := xml.NewDecoder(strings.NewReader(text)); ; {
+		if _, err := d.Token(); errors.Is(err, io.EOF) {
+			return
+		} else if err != nil {
+			t.Errorf("%s: %v", name, err)
+			return
+		}
+	}
+}
