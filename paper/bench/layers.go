@@ -48,7 +48,7 @@ func (at *site) trace(ctx context.Context, file, serve, client string) error {
 	if _, err := at.load(ctx, agent.Task{Work: client, Streams: 1, CPU: 0}); err != nil {
 		return err
 	}
-	if err := sleep(ctx, at.duration()/5); err != nil {
+	if err := sleep(ctx, at.warmUp()); err != nil {
 		return err
 	}
 	_, err = server.Next()

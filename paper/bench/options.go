@@ -42,7 +42,7 @@ func parse(args []string) (*options, error) {
 		return err
 	})
 	f.StringVar(&o.subjects, "subjects", "", "measure the subjects with these `keys` only: \"kernel,gonet\"")
-	f.IntVar(&o.rounds, "rounds", 5, "how often each measurement is made; the median counts")
+	f.IntVar(&o.rounds, "rounds", 3, "how often each measurement is made; the median counts")
 	f.Float64Var(&o.seconds, "seconds", 1.5, "how long each measurement takes, without its warm-up")
 	f.StringVar(&o.congestion, "cc", "reno", "congestion control of both sides: reno or cubic")
 	f.Func("idle", "`numbers` of idle connections: 10000,100000,1000000 (default 10000)", func(s string) (err error) {
@@ -57,7 +57,8 @@ func parse(args []string) (*options, error) {
 	f.Usage = func() {
 		fmt.Fprintf(f.Output(), `Bench measures GoNet beside the kernel, beside gVisor's netstack, and beside what
 the device carries at most. Run it as root, in the directory paper, on a machine
-that does nothing else. Ctrl-C ends it and leaves nothing behind.
+that does nothing else. All of it takes half an hour. Ctrl-C ends it and leaves
+nothing behind.
 
 	go run ./bench
 	go run ./bench -only bulk -subjects kernel,gonet -rounds 3

@@ -51,10 +51,14 @@ func (s state) since(before state) window {
 	}
 }
 
-// watch lets some time pass in which windows open and caches fill, and then
-// watches for as long as the command line says.
+// warmUp is how long a measurement goes on before it counts: windows open and
+// caches fill in that time.
+func (at *site) warmUp() time.Duration { return max(at.duration()/5, 300*time.Millisecond) }
+
+// watch lets the warm-up pass, and then watches for as long as the command line
+// says.
 func (at *site) watch(ctx context.Context, server, client *agent.Process) (window, error) {
-	if err := sleep(ctx, at.duration()/5); err != nil {
+	if err := sleep(ctx, at.warmUp()); err != nil {
 		return window{}, err
 	}
 	before, err := at.look(server, client)

@@ -7,7 +7,6 @@ import (
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
-	"gonum.org/v1/plot/vg/vgsvg"
 
 	"github.com/seed-012105e5/gonet/paper/internal/result"
 )
@@ -25,7 +24,7 @@ type work struct{ name, label string }
 
 // draw writes the chart, or nothing where there are no results for it.
 func (c chart) draw(file string, r *result.Results) error {
-	p := newPlot(c.title, c.metric.Name+", "+c.metric.Unit)
+	d := newDiagram(c.title, c.metric.Name+", "+c.metric.Unit)
 	subjects := slices.DeleteFunc(slices.Clone(c.subjects), func(key string) bool { return len(c.bars(r, key)) == 0 })
 	if len(subjects) == 0 {
 		return nil
@@ -35,18 +34,15 @@ func (c chart) draw(file string, r *result.Results) error {
 		const group = 0.8 // of the room that a group has
 		b.width = group / float64(len(subjects))
 		b.shift = (float64(i) - float64(len(subjects)-1)/2) * b.width
-		p.Add(b)
-		p.Legend.Add(r.Name(key), b)
+		d.Add(b)
+		d.legend.Add(r.Name(key), b)
 	}
 	var labels []string
 	for _, w := range c.works {
 		labels = append(labels, w.label)
 	}
-	p.NominalX(labels...)
-	return save(file, func(canvas *vgsvg.Canvas) error {
-		p.Draw(draw.New(canvas))
-		return nil
-	})
+	d.NominalX(labels...)
+	return d.save(file)
 }
 
 // bars are those of one subject.
@@ -55,31 +51,6 @@ func (c chart) bars(r *result.Results, key string) (all []bar) {
 		if s, ok := r.Find(w.name, key, c.metric.Name); ok {
 			least, most := result.Spread(s.Values)
 			all = append(all, bar{x: float64(i), top: result.Median(s.Values), least: least, most: most})
-		}
-	}
-	return all
-}
-
-// newPlot is a plot with its legend beside it, and values from 0 on.
-func newPlot(title, y string) *plot.Plot {
-	p := plot.New()
-	p.Title.Text, p.Y.Label.Text = title, y
-	p.Title.TextStyle.Font.Size, p.Title.Padding = 11, 6
-	p.Y.Label.TextStyle.Font.Size, p.Y.Tick.Label.Font.Size, p.X.Tick.Label.Font.Size = 9, 8, 8
-	p.Legend.TextStyle.Font.Size, p.Legend.Top = 8, true
-	p.Y.Min = 0
-	p.Y.Tick.Marker = ticks{}
-	return p
-}
-
-// ticks are the usual ones, with numbers that people read.
-type ticks struct{}
-
-func (ticks) Ticks(low, high float64) []plot.Tick {
-	all := plot.DefaultTicks{}.Ticks(low, high)
-	for i, t := range all {
-		if t.Label != "" {
-			all[i].Label = result.Number(t.Value)
 		}
 	}
 	return all
@@ -116,8 +87,7 @@ func (b bars) DataRange() (xmin, xmax, ymin, ymax float64) {
 		}
 		xmin, xmax, ymax = min(xmin, a.x-0.5), max(xmax, a.x+0.5), max(ymax, a.top, a.most)
 	}
-	const room = 1.25 // for the legend
-	return xmin, xmax, 0, ymax * room
+	return xmin, xmax, 0, ymax
 }
 
 // Thumbnail draws the sign of the legend.

@@ -6,7 +6,9 @@ import (
 	"os"
 	"path/filepath"
 
+	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
 	"gonum.org/v1/plot/vg/vgsvg"
 
 	"github.com/seed-012105e5/gonet/paper/internal/result"
@@ -27,25 +29,59 @@ func Draw(dir string, r *result.Results) error {
 	return nil
 }
 
-// The size of a figure.
+// The size of a figure, and how much of its width is the legend's.
 const (
-	width  = 18 * vg.Centimeter
-	height = 9 * vg.Centimeter
+	width  = 20 * vg.Centimeter
+	height = 8 * vg.Centimeter
+	beside = 5.6 * vg.Centimeter
 )
 
-// save writes what draw draws to a file.
-func save(name string, draw func(*vgsvg.Canvas) error) error {
-	c := vgsvg.New(width, height)
-	if err := draw(c); err != nil {
-		return err
-	}
+// A diagram is a plot with its legend on the right.
+type diagram struct {
+	*plot.Plot
+	legend plot.Legend
+}
+
+// newDiagram is a diagram of values from 0 on.
+func newDiagram(title, y string) diagram {
+	p := plot.New()
+	p.Title.Text, p.Y.Label.Text = title, y
+	p.Title.TextStyle.Font.Size, p.Title.Padding = 11, 6
+	p.Y.Label.TextStyle.Font.Size, p.Y.Tick.Label.Font.Size, p.X.Tick.Label.Font.Size = 9, 8, 8
+	p.Y.Min = 0
+	p.Y.Tick.Marker = ticks{}
+	d := diagram{Plot: p, legend: plot.NewLegend()}
+	d.legend.TextStyle.Font.Size, d.legend.ThumbnailWidth = 8, 10
+	d.legend.Left, d.legend.Top, d.legend.Padding = true, true, 3
+	return d
+}
+
+// save draws the diagram into a file.
+func (d diagram) save(name string) error {
+	svg := vgsvg.New(width, height)
+	all := draw.New(svg)
+	d.Draw(draw.Crop(all, 0, -beside, 0, 0))
+	d.legend.Draw(draw.Crop(all, width-beside+4, 0, 0, -20))
 	f, err := os.Create(name)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	if _, err := c.WriteTo(f); err != nil {
+	if _, err := svg.WriteTo(f); err != nil {
 		return err
 	}
 	return f.Close()
+}
+
+// ticks are the usual ones, with numbers that people read.
+type ticks struct{}
+
+func (ticks) Ticks(low, high float64) []plot.Tick {
+	all := plot.DefaultTicks{}.Ticks(low, high)
+	for i, t := range all {
+		if t.Label != "" {
+			all[i].Label = result.Number(t.Value)
+		}
+	}
+	return all
 }

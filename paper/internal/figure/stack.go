@@ -3,9 +3,7 @@ package figure
 import (
 	"image/color"
 
-	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
-	"gonum.org/v1/plot/vg/vgsvg"
 
 	"github.com/seed-012105e5/gonet/paper/internal/result"
 )
@@ -33,19 +31,15 @@ func (s stack) draw(file string, r *result.Results) error {
 	if len(labels) == 0 {
 		return nil
 	}
-	p := newPlot(s.title, "µs/request")
+	d := newDiagram(s.title, "µs/request")
 	const width = 0.6
 	upper := bars{at: ready, width: width, color: color.RGBA{230, 159, 0, 255}}
 	lower := bars{at: running, width: width, color: color.RGBA{0, 114, 178, 255}} // drawn over it
-	p.Add(upper, lower)
-	p.Legend.Add("running", lower)
-	p.Legend.Add("ready, and waiting to run", upper)
-	p.NominalX(labels...)
-	p.X.Tick.Label.Rotation = 0.5
-	p.X.Tick.Label.XAlign, p.X.Tick.Label.YAlign = draw.XRight, draw.YCenter
-	p.X.Tick.Label.Font.Size = vg.Points(8)
-	return save(file, func(c *vgsvg.Canvas) error {
-		p.Draw(draw.New(c))
-		return nil
-	})
+	d.Add(upper, lower)
+	d.legend.Add("ready, and waiting to run", upper)
+	d.legend.Add("running", lower)
+	d.NominalX(labels...)
+	d.X.Tick.Label.Rotation = 0.4
+	d.X.Tick.Label.XAlign, d.X.Tick.Label.YAlign = draw.XRight, draw.YTop
+	return d.save(file)
 }

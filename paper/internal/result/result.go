@@ -3,10 +3,12 @@
 package result
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 )
 
 // Results is one run of the benchmark.
@@ -67,7 +69,16 @@ func (r *Results) Add(work, subject string, f Figure) {
 		i = len(r.Series)
 		r.Series = append(r.Series, Series{Work: work, Subject: subject, Part: f.Part, Metric: f.Metric})
 	}
-	r.Series[i].Values = append(r.Series[i].Values, f.Value)
+	r.Series[i].Values = append(r.Series[i].Values, rounded(f.Value))
+}
+
+// rounded is v with six digits: no measurement is more exact.
+func rounded(v float64) float64 {
+	short, err := strconv.ParseFloat(strconv.FormatFloat(v, 'g', 6, 64), 64)
+	if err != nil {
+		return v // infinite, as no measurement is
+	}
+	return short
 }
 
 // Find returns the series of a whole subject; ok is false when it was not
@@ -149,12 +160,24 @@ func (r *Results) Ratio(s Series, base string) (ratio float64, ok bool) {
 	return Median(s.Values) / Median(b.Values), true
 }
 
-// Write writes the results to a file as JSON.
+// Write writes the results to a file as JSON, with a line for each series.
 func (r *Results) Write(file string) error {
-	text, err := json.MarshalIndent(r, "", "\t")
+	head := *r
+	head.Series = []Series{}
+	text, err := json.MarshalIndent(head, "", "\t")
 	if err != nil {
 		return err
 	}
+	var lines [][]byte
+	for _, s := range r.Series {
+		line, err := json.Marshal(s)
+		if err != nil {
+			return err
+		}
+		lines = append(lines, append([]byte("\n\t\t"), line...))
+	}
+	series := append(bytes.Join(lines, []byte(",")), "\n\t]"...)
+	text = bytes.Replace(text, []byte(`"series": []`), append([]byte(`"series": [`), series...), 1)
 	return os.WriteFile(file, append(text, '\n'), 0o644)
 }
 
