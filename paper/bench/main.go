@@ -66,7 +66,7 @@ func serveOrders(role, text string) {
 }
 
 func run(ctx context.Context) error {
-	o, err := parse(os.Args[1:])
+	o, err := parse(os.Args[1:], os.Stderr)
 	if err != nil {
 		return err
 	}

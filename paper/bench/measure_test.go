@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -39,7 +40,7 @@ func needNamespaces(t *testing.T) {
 func TestMeasure(t *testing.T) {
 	needNamespaces(t)
 	expression := "^(bulk to the server, 8 streams|bulk from the server, 1 stream|1 byte over UDP, 64.*|connections.* 32.*|200 idle.*|layers.*UDP.*|read of.*|6 hops.*busy)$"
-	o, err := parse([]string{"-rounds", "1", "-seconds", "0.1", "-idle", "200", "-only", expression})
+	o, err := parse([]string{"-rounds", "1", "-seconds", "0.1", "-idle", "200", "-only", expression}, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +93,7 @@ func checkFigures(t *testing.T, r *result.Results, work string, s subject.Subjec
 // TestInterrupt ends a run in the midst of a measurement.
 func TestInterrupt(t *testing.T) {
 	needNamespaces(t)
-	o, err := parse([]string{"-only", "bulk to the server, 8", "-seconds", "60"})
+	o, err := parse([]string{"-only", "bulk to the server, 8", "-seconds", "60"}, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}

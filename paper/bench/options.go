@@ -34,9 +34,10 @@ type options struct {
 	command    string
 }
 
-func parse(args []string) (*options, error) {
+func parse(args []string, out io.Writer) (*options, error) {
 	o := &options{idle: []int{10000}, command: strings.Join(append([]string{"go run ./bench"}, args...), " ")}
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
+	f.SetOutput(out)
 	f.Func("only", "do the works only whose name matches this `expression`: \"bulk.* 8 streams|UDP\"", func(s string) (err error) {
 		o.only, err = regexp.Compile(s)
 		return err

@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"io"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -84,20 +85,20 @@ func TestFirst(t *testing.T) {
 }
 
 func TestOptions(t *testing.T) {
-	o, err := parse(nil)
+	o, err := parse(nil, io.Discard)
 	if err != nil || o.json != "results.json" || o.csv != "results.csv" || o.out != "." || !reflect.DeepEqual(o.idle, []int{10000}) {
 		t.Errorf("%+v, %v", o, err)
 	}
-	o, err = parse([]string{"-only", "bulk", "-idle", "10, 1000000"})
+	o, err = parse([]string{"-only", "bulk", "-idle", "10, 1000000"}, io.Discard)
 	if err != nil || o.json != "" || o.out != "" || !reflect.DeepEqual(o.idle, []int{10, 1000000}) {
 		t.Errorf("a part: %+v, %v", o, err)
 	}
-	o, err = parse([]string{"-only", "bulk", "-out", "/tmp/x", "-csv", "y"})
+	o, err = parse([]string{"-only", "bulk", "-out", "/tmp/x", "-csv", "y"}, io.Discard)
 	if err != nil || o.json != filepath.Join("/tmp/x", "results.json") || o.csv != "y" {
 		t.Errorf("a part with -out: %+v, %v", o, err)
 	}
 	for _, args := range [][]string{{"x"}, {"-rounds", "0"}, {"-seconds", "0"}, {"-cc", "bbr"}, {"-idle", "0"}, {"-only", "("}} {
-		if _, err := parse(args); err == nil {
+		if _, err := parse(args, io.Discard); err == nil {
 			t.Errorf("%q was accepted", args)
 		}
 	}

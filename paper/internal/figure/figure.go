@@ -33,7 +33,7 @@ func Draw(dir string, r *result.Results) error {
 const (
 	width  = 20 * vg.Centimeter
 	height = 8 * vg.Centimeter
-	beside = 5.6 * vg.Centimeter
+	beside = 6.4 * vg.Centimeter
 )
 
 // A diagram is a plot with its legend on the right.

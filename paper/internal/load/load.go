@@ -37,9 +37,11 @@ func Start(t agent.Task) (agent.Worker, error) {
 	case Receive:
 		err = l.each("tcp4", agent.PortSource, l.receive)
 	case Request:
-		err = l.each("tcp4", agent.PortEcho, l.request)
+		err = l.each("tcp4", agent.PortEcho, func(conn net.Conn) { l.request(conn, dialTime) })
 	case UDPRequest:
-		err = l.each("udp4", agent.PortEcho, l.request)
+		if err = l.awaitEcho(); err == nil {
+			err = l.each("udp4", agent.PortEcho, func(conn net.Conn) { l.request(conn, datagramTime) })
+		}
 	case Connect:
 		for range t.Streams {
 			go l.connect()
@@ -55,10 +57,11 @@ type load struct {
 	counters *agent.Counters
 }
 
-// dialTime is how long a handshake may take, and answerTime an answer.
+// dialTime is how long a handshake may take, and an answer over TCP;
+// datagramTime is after what time a datagram counts as lost.
 const (
-	dialTime   = 5 * time.Second
-	answerTime = time.Second
+	dialTime     = 5 * time.Second
+	datagramTime = 250 * time.Millisecond
 )
 
 func (l *load) dial(network string, port uint16) (net.Conn, error) {
@@ -116,14 +119,35 @@ func (l *load) receive(conn net.Conn) {
 	}
 }
 
-// request sends a byte, and waits until it has come back, without end. A
-// datagram that does not come back in time is lost, and its answer, should it
-// still come, is not taken for that of the next.
-func (l *load) request(conn net.Conn) {
+// awaitEcho sends datagrams until one comes back: both ends have found each
+// other's link-layer address then.
+func (l *load) awaitEcho() error {
+	conn, err := l.dial("udp4", agent.PortEcho)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	var buf [1]byte
+	for start := time.Now(); time.Since(start) < dialTime; {
+		conn.SetReadDeadline(time.Now().Add(datagramTime))
+		if _, err = conn.Write(buf[:]); err != nil {
+			return err
+		}
+		if _, err = conn.Read(buf[:]); err == nil {
+			return nil
+		}
+	}
+	return fmt.Errorf("no datagram comes back: %w", err)
+}
+
+// request sends a byte, and waits until it has come back, without end. What does
+// not come back in time is lost, and its answer, should it still come, is not
+// taken for that of the next.
+func (l *load) request(conn net.Conn, limit time.Duration) {
 	var buf [1]byte
 	for serial := byte(0); ; serial++ {
 		start := time.Now()
-		conn.SetReadDeadline(start.Add(answerTime)) // fails when the read does, too
+		conn.SetReadDeadline(start.Add(limit)) // fails when the read does, too
 		buf[0] = serial
 		if _, err := conn.Write(buf[:]); err != nil {
 			return
