@@ -48,16 +48,10 @@ func newSite(s subject.Subject, o *options) (_ *site, err error) {
 	if at.stack, err = newNamespace(); err != nil {
 		return nil, err
 	}
-	if err := netns.Veth(at.client, subject.Peer, at.stack, subject.Device); err != nil {
+	if err := at.plugIn(); err != nil {
 		return nil, err
 	}
-	if s.Cable == subject.PlainVeth {
-		err := errors.Join(turnOffOffloads(at.client, subject.Peer), turnOffOffloads(at.stack, subject.Device))
-		if err != nil {
-			return nil, err
-		}
-	}
-	return at, at.client.AddAddr(subject.Peer, clientAddr())
+	return at, nil
 }
 
 // newNamespace makes a namespace in which nothing but the work goes on. Its

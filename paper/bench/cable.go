@@ -1,0 +1,64 @@
+//go:build linux
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/seed-012105e5/gonet/internal/netns"
+	"github.com/seed-012105e5/gonet/paper/internal/subject"
+)
+
+// plugIn joins the two namespaces by a veth, and gives the client its address.
+func (at *site) plugIn() error {
+	if err := skipIndices(at.stack); err != nil {
+		return err
+	}
+	if err := netns.Veth(at.client, subject.Peer, at.stack, subject.Device); err != nil {
+		return err
+	}
+	if at.subject.Cable == subject.PlainVeth {
+		err := errors.Join(turnOffOffloads(at.client, subject.Peer), turnOffOffloads(at.stack, subject.Device))
+		if err != nil {
+			return err
+		}
+	}
+	if err := at.client.AddAddr(subject.Peer, clientAddr()); err != nil {
+		return err
+	}
+	return errors.Join(awaitRunning(at.client, subject.Peer), awaitRunning(at.stack, subject.Device))
+}
+
+// skipIndices has the next device of a namespace get another index than the
+// first of a new one has. A veth whose ends have the same index is not seen to
+// be a pair, and the kernel takes up to a second to notice that it is plugged in
+// (linkwatch_urgent_event); until then it drops what is sent.
+func skipIndices(ns *netns.NS) error {
+	if err := netns.Veth(ns, "skip0", ns, "skip1"); err != nil {
+		return err
+	}
+	return ns.Delete("skip0")
+}
+
+// runningTime is how long the kernel may take to notice that a device is
+// plugged in.
+const runningTime = 5 * time.Second
+
+// awaitRunning waits until a device sends.
+func awaitRunning(ns *netns.NS, device string) error {
+	return ns.Do(func() error {
+		for start := time.Now(); time.Since(start) < runningTime; time.Sleep(time.Millisecond) {
+			i, err := net.InterfaceByName(device)
+			if err != nil {
+				return fmt.Errorf("%s: %w", device, err)
+			}
+			if i.Flags&net.FlagRunning != 0 {
+				return nil
+			}
+		}
+		return fmt.Errorf("%s does not run after %v", device, runningTime)
+	})
+}
