@@ -37,10 +37,10 @@ func idle(n int) work {
 		if err != nil {
 			return nil, err
 		}
-		if _, err := h.client.Next(); err != nil { // requests, one after the other
+		if _, err := h.clients[0].Next(); err != nil { // requests, one after the other
 			return nil, err
 		}
-		w, err := at.watch(ctx, h.server, h.client)
+		w, err := at.watch(ctx, h.server, h.clients[0])
 		if err != nil {
 			return nil, err
 		}
@@ -58,11 +58,16 @@ func idle(n int) work {
 // cannot: its ring has 32 frames, and loses most of a burst of SYNs or FINs.
 func holdsMany(s subject.Subject) bool { return hasSockets(s) && s.Key != "gvisor-mmap" }
 
-// A holding is a server and a client that hold connections.
+// A holding is a server and clients that hold connections.
 type holding struct {
-	n              float64
-	server, client *agent.Process
+	n       float64
+	server  *agent.Process
+	clients []*agent.Process
 }
+
+// perClient is how many connections a client holds at most: an ordinary limit of
+// open files is 20000.
+const perClient = 15000
 
 func (at *site) hold(ctx context.Context, n int) (h holding, err error) {
 	h.n = float64(n)
@@ -74,8 +79,14 @@ func (at *site) hold(ctx context.Context, n int) (h holding, err error) {
 	if err != nil {
 		return h, err
 	}
-	h.client, err = at.load(ctx, agent.Task{Work: load.Hold, Streams: n, Sources: sources, CPU: anyCPU})
-	return h, err
+	for left := n; left > 0; left -= perClient {
+		c, err := at.load(ctx, agent.Task{Work: load.Hold, Streams: min(left, perClient), Sources: sources, CPU: anyCPU})
+		if err != nil {
+			return h, err
+		}
+		h.clients = append(h.clients, c)
+	}
+	return h, nil
 }
 
 // open opens all connections.
@@ -89,8 +100,10 @@ func (h holding) open(ctx context.Context) ([]result.Figure, error) {
 		return nil, err
 	}
 	start := time.Now()
-	if _, err := h.client.Next(); err != nil {
-		return nil, err
+	for _, c := range h.clients {
+		if _, err := c.Next(); err != nil {
+			return nil, err
+		}
 	}
 	if err := h.await(ctx, h.n); err != nil {
 		return nil, err
@@ -111,8 +124,10 @@ func (h holding) open(ctx context.Context) ([]result.Figure, error) {
 // close closes all connections.
 func (h holding) close(ctx context.Context) (result.Figure, error) {
 	start := time.Now()
-	if _, err := h.client.Close(); err != nil {
-		return result.Figure{}, err
+	for _, c := range h.clients {
+		if _, err := c.Close(); err != nil {
+			return result.Figure{}, err
+		}
 	}
 	err := h.await(ctx, 0)
 	return result.Closing.Of(h.n / time.Since(start).Seconds()), err

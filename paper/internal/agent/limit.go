@@ -12,7 +12,11 @@ func RaiseLimit(n int) error {
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		return os.NewSyscallError("getrlimit", err)
 	}
-	limit.Cur = max(limit.Cur, uint64(n)+1000)
+	const more = 1000
+	if limit.Cur >= uint64(n)+more {
+		return nil
+	}
+	limit.Cur = uint64(n) + more
 	limit.Max = max(limit.Max, limit.Cur)
 	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		return fmt.Errorf("%d open files (see sysctl fs.nr_open, ulimit -n): %w", limit.Cur, err)

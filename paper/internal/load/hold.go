@@ -19,8 +19,10 @@ import (
 // them, at random, in its second.
 type holder struct {
 	*load
-	to  unix.SockaddrInet4
-	fds []int
+	to   unix.SockaddrInet4
+	fds  []int
+	quit atomic.Bool // requests end
+	done chan struct{}
 }
 
 func newHolder(l *load) (agent.Worker, error) {
@@ -31,37 +33,43 @@ func newHolder(l *load) (agent.Worker, error) {
 	}
 	return agent.Worker{
 		Counters: l.counters,
-		Phases:   []func() error{h.open, func() error { go h.requests(); return nil }},
+		Phases:   []func() error{h.open, h.begin},
 		Close:    h.close,
 	}, nil
 }
 
-// openers is how many connections are made at a time.
-const openers = 16
+// atATime is how many connections are made or closed at a time.
+const atATime = 16
 
 // open opens all connections, from one source address after the other.
 func (h *holder) open() error {
-	var all sync.WaitGroup
+	return h.all(func(i int) (err error) {
+		if h.fds[i], err = h.connect(i); err == nil {
+			h.counters.Open.Add(1)
+		}
+		return err
+	})
+}
+
+// all calls do for each connection, until there is an error.
+func (h *holder) all(do func(i int) error) error {
+	var group sync.WaitGroup
 	var next atomic.Int64
-	errs := make(chan error, openers)
-	for range openers {
-		all.Go(func() {
+	errs := make(chan error, atATime)
+	for range atATime {
+		group.Go(func() {
 			for len(errs) == 0 {
 				i := int(next.Add(1)) - 1
 				if i >= len(h.fds) {
 					return
 				}
-				fd, err := h.connect(i)
-				if err != nil {
+				if err := do(i); err != nil {
 					errs <- fmt.Errorf("connection %d: %w", i+1, err)
-					return
 				}
-				h.fds[i] = fd
-				h.counters.Open.Add(1)
 			}
 		})
 	}
-	all.Wait()
+	group.Wait()
 	select {
 	case err := <-errs:
 		return err
@@ -101,11 +109,19 @@ func (h *holder) connect(i int) (int, error) {
 	return fd, nil
 }
 
-// requests makes one request after the other, each on a connection of its own
-// choosing, until the sockets are closed.
+// begin begins with requests.
+func (h *holder) begin() error {
+	h.done = make(chan struct{})
+	go h.requests()
+	return nil
+}
+
+// requests makes one request after the other, each on a connection chosen at
+// random, until it is told to end.
 func (h *holder) requests() {
+	defer close(h.done)
 	buf := []byte{1}
-	for {
+	for !h.quit.Load() {
 		fd := h.fds[rand.IntN(len(h.fds))]
 		start := time.Now()
 		if err := exchange(fd, buf); err != nil {
@@ -135,11 +151,25 @@ func exchange(fd int, buf []byte) error {
 	return nil
 }
 
-// close closes all connections.
+// close closes all connections. It waits for the peer's FIN on each: 1000 FINs
+// at once are more than a tap's queue holds.
 func (h *holder) close() error {
-	for _, fd := range h.fds {
-		unix.Close(fd)
-		h.counters.Open.Add(-1)
+	h.quit.Store(true)
+	if h.done != nil {
+		<-h.done
 	}
-	return nil
+	return h.all(func(i int) error {
+		fd := h.fds[i]
+		if err := unix.Shutdown(fd, unix.SHUT_WR); err != nil {
+			return os.NewSyscallError("shutdown", err)
+		}
+		var buf [16]byte // of answers that nobody has waited for
+		for n, err := 1, error(nil); n > 0 || err == unix.EINTR; {
+			if n, err = unix.Read(fd, buf[:]); err != nil && err != unix.EINTR {
+				return os.NewSyscallError("read", err)
+			}
+		}
+		h.counters.Open.Add(-1)
+		return unix.Close(fd)
+	})
 }

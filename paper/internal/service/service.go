@@ -32,8 +32,10 @@ func Start(t agent.Task) (agent.Worker, error) {
 	if err != nil {
 		return agent.Worker{}, err
 	}
-	if err := agent.RaiseLimit(t.Streams); err != nil {
-		return agent.Worker{}, err
+	if s.Files {
+		if err := agent.RaiseLimit(t.Streams); err != nil {
+			return agent.Worker{}, err
+		}
 	}
 	c := new(agent.Counters)
 	cfg := subject.Config{Addr: t.Server, Peer: t.Peer, Congestion: t.Congestion}

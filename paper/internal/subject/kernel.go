@@ -14,7 +14,7 @@ import (
 
 // kernel is the kernel's own sockets at the far end of a veth.
 func kernel(key, name string, cable Cable) Subject {
-	return Subject{Key: key, Name: name, Cable: cable, Start: func(cfg Config) (Stack, error) {
+	return Subject{Key: key, Name: name, Cable: cable, Files: true, Start: func(cfg Config) (Stack, error) {
 		if err := addAddress(Device, cfg); err != nil {
 			return nil, err
 		}

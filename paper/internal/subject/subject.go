@@ -17,6 +17,9 @@ type Subject struct {
 	Name  string // for people
 	Cable Cable
 
+	// Files says that each connection is an open file of the server's process.
+	Files bool
+
 	// Start starts the stack in this process, whose network namespace has the
 	// end of the cable that is the stack's. Nil for what has no sockets.
 	Start func(Config) (Stack, error)
