@@ -100,7 +100,7 @@ func (b *bench) runWork(ctx context.Context, w work) error {
 func (b *bench) measure(ctx context.Context, w work, s subject.Subject) (figures []result.Figure, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, 2*b.duration()+w.limit+setUpTime, fmt.Errorf("it has taken too long"))
 	defer cancel()
-	at, err := newSite(s, b.options)
+	at, err := newSite(w.name, s, b.options)
 	if err != nil {
 		return nil, err
 	}

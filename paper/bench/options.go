@@ -30,6 +30,7 @@ type options struct {
 	idle       []int
 	out        string // a directory; "" means that nothing is written
 	json, csv  string
+	profile    string // a directory
 	list, draw bool
 	command    string
 }
@@ -53,6 +54,7 @@ func parse(args []string, out io.Writer) (*options, error) {
 	f.StringVar(&o.out, "out", ".", "`directory` for results.json, results.csv and figures/; when only a part is measured nothing is written unless this is given")
 	f.StringVar(&o.json, "json", "", "write the results to this `file` instead of results.json")
 	f.StringVar(&o.csv, "csv", "", "write the values to this `file` instead of results.csv")
+	f.StringVar(&o.profile, "profile", "", "write profiles of the servers' CPU time and allocations, and the counters of GoNet, to this `directory`")
 	f.BoolVar(&o.list, "list", false, "print the works and the subjects, and end")
 	f.BoolVar(&o.draw, "draw", false, "draw the figures anew from results.json, and end")
 	f.Usage = func() {

@@ -9,6 +9,8 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/seed-012105e5/gonet/internal/netns"
@@ -21,6 +23,7 @@ import (
 // memory and no history of an earlier one is in it.
 type site struct {
 	*options
+	work    string // its name
 	subject subject.Subject
 	client  *netns.NS
 	stack   *netns.NS // where the stack's end of the cable is; the client's, for a tap
@@ -31,8 +34,8 @@ type site struct {
 func serverAddr() netip.Prefix { return netip.MustParsePrefix("10.0.0.2/16") }
 func clientAddr() netip.Prefix { return netip.MustParsePrefix("10.0.0.1/16") }
 
-func newSite(s subject.Subject, o *options) (_ *site, err error) {
-	at := &site{options: o, subject: s}
+func newSite(work string, s subject.Subject, o *options) (_ *site, err error) {
+	at := &site{options: o, work: work, subject: s}
 	defer func() {
 		if err != nil {
 			at.close()
@@ -96,7 +99,15 @@ func (at *site) close() {
 // serve starts the server.
 func (at *site) serve(ctx context.Context, t agent.Task) (*agent.Process, error) {
 	t.Subject, t.Threads = at.subject.Key, at.subject.Threads
+	if at.profile != "" {
+		t.Profile = filepath.Join(at.profile, fileName(at.work+" "+at.subject.Key))
+	}
 	return at.start(ctx, at.stack, roleServer, t)
+}
+
+// fileName is a name for files, with neither blanks nor commas.
+func fileName(s string) string {
+	return strings.NewReplacer(", ", "-", " ", "-", ",", "").Replace(s)
 }
 
 // load starts the client.

@@ -6,6 +6,7 @@ package agent
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/netip"
@@ -27,6 +28,7 @@ type Task struct {
 	Congestion string
 	Trace      string // of the server: a file for a trace of the Go runtime, its first phase
 	TraceTime  time.Duration
+	Profile    string // of the server: what the names of files with profiles begin with; "" means none
 }
 
 // Services listen at these ports, each at one of its own.
@@ -57,6 +59,7 @@ type Worker struct {
 	Counters *Counters
 	Phases   []func() error // what it does when it is told to go on, one after the other
 	Close    func() error   // nil when the end of the process closes everything
+	End      func() error   // what there is to do at the end, or nil
 }
 
 // Serve answers orders until in ends.
@@ -113,5 +116,9 @@ func Main(task string, start func(Task) (Worker, error)) error {
 	if err != nil {
 		return json.NewEncoder(os.Stdout).Encode(answer{Error: err.Error()})
 	}
-	return Serve(w, os.Stdin, os.Stdout)
+	err = Serve(w, os.Stdin, os.Stdout)
+	if w.End != nil {
+		err = errors.Join(err, w.End())
+	}
+	return err
 }

@@ -57,6 +57,11 @@ func Start(t agent.Task) (agent.Worker, error) {
 		return agent.Worker{}, errors.Join(err, stack.Close())
 	}
 	w := agent.Worker{Counters: c, Close: stack.Close}
+	if t.Profile != "" {
+		if w.End, err = startProfile(t.Profile, stack); err != nil {
+			return w, err
+		}
+	}
 	if t.Trace != "" {
 		w.Phases = []func() error{tracePhase(t.Trace, t.TraceTime, c)}
 	}
