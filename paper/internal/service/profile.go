@@ -33,6 +33,7 @@ func writeAllocations(file string) error {
 	if err != nil {
 		return err
 	}
+	runtime.GC() // the profile is as of the last one
 	return errors.Join(pprof.Lookup("allocs").WriteTo(f, 0), f.Close())
 }
 
