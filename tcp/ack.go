@@ -64,7 +64,8 @@ func (t *tcb) checkACK(now time.Time, s *segment) bool {
 // acknowledge moves SND.UNA, measures the round trip, and tells loss recovery
 // and congestion control.
 func (t *tcb) acknowledge(now time.Time, s *segment) {
-	in := recoverInput{flight: t.board.total, pipe: t.pipe(), echo: t.ecn.sends && s.has(ECE)}
+	in := &t.told
+	*in = recoverInput{flight: t.board.total, pipe: t.pipe(), echo: t.ecn.sends && s.has(ECE)}
 	losses := t.board.losses
 	w := t.witness(now, s)
 	t.board.begin(&w)
@@ -79,7 +80,7 @@ func (t *tcb) acknowledge(now time.Time, s *segment) {
 	in.spurious = t.spurious(s, newData)
 	sample := t.measure(now, s, newData)
 	rate, round := t.delivery.arrived(now, &t.board.news, t.rtt.min, t.board.losses)
-	t.recoverLoss(now, &in)
+	t.recoverLoss(now, in)
 	marked := t.heedEcho(now, s, max(in.flight, t.load.flight))
 	if t.board.news.delivered > 0 || t.board.losses != losses {
 		t.cc.Acked(congestion.Ack{

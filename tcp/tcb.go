@@ -111,6 +111,7 @@ type tcb struct {
 type activity struct {
 	board scoreboard
 	recovery
+	told     recoverInput // by the last acknowledgement
 	delivery delivery
 	pace     pace
 	force    bool // the persist timer has expired: send something, window or not
