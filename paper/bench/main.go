@@ -1,5 +1,3 @@
-//go:build linux
-
 // Bench measures GoNet beside the kernel, beside gVisor's netstack, and beside
 // what the device carries at most: in one run, on the same work, interleaved.
 //

@@ -115,7 +115,8 @@ func functions(s trace.Stack) iter.Seq[string] {
 }
 
 // name is the process that a stack belongs to: the outermost function that is
-// not of the runtime, nor of what starts processes.
+// not of the runtime, nor of what starts processes. What uses the sockets is the
+// program.
 func name(stack iter.Seq[string]) string {
 	outer := slices.Collect(stack)
 	slices.Reverse(outer)
@@ -123,6 +124,9 @@ func name(stack iter.Seq[string]) string {
 		path, function, _ := strings.Cut(f[strings.LastIndex(f, "/")+1:], ".")
 		if path == "runtime" || strings.HasPrefix(f, "github.com/seed-012105e5/gonet.") {
 			continue
+		}
+		if path == "service" {
+			return "the program"
 		}
 		function, _, _ = strings.Cut(function, ".func") // of a closure, where it is
 		return path + "." + function

@@ -16,7 +16,7 @@ func TestName(t *testing.T) {
 			"github.com/seed-012105e5/gonet.(*Stack).start.func2", "github.com/seed-012105e5/gonet.(*Stack).run.func1",
 		},
 		"tap.(*card).read": {"internal/poll.(*FD).Read", "github.com/seed-012105e5/gonet/tap.(*card).read"},
-		"service.accept":   {"net.(*conn).Read", "example.com/service.echo", "example.com/service.accept.func1.1"},
+		"the program":      {"net.(*conn).Read", "example.com/service.echo", "example.com/service.accept.func1.1"},
 		"":                 {"runtime.gcBgMarkWorker"},
 	} {
 		if got := name(slices.Values(stack)); got != want {
