@@ -28,8 +28,7 @@ func (b *bench) print(work string) {
 	printWork(b.out, b.results, work)
 }
 
-// printWork prints the first metric with its spread, and the medians of the
-// others.
+// printWork prints a line for each subject, or part of one.
 func printWork(out io.Writer, r *result.Results, work string) {
 	metrics := r.Metrics(work)
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
@@ -49,18 +48,17 @@ func printWork(out io.Writer, r *result.Results, work string) {
 	w.Flush()
 }
 
-// cell is a median, and, of the first metric, its spread and its ratio.
+// cell is a median with its ratio, and, of the main metric, its spread.
 func cell(r *result.Results, s result.Series, ok, main bool) string {
 	if !ok {
 		return "-"
 	}
 	text := result.Number(result.Median(s.Values))
-	if !main {
-		return text
+	if main {
+		least, most := result.Spread(s.Values)
+		text += fmt.Sprintf(" [%s to %s]", result.Number(least), result.Number(most))
 	}
-	least, most := result.Spread(s.Values)
-	text += fmt.Sprintf(" [%s to %s]", result.Number(least), result.Number(most))
-	if ratio, ok := r.Ratio(s, base()); ok {
+	if ratio, ok := r.Ratio(s, base()); ok && s.Subject != base() {
 		text += fmt.Sprintf(" (%s)", result.Number(ratio))
 	}
 	return text
