@@ -128,18 +128,14 @@ func sink(conn net.Conn, c *agent.Counters) {
 }
 
 // discard lets the connection give its memory where it can: GoNet's lends the
-// packets.
+// packets. The kernel's has such a method too, which reads into a buffer.
 func discard(conn net.Conn, c *agent.Counters) {
-	if w, ok := conn.(interface {
-		io.WriterTo
-		CloseWrite() error
-	}); ok {
-		if _, kernel := conn.(*net.TCPConn); !kernel { // whose WriteTo reads into a buffer all the same
-			w.WriteTo(meter{c})
-			return
-		}
+	w, ok := conn.(io.WriterTo)
+	if _, kernel := conn.(*net.TCPConn); !ok || kernel {
+		sink(conn, c)
+		return
 	}
-	sink(conn, c)
+	w.WriteTo(meter{c}) // until the connection ends
 }
 
 // A meter counts what is written to it.

@@ -58,9 +58,9 @@ func raw(key, name string, o fakeOptions) Subject {
 		}}
 }
 
-// A fake is a host that has one goroutine and no sockets. It loses nothing and
-// expects to lose nothing, as on a tap; what is lost all the same it sends again
-// from where the peer has stopped.
+// A fake is a host that has one goroutine and no sockets. It does not mind what
+// is lost on the way to it; what is lost on the way from it, it sends again from
+// where the peer has stopped.
 type fake struct {
 	fakeOptions
 	addr     netip.Addr
