@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"time"
 
 	"github.com/seed-012105e5/gonet/paper/internal/result"
@@ -32,6 +33,11 @@ func newBench(o *options, out io.Writer) (*bench, error) {
 	subjects, err := o.chosen()
 	if err != nil {
 		return nil, err
+	}
+	if o.profile != "" {
+		if err := os.MkdirAll(o.profile, 0o755); err != nil {
+			return nil, err
+		}
 	}
 	b := &bench{options: o, subjects: subjects, out: out, results: &result.Results{
 		Machine: machine(),
