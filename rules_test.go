@@ -46,7 +46,7 @@ var layers = map[string][]string{
 // Only some of the rules hold for them.
 var outside = []string{
 	"examples", "paper", "scripts", "doc", "sim",
-	"internal/bench", "internal/conformance", "internal/e2e", "internal/echopeer", "internal/impaired", "internal/netlink", "internal/netns",
+	"internal/conformance", "internal/e2e", "internal/echopeer", "internal/impaired", "internal/netlink", "internal/netns",
 	"internal/packetdrill", "internal/referee", "internal/rootless",
 }
 

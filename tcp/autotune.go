@@ -7,10 +7,12 @@ import "time"
 // whatever its bounds are. So they never shrink, and the right edge of the
 // window never moves left (SHLD-14).
 
-// Bounds in bytes that connections begin with, where they are tuned.
+// Bounds in bytes that connections begin with, where they are tuned, and the
+// most that a path gets which is too short to be told.
 const (
 	firstReceiveBuffer = 128 << 10
 	firstSendBuffer    = 512 << 10
+	shortSendBuffer    = 2 << 20
 )
 
 // minTunedRTT is the shortest round trip that is told apart: below it the
@@ -87,11 +89,12 @@ func (t *tcb) tuneReceive(now time.Time) {
 // shortest paths they allow much more than a round trip carries; it would only
 // wait at the peer, and be out of the caches by the time that it is read.
 func (t *tcb) tuneSend() {
+	most := t.cfg.MaxSendBuffer
 	if t.rtt.min < minTunedRTT {
-		return
+		most = min(most, shortSendBuffer)
 	}
 	if want := 2 * min(t.cwnd(), t.snd.wnd); !t.sendFixed && want > t.sendq.limit {
-		t.sendq.limit = max(t.sendq.limit, min(want, t.cfg.MaxSendBuffer))
+		t.sendq.limit = max(t.sendq.limit, min(want, most))
 	}
 }
 
