@@ -14,8 +14,9 @@ import (
 // A Conn is one end of a connection. It is a net.Conn, and its methods may be
 // called from any goroutine.
 //
-// Behind it runs a process, which owns the connection's state. The methods
-// speak with it by channels.
+// Behind it runs a process, which owns the connection's state, while there is
+// something to do; the methods speak with it by channels. When the connection
+// is quiet there is none (sleep.go).
 type Conn struct {
 	flow flow
 
