@@ -164,9 +164,9 @@ func (b *Buffer) PullBack() { b.front = b.network }
 func (b *Buffer) Clone() *Buffer {
 	b.check.alive()
 	c := Get(b.end - Headroom) // indices stay the same, so the marks stay true
-	mem, chk := c.mem, c.check
-	*c = *b
-	c.mem, c.check, c.holders = mem, chk, owned
+	c.Arrived, c.Link, c.NextHop, c.Group = b.Arrived, b.Link, b.NextHop, b.Group
+	c.Checksum, c.sumStart, c.sumOffset, c.SegmentSize = b.Checksum, b.sumStart, b.sumOffset, b.SegmentSize
+	c.network, c.front, c.end = b.network, b.front, b.end
 	copy(c.mem[:b.end], b.mem[:b.end])
 	return c
 }

@@ -39,3 +39,26 @@ func TestLend(t *testing.T) {
 		}
 	}
 }
+
+// TestLendRace: the borrower does what holders do while the lender lets go.
+func TestLendRace(t *testing.T) {
+	live := Live()
+	for range 100 {
+		b := Get(1000)
+		b.Extend(1000)
+		b.Lend(1000)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			b.Clone().Release()
+			b.Push(20)
+			b.Room()
+			b.Own().Release()
+		}()
+		b.Release()
+		<-done
+	}
+	if Live() != live {
+		t.Errorf("%d live at the end", Live()-live)
+	}
+}
