@@ -31,9 +31,6 @@ type part struct {
 // end is the sequence number behind the text.
 func (p *part) end() seq { return p.start.add(len(p.text)) }
 
-// maxChunk bounds the memory of one part, in bytes of text.
-const maxChunk = 64 << 10
-
 // end is the sequence number behind the newest byte.
 func (q *sendQueue) end() seq { return q.first.add(q.len) }
 

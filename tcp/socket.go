@@ -132,6 +132,9 @@ func (c *Conn) WriteTo(w io.Writer) (int64, error) {
 	}
 }
 
+// maxChunk is how much ReadFrom reads at once, in bytes.
+const maxChunk = 64 << 10
+
 // ReadFrom writes what r gives until its end. It implements io.ReaderFrom: io.Copy
 // uses it, and reads in pieces as large as a train.
 func (c *Conn) ReadFrom(r io.Reader) (int64, error) {
