@@ -1,6 +1,6 @@
 package trouble
 
-import "time"
+import "reflect"
 
 // Shrink returns a script as short as it finds for which fails is still true,
 // as it is for s. It asks fails budget times at most.
@@ -74,19 +74,6 @@ func (s Script) simpler() (all []func(Script) Script) {
 // reset sets a field to zero, and says whether it was not.
 func (f field) reset() bool {
 	before := fields{f}.String()
-	switch v := f.value.(type) {
-	case *bool:
-		*v = false
-	case *string:
-		*v = ""
-	case *time.Duration:
-		*v = 0
-	case *int:
-		*v = 0
-	case *int64:
-		*v = 0
-	case *float64:
-		*v = 0
-	}
+	reflect.ValueOf(f.value).Elem().SetZero()
 	return before != ""
 }
