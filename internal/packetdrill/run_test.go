@@ -189,6 +189,23 @@ func TestPasses(t *testing.T) {
 	}
 }
 
+// played is a run of all events of s, before its end.
+func played(t *testing.T, s *Script) *run {
+	t.Helper()
+	r, err := s.start(Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range s.events {
+		if err := r.step(&s.events[i]); err != nil {
+			err = r.explain(&s.events[i], err)
+			r.end()
+			t.Fatal(err)
+		}
+	}
+	return r
+}
+
 // TestWrap makes sure that our sequence numbers begin where they should, in
 // active and in passive opens.
 func TestWrap(t *testing.T) {
@@ -202,16 +219,8 @@ func TestWrap(t *testing.T) {
 				t.Fatal(err)
 			}
 			synctest.Test(t, func(t *testing.T) {
-				r, err := s.start(Options{})
-				if err != nil {
-					t.Fatal(err)
-				}
+				r := played(t, s)
 				defer r.end()
-				for i := range s.events {
-					if err := r.step(&s.events[i]); err != nil {
-						t.Fatal(r.explain(&s.events[i], err))
-					}
-				}
 				if isn := r.flows[0].ours.isn; isn != wrapISN {
 					t.Errorf("the initial sequence number is %#x, want %#x", isn, uint32(wrapISN))
 				}
@@ -248,16 +257,8 @@ func TestISN(t *testing.T) {
 				t.Fatal(err)
 			}
 			synctest.Test(t, func(t *testing.T) {
-				r, err := s.start(Options{})
-				if err != nil {
-					t.Fatal(err)
-				}
+				r := played(t, s)
 				defer r.end()
-				for i := range s.events {
-					if err := r.step(&s.events[i]); err != nil {
-						t.Fatalf("%s: %v", s.events[i].text, err)
-					}
-				}
 				for i, f := range r.flows {
 					if (f.ours.isn == wrapISN) != (i+1 == wraps) {
 						t.Errorf("%q: connection %d begins at %#x", setting, i+1, f.ours.isn)
