@@ -47,7 +47,7 @@ var layers = map[string][]string{
 var outside = []string{
 	"examples", "paper", "scripts", "doc", "sim",
 	"internal/conformance", "internal/e2e", "internal/echopeer", "internal/impaired", "internal/netlink", "internal/netns",
-	"internal/packetdrill", "internal/referee", "internal/rootless",
+	"internal/packetdrill", "internal/referee", "internal/rootless", "internal/selfsigned",
 }
 
 // wiring are the files that may make channels and start goroutines, and why.

@@ -11,6 +11,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"log"
@@ -21,6 +22,7 @@ import (
 	"time"
 
 	"github.com/seed-012105e5/gonet/examples/internal/setup"
+	"github.com/seed-012105e5/gonet/internal/selfsigned"
 )
 
 const about = `
@@ -92,10 +94,11 @@ func (s *server) serve(ctx context.Context, l net.Listener, handler http.Handler
 	}
 	start := func() error { return web.Serve(l) }
 	if s.tls {
-		var err error
-		if web.TLSConfig, err = selfSigned(tap.Addr.Addr(), time.Now()); err != nil {
+		certificate, err := selfsigned.Certificate(tap.Addr.Addr(), time.Now())
+		if err != nil {
 			return err
 		}
+		web.TLSConfig = &tls.Config{Certificates: []tls.Certificate{certificate}}
 		start = func() error { return web.ServeTLS(l, "", "") }
 	}
 	return setup.ServeHTTP(ctx, web, start)

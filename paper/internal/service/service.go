@@ -10,7 +10,9 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
+	"time"
 
+	"github.com/seed-012105e5/gonet/internal/selfsigned"
 	"github.com/seed-012105e5/gonet/paper/internal/agent"
 	"github.com/seed-012105e5/gonet/paper/internal/subject"
 )
@@ -216,7 +218,7 @@ func serveHTTP(s subject.Stack, t agent.Task, c *agent.Counters) error {
 		return err
 	}
 	if t.Work == HTTPS {
-		certificate, err := selfSigned(t.Server.Addr())
+		certificate, err := selfsigned.Certificate(t.Server.Addr(), time.Now())
 		if err != nil {
 			return err
 		}
