@@ -96,25 +96,35 @@ func (s *Stack) start(cfg Config, all []Interface, table *ipv4.Table, random *ra
 		resolver := arp.Config{
 			MAC: f.Link.MAC, Addrs: addresses(f.Addrs), Static: f.Static, Probe: f.Probe, Random: random.source(),
 		}
-		s.run(nil, func() { arp.Resolver(arpRx, hop, f.Link.Tx, dead, resolver, &s.stats.arp[i]) })
-		s.run(&intoIP, func() { ethernet.Rx(f.Link.Rx, f.Link.MAC, i, joined, arpRx, ip, &s.stats.ethernet[i]) })
+		s.run(func() { arp.Resolver(arpRx, hop, f.Link.Tx, dead, resolver, &s.stats.arp[i]) })
+		intoIP.Add(1)
+		s.run(func() {
+			ethernet.Rx(f.Link.Rx, f.Link.MAC, i, joined, arpRx, ip, &s.stats.ethernet[i])
+			intoIP.Done()
+			for range joined { // IP waits until even a dead card has heard of groups
+			}
+		})
 	}
 
 	rx := ipv4.RxConfig{Table: table, Forward: cfg.Forward, AcceptSourceRoute: cfg.AcceptSourceRoute, Random: random.source()}
 	up := ipv4.Up{ICMP: icmpRx, UDP: udpRx, TCP: tcpRx}
-	s.run(nil, func() { ipv4.Rx(ip, joins, up, groups, answers, problems, rx, &s.stats.ipv4) })
+	s.run(func() { ipv4.Rx(ip, joins, up, groups, answers, problems, rx, &s.stats.ipv4) })
 	tx := ipv4.TxConfig{Table: table, Random: random.source()}
-	s.run(&intoIP, func() { ipv4.Tx(ipTx, answers, advice, s.quit, hops, ip, problems, tx, &s.stats.ipv4) })
+	intoIP.Add(1)
+	s.run(func() {
+		ipv4.Tx(ipTx, answers, advice, s.quit, hops, ip, problems, tx, &s.stats.ipv4)
+		intoIP.Done()
+	})
 
 	control := icmp.Config{Table: table, Random: random.source()}
-	s.run(nil, func() {
+	s.run(func() {
 		icmp.Run(icmpRx, dead, problems, pings, answers, udpErrs, tcpErrs, advice, control, &s.stats.icmp)
 	})
 	datagrams := udp.Config{Table: table, Random: random.source()}
-	udpEnded := s.run(nil, func() { udp.Demux(udpRx, udpErrs, udpCalls, problems, datagrams, &s.stats.udp) })
+	udpEnded := s.run(func() { udp.Demux(udpRx, udpErrs, udpCalls, problems, datagrams, &s.stats.udp) })
 	streams := cfg.TCP
 	streams.Table, streams.Random = table, random.source()
-	tcpEnded := s.run(nil, func() { tcp.Demux(tcpRx, tcpErrs, tcpCalls, ipTx, answers, advice, streams, &s.stats.tcp) })
+	tcpEnded := s.run(func() { tcp.Demux(tcpRx, tcpErrs, tcpCalls, ipTx, answers, advice, streams, &s.stats.tcp) })
 
 	s.udp = udp.NewSockets(udpCalls, ipTx, joins, udpEnded, datagrams, &s.stats.udp)
 	s.tcp = tcp.NewSockets(tcpCalls, tcpEnded)
@@ -129,20 +139,14 @@ func (s *Stack) start(cfg Config, all []Interface, table *ipv4.Table, random *ra
 	}()
 }
 
-// run starts a process, one of group if that is not nil, and returns a channel
-// that is closed when it has returned.
-func (s *Stack) run(group *sync.WaitGroup, process func()) <-chan struct{} {
+// run starts a process, and returns a channel that is closed when it has
+// returned.
+func (s *Stack) run(process func()) <-chan struct{} {
 	ended := make(chan struct{})
 	s.all.Add(1)
-	if group != nil {
-		group.Add(1)
-	}
 	go func() {
 		process()
 		close(ended)
-		if group != nil {
-			group.Done()
-		}
 		s.all.Done()
 	}()
 	return ended

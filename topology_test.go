@@ -10,9 +10,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-012105e5/gonet/ethernet"
 	"github.com/seed-012105e5/gonet/icmp"
 	"github.com/seed-012105e5/gonet/ipv4"
 	"github.com/seed-012105e5/gonet/link"
+	"github.com/seed-012105e5/gonet/packet"
 	"github.com/seed-012105e5/gonet/tcp"
 	"github.com/seed-012105e5/gonet/udp"
 )
@@ -251,6 +253,27 @@ func TestMulticast(t *testing.T) {
 		}
 		if err := send(); !isTimeout(err) {
 			t.Errorf("after leaving: %v", err)
+		}
+	})
+}
+
+// A card that has stopped receiving holds nobody up who joins a group.
+func TestJoinOnDeadCard(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		rx, tx := make(chan *packet.Buffer), make(chan *packet.Buffer)
+		close(rx)
+		go func() {
+			for b := range tx {
+				b.Release()
+			}
+		}()
+		dead := link.Link{Rx: rx, Tx: tx, MAC: ethernet.Addr{2, 0, 0, 0, 0, 1}, MTU: 1500}
+		h := newHost(t, dead, "10.0.0.1/24", 1)
+		defer h.Close()
+		for _, group := range []string{"239.1.2.3", "239.1.2.4"} {
+			if err := listenUDP(t, h, ":0").JoinGroup(netip.MustParseAddr(group), 0); err != nil {
+				t.Error(err)
+			}
 		}
 	})
 }

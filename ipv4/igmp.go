@@ -19,7 +19,8 @@ type Membership struct {
 	Group netip.Addr
 	Join  bool
 
-	// Done gets the answer, and has room for one; it may be nil. The errors
+	// Done gets the answer when the change holds, and has room for one; it
+	// may be nil. The errors
 	// are EINVAL (not a group), ENODEV (no such link), ENOBUFS (too many
 	// groups) and EADDRNOTAVAIL (leaving what was not joined).
 	Done chan<- error

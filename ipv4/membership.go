@@ -9,7 +9,8 @@ import (
 
 // The part of Rx that moves events in and out of the IGMP machine.
 
-// member serves a join or a leave.
+// member serves a join or a leave. It is answered when all links know of it, so
+// that what arrives after the answer is let in, or is not.
 func (r *receiver) member(m Membership) {
 	link := m.Link
 	if hop, ok := r.table.Lookup(m.Group); link == -1 && ok {
@@ -20,10 +21,17 @@ func (r *receiver) member(m Membership) {
 		change = r.igmp.join
 	}
 	err := change(time.Now(), link, m.Group)
-	if m.Done != nil {
-		m.Done <- err
-	}
 	r.afterIGMP()
+	r.asked, r.answer = m.Done, err
+	r.answerMember()
+}
+
+// answerMember answers who has asked last, if all links have been told.
+func (r *receiver) answerMember() {
+	if r.asked != nil && r.untold() < 0 {
+		r.asked <- r.answer
+		r.asked = nil
+	}
 }
 
 // receiveIGMP serves a message. It must come from a neighbour, as a forged one
@@ -75,7 +83,10 @@ func (r *receiver) offer() (chan<- []ethernet.Addr, []ethernet.Addr) {
 }
 
 // taken notes that the set on offer has been taken.
-func (r *receiver) taken() { r.sets[r.untold()] = nil }
+func (r *receiver) taken() {
+	r.sets[r.untold()] = nil
+	r.answerMember()
+}
 
 // untold is the first link that has still to be told its set, or -1.
 func (r *receiver) untold() int {

@@ -54,7 +54,7 @@ type RxConfig struct {
 // having closed the channels of up and groups.
 //
 //	Owns:      the fragments that wait, and the multicast groups of every link
-//	Reads:     in; joins
+//	Reads:     in; joins, while the one before has been answered
 //	Writes:    up; the whole set of link-layer groups to groups, one channel a link; forwarded datagrams and IGMP messages to tx; problems
 //	Blocks on: its inputs; up, whose readers are always ready. What tx and problems cannot take at once is dropped, and a set is offered until it is taken
 func Rx(in <-chan *packet.Buffer, joins <-chan Membership, up Up, groups []chan<- []ethernet.Addr, tx chan<- *packet.Buffer, problems chan<- Problem, cfg RxConfig, stats *Stats) {
@@ -62,13 +62,17 @@ func Rx(in <-chan *packet.Buffer, joins <-chan Membership, up Up, groups []chan<
 	defer r.close()
 	for r.burst(in) {
 		out, set := r.offer()
+		asks := joins
+		if r.asked != nil {
+			asks = nil
+		}
 		select {
 		case b, ok := <-in:
 			if !ok {
 				return
 			}
 			r.receive(b)
-		case m := <-joins:
+		case m := <-asks:
 			r.member(m)
 		case <-r.timer.C:
 			r.expire()
@@ -91,6 +95,8 @@ type receiver struct {
 	fragments *reassembler
 	igmp      *igmp
 	sets      [][]ethernet.Addr // by link: what groups has still to be told; nil for nothing
+	asked     chan<- error      // who asked for a change, and waits until all links know of it; or nil
+	answer    error             // for asked
 	timer     *time.Timer
 	armed     time.Time // what timer is set to; zero when it is stopped
 }
