@@ -3,8 +3,6 @@ package tap
 import (
 	"errors"
 	"io"
-	"os"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -202,37 +200,4 @@ func (c *card) put(b *packet.Buffer, h vnetHeader) {
 	default: // EIO: the device is down
 		c.stats.DropTxError.Add(1)
 	}
-}
-
-// An osFile is a tap's file behind the runtime's poller.
-type osFile struct {
-	*os.File
-	raw   syscall.RawConn
-	try   func(fd uintptr) bool
-	frame []byte // that try writes
-	err   error  // that try has met
-}
-
-func newOSFile(f *os.File) (*osFile, error) {
-	raw, err := f.SyscallConn()
-	if err != nil {
-		return nil, err
-	}
-	o := &osFile{File: f, raw: raw}
-	o.try = func(fd uintptr) bool {
-		for {
-			if _, o.err = unix.Write(int(fd), o.frame); o.err != unix.EINTR {
-				return true // not false, which means: wait until there is room
-			}
-		}
-	}
-	return o, nil
-}
-
-func (o *osFile) writeFrame(p []byte) error {
-	o.frame = p
-	if err := o.raw.Write(o.try); err != nil {
-		return err
-	}
-	return o.err
 }

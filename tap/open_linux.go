@@ -27,7 +27,7 @@ func Open(cfg Config) (link.Link, error) {
 	if err != nil {
 		return link.Link{}, err
 	}
-	file, err := newOSFile(d.file)
+	file, err := newOSFile(d.file, cfg.BusyPoll)
 	if err != nil {
 		d.file.Close()
 		return link.Link{}, fmt.Errorf("tap: %s: %w", d.name, err)

@@ -1,0 +1,40 @@
+package tap
+
+import "time"
+
+// DefaultBusyPoll is as long as it takes to wake two CPUs that sleep, the
+// client's and our own, where machines are virtual.
+const DefaultBusyPoll = 100 * time.Microsecond
+
+// A busyPoll decides whether a reader who finds nothing shall ask again for a
+// while before he waits to be woken. To be woken takes longer than many a
+// request and its answer, but a CPU that asks in vain is taken from others. So
+// he goes on asking while it pays; when it did not, he tries again after one
+// read, then two, then four, and so on.
+type busyPoll struct {
+	pause int // reads from one try in vain to the next
+	left  int // of those
+}
+
+// longestPause bounds the pause, in reads: where client and server have one CPU
+// between them nothing can come while one of them asks.
+const longestPause = 1024
+
+// due says whether this read may ask again.
+func (p *busyPoll) due() bool {
+	if p.left > 0 {
+		p.left--
+		return false
+	}
+	return true
+}
+
+// done notes how it went.
+func (p *busyPoll) done(paid bool) {
+	if paid {
+		p.pause = 0
+		return
+	}
+	p.pause = min(max(2*p.pause, 1), longestPause)
+	p.left = p.pause
+}

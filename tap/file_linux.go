@@ -1,0 +1,92 @@
+package tap
+
+import (
+	"os"
+	"runtime"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// An osFile is a tap's file behind the runtime's poller.
+type osFile struct {
+	*os.File
+	raw syscall.RawConn
+
+	busy time.Duration // how long a Read asks again before it waits to be woken
+	poll busyPoll
+
+	in, out attempt
+}
+
+// An attempt is a system call that does not wait, and how it went.
+type attempt struct {
+	call  func(fd uintptr) bool // for RawConn
+	frame []byte
+	n     int
+	err   error
+}
+
+func newOSFile(f *os.File, busy time.Duration) (*osFile, error) {
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	o := &osFile{File: f, raw: raw, busy: busy}
+	o.in.is(unix.Read)
+	o.out.is(unix.Write)
+	return o, nil
+}
+
+func (a *attempt) is(syscall func(fd int, p []byte) (int, error)) {
+	a.call = func(fd uintptr) bool {
+		for {
+			if a.n, a.err = syscall(int(fd), a.frame); a.err != unix.EINTR {
+				return true // not false, which means: wait until the file is ready
+			}
+		}
+	}
+}
+
+func (o *osFile) writeFrame(p []byte) error {
+	o.out.frame = p
+	if err := o.raw.Write(o.out.call); err != nil {
+		return err
+	}
+	return o.out.err
+}
+
+// Read waits for a frame.
+func (o *osFile) Read(p []byte) (int, error) {
+	if o.busy > 0 && o.poll.due() {
+		n, err := o.tryRead(p)
+		if err != unix.EAGAIN {
+			return n, err
+		}
+		n, err = o.readBusily(p)
+		if o.poll.done(err == nil); err != unix.EAGAIN {
+			return n, err
+		}
+	}
+	return o.File.Read(p)
+}
+
+// tryRead is Read with the error EAGAIN in place of waiting.
+func (o *osFile) tryRead(p []byte) (int, error) {
+	o.in.frame = p
+	if err := o.raw.Read(o.in.call); err != nil {
+		return 0, err
+	}
+	return max(o.in.n, 0), o.in.err
+}
+
+// readBusily tries for a while, and lets other goroutines run in between.
+func (o *osFile) readBusily(p []byte) (n int, err error) {
+	for start := time.Now(); ; {
+		runtime.Gosched()
+		if n, err = o.tryRead(p); err != unix.EAGAIN || time.Since(start) >= o.busy {
+			return n, err
+		}
+	}
+}
