@@ -24,7 +24,7 @@ func TestLoopback(t *testing.T) {
 		r.Release()
 
 		l.Tx <- packet.From(make([]byte, 14+DefaultMTU+1))
-		for range QueueLen + 5 {
+		for range pipeLen + 5 {
 			l.Tx <- packet.From(make([]byte, 60))
 		}
 		synctest.Wait()
@@ -32,7 +32,7 @@ func TestLoopback(t *testing.T) {
 			t.Errorf("DropTooLong = %d, DropRxFull = %d", long, full)
 		}
 		close(l.Tx)
-		if n := drain(l.Rx); n != QueueLen {
+		if n := drain(l.Rx); n != pipeLen {
 			t.Errorf("received %d", n)
 		}
 	})

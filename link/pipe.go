@@ -6,6 +6,10 @@ import (
 	"github.com/seed-012105e5/gonet/packet"
 )
 
+// pipeLen is how many frames wait in each channel of a pipe: the fragments of
+// the longest datagram, and more.
+const pipeLen = 64
+
 // DefaultMTU is that of Ethernet (RFC 894).
 const DefaultMTU = 1500
 
@@ -66,8 +70,8 @@ func newEnd(mtu int) *end {
 		mtu = DefaultMTU
 	}
 	return &end{
-		tx:     make(chan *packet.Buffer, QueueLen),
-		rx:     make(chan *packet.Buffer, QueueLen),
+		tx:     make(chan *packet.Buffer, pipeLen),
+		rx:     make(chan *packet.Buffer, pipeLen),
 		closed: make(chan struct{}),
 		mtu:    mtu,
 		stats:  new(Stats),

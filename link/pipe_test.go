@@ -76,12 +76,12 @@ func TestPipeTooLong(t *testing.T) {
 func TestPipeFull(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		a, b := Pipe(PipeConfig{})
-		for i := range 3 * QueueLen {
+		for i := range 3 * pipeLen {
 			a.Tx <- packet.From(tcpFrame(t, uint32(i), 1))
 		}
 		synctest.Wait()
-		if n := b.Stats.DropRxFull.Load(); n != 2*QueueLen {
-			t.Errorf("DropRxFull = %d, want %d", n, 2*QueueLen)
+		if n := b.Stats.DropRxFull.Load(); n != 2*pipeLen {
+			t.Errorf("DropRxFull = %d, want %d", n, 2*pipeLen)
 		}
 		close(a.Tx)
 		for i, g := range collect(b.Rx) {
@@ -113,12 +113,12 @@ func TestPipeClose(t *testing.T) {
 			if synctest.Wait(); !closed(a.Rx) || !closed(b.Rx) {
 				t.Error("not closed")
 			}
-			for range 3 * QueueLen { // blocks for ever if it is not drained
+			for range 3 * pipeLen { // blocks for ever if it is not drained
 				b.Tx <- packet.From(make([]byte, 60))
 			}
 			close(b.Tx)
 			synctest.Wait()
-			if n := b.Stats.DropClosed.Load(); n != 3*QueueLen {
+			if n := b.Stats.DropClosed.Load(); n != 3*pipeLen {
 				t.Errorf("DropClosed = %d", n)
 			}
 		})
@@ -126,12 +126,12 @@ func TestPipeClose(t *testing.T) {
 	t.Run("what was sent before the end arrives", func(t *testing.T) {
 		bubble(t, func(t *testing.T) {
 			a, b := Pipe(PipeConfig{})
-			for range QueueLen {
+			for range pipeLen {
 				a.Tx <- packet.From(make([]byte, 60))
 			}
 			close(a.Tx)
 			synctest.Wait()
-			if n := drain(b.Rx); n != QueueLen {
+			if n := drain(b.Rx); n != pipeLen {
 				t.Errorf("%d frames arrived", n)
 			}
 			close(b.Tx)

@@ -9,16 +9,17 @@ const DefaultBusyPoll = 100 * time.Microsecond
 // A busyPoll decides whether a reader who finds nothing shall ask again for a
 // while before he waits to be woken. To be woken takes longer than many a
 // request and its answer, but a CPU that asks in vain is taken from others. So
-// he goes on asking while it pays; when it did not, he tries again after one
-// read, then two, then four, and so on.
+// he goes on asking while it pays, three times in four at least: each time that
+// it did not, the pause until he tries again becomes eight times as long, and
+// each time that it did, half as long.
 type busyPoll struct {
-	pause int // reads from one try in vain to the next
+	pause int // reads from one try to the next
 	left  int // of those
 }
 
 // longestPause bounds the pause, in reads: where client and server have one CPU
 // between them nothing can come while one of them asks.
-const longestPause = 1024
+const longestPause = 4096
 
 // due says whether this read may ask again.
 func (p *busyPoll) due() bool {
@@ -32,9 +33,9 @@ func (p *busyPoll) due() bool {
 // done notes how it went.
 func (p *busyPoll) done(paid bool) {
 	if paid {
-		p.pause = 0
-		return
+		p.pause /= 2
+	} else {
+		p.pause = min(max(8*p.pause, 1), longestPause)
 	}
-	p.pause = min(max(2*p.pause, 1), longestPause)
 	p.left = p.pause
 }

@@ -64,8 +64,10 @@ func (o *osFile) Read(p []byte) (int, error) {
 		if err != unix.EAGAIN {
 			return n, err
 		}
-		n, err = o.readBusily(p)
-		if o.poll.done(err == nil); err != unix.EAGAIN {
+		start := time.Now()
+		n, err = o.readBusily(p, start)
+		paid := err == nil && time.Since(start) < o.busy // or the CPU was others' in between
+		if o.poll.done(paid); err != unix.EAGAIN {
 			return n, err
 		}
 	}
@@ -81,9 +83,9 @@ func (o *osFile) tryRead(p []byte) (int, error) {
 	return max(o.in.n, 0), o.in.err
 }
 
-// readBusily tries for a while, and lets other goroutines run in between.
-func (o *osFile) readBusily(p []byte) (n int, err error) {
-	for start := time.Now(); ; {
+// readBusily tries for a while from start, and lets other goroutines run in between.
+func (o *osFile) readBusily(p []byte, start time.Time) (n int, err error) {
+	for {
 		runtime.Gosched()
 		if n, err = o.tryRead(p); err != unix.EAGAIN || time.Since(start) >= o.busy {
 			return n, err
