@@ -34,6 +34,13 @@ func (o *outbox) fail(b *packet.Buffer) {
 	o.failed = append(o.failed, b)
 }
 
+// empty forgets what has been done: the buffers have other owners now.
+func (o *outbox) empty() {
+	clear(o.frames)
+	clear(o.failed)
+	o.frames, o.failed = o.frames[:0], o.failed[:0]
+}
+
 // frame makes a frame of an IP datagram.
 func frame(b *packet.Buffer, dst, src ethernet.Addr, stats *Stats) *packet.Buffer {
 	stats.TxDatagrams.Add(1)

@@ -111,9 +111,7 @@ func flush(m *machine, tx, undeliverable chan<- *packet.Buffer) {
 			b.Release()
 		}
 	}
-	clear(m.frames) // the buffers have other owners now
-	clear(m.failed)
-	m.frames, m.failed = m.frames[:0], m.failed[:0]
+	m.outbox.empty()
 }
 
 func drain(in <-chan *packet.Buffer) {

@@ -129,7 +129,7 @@ func FuzzFrame(f *testing.F) {
 		filter := NewFilter(own)
 		filter.SetGroups([]Addr{group})
 		var stats Stats
-		kind := demux(b, filter, 3, &stats)
+		kind := Demux(b, filter, 3, &stats)
 
 		passed := stats.RxARP.Load() + stats.RxIP.Load()
 		dropped := stats.DropRunt.Load() + stats.DropOtherHost.Load() + stats.DropUnknownType.Load()

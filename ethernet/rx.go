@@ -91,7 +91,7 @@ func (r *receiver) burst(in <-chan *packet.Buffer) bool {
 // receive passes a frame on, if it can without waiting.
 func (r *receiver) receive(b *packet.Buffer) {
 	out := r.ip
-	switch demux(b, r.filter, r.link, r.stats) {
+	switch Demux(b, r.filter, r.link, r.stats) {
 	case TypeIPv4:
 	case TypeARP:
 		out = r.arp
@@ -106,9 +106,10 @@ func (r *receiver) receive(b *packet.Buffer) {
 	}
 }
 
-// demux strips the header of a frame, marks it for the layers above, counts
-// it, and returns TypeARP, TypeIPv4, or 0 for a frame to be dropped.
-func demux(b *packet.Buffer, filter *Filter, link int, stats *Stats) uint16 {
+// Demux is what Rx does with one frame, without a channel: it strips the
+// header, marks the frame for the layers above, counts it, and returns TypeARP,
+// TypeIPv4, or 0 for a frame that the caller is to drop.
+func Demux(b *packet.Buffer, filter *Filter, link int, stats *Stats) uint16 {
 	if b.Len() < HeaderLen {
 		stats.DropRunt.Add(1)
 		return 0

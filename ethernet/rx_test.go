@@ -128,7 +128,7 @@ func TestRxDoesNotAllocate(t *testing.T) {
 	defer b.Release()
 	if n := testing.AllocsPerRun(100, func() {
 		Push(b, own, peer, TypeIPv4)
-		demux(b, filter, 0, &stats)
+		Demux(b, filter, 0, &stats)
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
 	}

@@ -75,7 +75,8 @@ func Rx(in <-chan *packet.Buffer, joins <-chan Membership, up Up, groups []chan<
 		case m := <-asks:
 			r.member(m)
 		case <-r.timer.C:
-			r.expire()
+			r.armed = time.Time{}
+			r.expire(time.Now())
 		case out <- set:
 			r.taken()
 		}
@@ -138,13 +139,42 @@ func (r *receiver) burst(in <-chan *packet.Buffer) bool {
 	return true
 }
 
-// receive checks one packet, and finds out for whom it is.
+// receive takes one packet, and passes it on if it is for a protocol above.
 func (r *receiver) receive(b *packet.Buffer) {
+	b, protocol := r.accept(b)
+	if b == nil {
+		return
+	}
+	up := r.up.of(protocol)
+	if up == nil {
+		r.problem(b, &r.stats.DropProtocol, TypeUnreachable, CodeProtocolUnreachable, 0)
+		return
+	}
+	r.stats.RxDelivered.Add(1)
+	up <- b
+}
+
+// of is the channel of a protocol; nil when nobody serves it.
+func (u *Up) of(protocol uint8) chan<- *packet.Buffer {
+	switch protocol {
+	case ProtocolTCP:
+		return u.TCP
+	case ProtocolUDP:
+		return u.UDP
+	case ProtocolICMP:
+		return u.ICMP
+	}
+	return nil
+}
+
+// accept checks one packet, and finds out for whom it is. It returns what is
+// for a protocol above, with its front there; nil when b has gone elsewhere, or
+// waits for the rest of its datagram.
+func (r *receiver) accept(b *packet.Buffer) (*packet.Buffer, uint8) {
 	r.stats.RxPackets.Add(1)
 	h, err := Parse(b.Bytes())
 	if err != nil {
-		drop(b, r.malformed(err))
-		return
+		return drop(b, r.malformed(err)), 0
 	}
 	b.Trim(len(h))
 	b.MarkNetwork()
@@ -153,8 +183,7 @@ func (r *receiver) receive(b *packet.Buffer) {
 	dst := binary.BigEndian.Uint32(h[16:])
 	local, group := r.table.kind(dst)
 	if b.Link >= 0 && r.isMartian(binary.BigEndian.Uint32(h[12:]), dst, local, group) {
-		drop(b, &r.stats.DropMartian)
-		return
+		return drop(b, &r.stats.DropMartian), 0
 	}
 	multicast := dst>>28 == 0xe
 	switch {
@@ -163,12 +192,13 @@ func (r *receiver) receive(b *packet.Buffer) {
 		// no single host.
 		drop(b, &r.stats.DropLinkBroadcast)
 	case local, group && !multicast, multicast && r.igmp.joined(b.Link, h.Dst()):
-		r.deliver(b, h)
+		return r.deliver(b, h)
 	case r.cfg.Forward && b.Link >= 0 && !multicast:
 		r.forward(b, h)
 	default:
 		drop(b, &r.stats.DropNotForUs)
 	}
+	return nil, 0
 }
 
 // malformed is the counter for what Parse has said.
@@ -194,38 +224,25 @@ func (r *receiver) isMartian(src, dst uint32, local, group bool) bool {
 	return srcLocal || srcGroup || local && dst>>24 == 127
 }
 
-// deliver serves a datagram that is for this host.
-func (r *receiver) deliver(b *packet.Buffer, h Header) {
+// deliver serves a datagram that is for this host. It returns what accept does.
+func (r *receiver) deliver(b *packet.Buffer, h Header) (*packet.Buffer, uint8) {
 	if h.Len() > MinHeaderLen && !r.arrivedOptions(b, h) {
-		return
+		return nil, 0
 	}
 	if h.MF() || h.FragmentOffset() > 0 {
 		b = r.fragments.add(time.Now(), b)
 		r.arm()
 		if b == nil {
-			return
+			return nil, 0
 		}
 		h = Header(b.Bytes())
 	}
-	var up chan<- *packet.Buffer
-	switch h.Protocol() {
-	case ProtocolTCP:
-		up = r.up.TCP
-	case ProtocolUDP:
-		up = r.up.UDP
-	case ProtocolICMP:
-		up = r.up.ICMP
-	case ProtocolIGMP:
+	if h.Protocol() == ProtocolIGMP {
 		r.receiveIGMP(b, h)
-		return
-	}
-	if up == nil {
-		r.problem(b, &r.stats.DropProtocol, TypeUnreachable, CodeProtocolUnreachable, 0)
-		return
+		return nil, 0
 	}
 	b.Pull(h.Len())
-	r.stats.RxDelivered.Add(1)
-	up <- b
+	return b, h.Protocol()
 }
 
 // arrivedOptions checks the options of a datagram for this host, and says
@@ -272,10 +289,14 @@ func raise(problems chan<- Problem, p Problem, stats *Stats) {
 	}
 }
 
-// arm sets the timer to the earliest deadline.
+// deadline is when expire has something to do; zero for never.
+func (r *receiver) deadline() time.Time { return sooner(r.fragments.deadline(), r.igmp.deadline()) }
+
+// arm sets the timer to the earliest deadline. An Input has none: its caller
+// asks for the deadline.
 func (r *receiver) arm() {
-	next := sooner(r.fragments.deadline(), r.igmp.deadline())
-	if next.Equal(r.armed) {
+	next := r.deadline()
+	if r.timer == nil || next.Equal(r.armed) {
 		return
 	}
 	r.armed = next
@@ -286,10 +307,8 @@ func (r *receiver) arm() {
 	}
 }
 
-// expire is the timer.
-func (r *receiver) expire() {
-	r.armed = time.Time{}
-	now := time.Now()
+// expire does what is due at now.
+func (r *receiver) expire(now time.Time) {
 	for {
 		first, ok := r.fragments.expire(now)
 		if !ok {

@@ -367,7 +367,7 @@ func FuzzRx(f *testing.F) {
 		b := packet.From(p)
 		b.Link, b.Group = int(how%3)-1, how&4 != 0
 		x.receive(b)
-		x.expire()
+		x.expire(time.Now())
 		held := x.fragments.bytes > 0
 		drops, ends := 0, 0
 		counters.Read("", x.stats, func(name string, value uint64) {

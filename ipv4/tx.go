@@ -61,15 +61,30 @@ type transmitter struct {
 	hops     []chan<- *packet.Buffer
 	loop     chan<- *packet.Buffer
 	problems chan<- Problem
+
+	// hand brings a datagram to a link, or to loopback, which is link -1: enqueue,
+	// or what an Output was told.
+	hand func(link int, b *packet.Buffer)
 }
 
 func newTransmitter(hops []chan<- *packet.Buffer, loop chan<- *packet.Buffer, problems chan<- Problem, cfg TxConfig, stats *Stats) *transmitter {
 	if cfg.Random == nil {
 		cfg.Random = rand.Uint64
 	}
-	return &transmitter{
+	t := &transmitter{
 		table: cfg.Table, router: newRouter(cfg.Table), ids: newIDs(cfg.Random), stats: stats,
 		hops: hops, loop: loop, problems: problems,
+	}
+	t.hand = t.enqueue
+	return t
+}
+
+// enqueue puts a datagram on its channel.
+func (t *transmitter) enqueue(link int, b *packet.Buffer) {
+	if link < 0 {
+		t.loop <- b
+	} else {
+		t.hops[link] <- b
 	}
 }
 
@@ -150,7 +165,7 @@ func (t *transmitter) route(h Header) (Hop, bool) {
 
 // bySource moves what goes to a group to the link that has its source.
 func (t *transmitter) bySource(h Header, hop Hop) Hop {
-	if hop.Broadcast && len(t.hops) > 1 {
+	if hop.Broadcast && len(t.table.links) > 1 {
 		if link, ok := t.table.linkOf(h.Src()); ok {
 			hop.Link, hop.MTU = link, t.table.links[link].mtu
 		}
@@ -188,7 +203,7 @@ func (t *transmitter) loopback(b *packet.Buffer) {
 	b.Group = false
 	b.Arrived = time.Now()
 	t.stats.TxLooped.Add(1)
-	t.loop <- b
+	t.hand(-1, b)
 }
 
 // output gives b to its link, in fragments if it must and may be. Trains are
@@ -220,7 +235,7 @@ func (t *transmitter) give(b *packet.Buffer, hop Hop) {
 	b.NextHop = hop.NextHop
 	b.Group = hop.Broadcast
 	t.stats.TxPackets.Add(1)
-	t.hops[hop.Link] <- b
+	t.hand(hop.Link, b)
 }
 
 // problem drops b for a reason, and has its sender told, be it this host or

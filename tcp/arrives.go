@@ -26,6 +26,16 @@ func (t *tcb) segmentArrives(now time.Time, s *segment) {
 	}
 }
 
+// packetArrives takes a packet, of which it makes the segment s.
+func (t *tcb) packetArrives(b *packet.Buffer, s *segment) {
+	if err := parse(b, s); err != nil {
+		t.stats.drop(err)
+		b.Release()
+		return
+	}
+	t.segmentArrives(b.Arrived, s)
+}
+
 // synSentArrives is section 3.10.7.3.
 func (t *tcb) synSentArrives(now time.Time, s *segment) {
 	defer t.drop(s) // without Fast Open text on a SYN is not accepted; the peer sends it again

@@ -106,7 +106,7 @@ func (p *process) run() {
 	for polls := 0; ; polls++ {
 		now := time.Now()
 		tx := p.transmit(now)
-		if p.over() { // after transmit, since the last word may have been said there
+		if t.over() { // after transmit, since the last word may have been said there
 			break
 		}
 		rd, wr := p.guards()
@@ -173,12 +173,6 @@ func (p *process) guards() (rd, wr chan []byte) {
 	return rd, wr
 }
 
-// over says whether the process has nothing left to do. TIME-WAIT is the
-// demultiplexer's.
-func (p *process) over() bool {
-	return p.t.finished() || p.t.state == TimeWait && !p.t.ackNow
-}
-
 // receive takes a segment, and those that have come behind it, so that one
 // acknowledgement serves all (MUST-58, MUST-59).
 func (p *process) receive(b *packet.Buffer, ok bool) {
@@ -189,12 +183,7 @@ func (p *process) receive(b *packet.Buffer, ok bool) {
 			p.t.abort(net.ErrClosed)
 			return
 		}
-		if err := parse(b, &p.segment); err != nil {
-			p.t.stats.drop(err)
-			b.Release()
-		} else {
-			p.t.segmentArrives(b.Arrived, &p.segment)
-		}
+		p.t.packetArrives(b, &p.segment)
 		if n == trainsAtOnce || p.t.replies {
 			return // before another one is taken
 		}

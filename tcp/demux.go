@@ -1,7 +1,6 @@
 package tcp
 
 import (
-	"errors"
 	"net/netip"
 	"time"
 
@@ -30,25 +29,16 @@ type notice struct {
 
 // demux is what the demultiplexer owns.
 type demux struct {
-	cfg     Config
-	stats   *Stats
+	door
 	out     chan<- *packet.Buffer // for connections, which wait
 	answers chan<- *packet.Buffer // for itself
 	advice  chan<- ipv4.Advice    // for connections, which do not wait
 	notices chan notice
-	secrets secrets
 	ports   *port.Chooser
 
-	conns     map[flow]handle
-	listeners map[endpoint]*Listener // by local address; the unspecified one is a wildcard
-	portUses  map[uint16]int         // how many connections and listeners have a local port
-	halfOpens halfOpens
-	timeWaits timeWaits
-	paths     pathMTUs
-	fastOpens fastOpens // as a server
-	servers   servers   // for Fast Open as a client
-
-	challenges challengeLimit // of all half-open connections
+	conns    map[flow]handle
+	portUses map[uint16]int // how many connections and listeners have a local port
+	servers  servers        // for Fast Open as a client
 
 	asleep chan struct{} // closed: what all connections that sleep have in common
 
@@ -70,19 +60,15 @@ type handle struct {
 func newDemux(cfg Config, stats *Stats, out, answers chan<- *packet.Buffer, advice chan<- ipv4.Advice) *demux {
 	cfg = cfg.withDefaults()
 	d := &demux{
-		cfg: cfg, stats: stats, out: out, answers: answers, advice: advice,
-		notices:   make(chan notice, inbox),
-		secrets:   newSecrets(cfg.Random),
-		conns:     make(map[flow]handle),
-		listeners: make(map[endpoint]*Listener),
-		portUses:  make(map[uint16]int),
-		halfOpens: halfOpens{limit: cfg.SynBacklog},
-		timeWaits: timeWaits{limit: cfg.TimeWaits},
-		fastOpens: fastOpens{cookies: cookieMaker{random: cfg.Random}},
-		servers:   servers{limit: cfg.FastOpenServers},
-		timer:     time.NewTimer(time.Hour),
-		asleep:    make(chan struct{}),
+		out: out, answers: answers, advice: advice,
+		notices:  make(chan notice, inbox),
+		conns:    make(map[flow]handle),
+		portUses: make(map[uint16]int),
+		servers:  servers{limit: cfg.FastOpenServers},
+		timer:    time.NewTimer(time.Hour),
+		asleep:   make(chan struct{}),
 	}
+	d.door = newDoor(cfg, d, stats)
 	close(d.asleep)
 	d.ports = port.NewChooser(uint32(cfg.Random()), func(local netip.Addr, remote netip.AddrPort) uint64 {
 		return d.secrets.port.Flow(netip.AddrPortFrom(local, 0), remote)
@@ -159,7 +145,7 @@ func (d *demux) burst(in <-chan *packet.Buffer) bool {
 
 // setTimer works as that of a connection does.
 func (d *demux) setTimer() {
-	at := earliest(d.halfOpens.deadline(), d.timeWaits.deadline())
+	at := d.deadline()
 	if at.IsZero() || !d.armed.IsZero() && !d.armed.After(at) {
 		return
 	}
@@ -167,27 +153,11 @@ func (d *demux) setTimer() {
 	d.timer.Reset(time.Until(at))
 }
 
-func (d *demux) expire(now time.Time) {
-	d.timeWaits.expire(now)
-	d.halfOpens.expire(now, func(f flow, h *halfOpen) {
-		d.stats.SynRetransmits.Add(1)
-		s := d.synACK(now, f, h)
-		d.sendBy(h.route, &f, &s)
-	})
-}
-
 // arrives handles one packet.
 func (d *demux) arrives(b *packet.Buffer) {
-	d.stats.InSegments.Add(1)
-	if b.Len() < minHeaderLen {
-		d.stats.DropMalformed.Add(1)
-		b.Release()
+	f, ok := d.flowOf(b)
+	if !ok {
 		return
-	}
-	ip, h := ipv4.Header(b.Network()), header(b.Bytes())
-	f := flow{
-		local:  endpoint{[4]byte(ip[16:20]), h.dstPort()},
-		remote: endpoint{[4]byte(ip[12:16]), h.srcPort()},
 	}
 	if c, ok := d.conns[f]; ok {
 		d.hand(f, c, b)
@@ -277,7 +247,7 @@ func (d *demux) departed(n notice) {
 	c := d.conns[n.flow]
 	delete(d.conns, n.flow)
 	d.unusePort(n.flow.local.port)
-	d.found(n.flow, n.mtu)
+	d.found(time.Now(), n.flow, n.mtu)
 	if n.timeWait != nil {
 		d.timeWaits.add(n.flow, *n.timeWait, d.stats)
 	}
@@ -312,7 +282,7 @@ func (d *demux) report(r ipv4.Report) {
 	}
 	mtu := make(chan int, 1)
 	if d.tell(c.conn, func(now time.Time, t *tcb) { t.icmpReport(now, r); mtu <- t.path.finding() }) {
-		d.found(f, <-mtu) // it runs at once, and blocks on nothing
+		d.found(time.Now(), f, <-mtu) // it runs at once, and blocks on nothing
 	}
 }
 
@@ -334,43 +304,25 @@ func (d *demux) tell(c *Conn, f func(now time.Time, t *tcb)) bool {
 	}
 }
 
-// listener is the one that wants SYNs for local: of the address itself, or of
-// all addresses.
-func (d *demux) listener(local endpoint) *Listener {
-	if l, ok := d.listeners[local]; ok {
-		return l
-	}
-	return d.listeners[endpoint{port: local.port}]
-}
-
-// mtu is that of the first link towards the peer.
-func (d *demux) mtu(f flow) int {
-	hop, ok := d.cfg.Table.Lookup(f.remote.addr())
-	if !ok {
-		return minPMTU
-	}
-	return hop.MTU
-}
-
-// send puts a segment without text on its way, unless the network layer is
-// busy: whoever turns receiving into sending must not block.
-func (d *demux) send(f *flow, s *segment) { d.sendBy(nil, f, s) }
-
-// sendBy is send by a source route, if there is one.
-func (d *demux) sendBy(route *sourceRoute, f *flow, s *segment) {
-	b := packet.Get(0)
-	encode(b, s, f)
-	route.push(b, ipv4.Fields{Protocol: ipv4.ProtocolTCP, DF: true, Src: f.local.addr(), Dst: f.remote.addr()})
+// answer puts a packet on its way, unless the network layer is busy: whoever
+// turns receiving into sending must not block.
+func (d *demux) answer(b *packet.Buffer) bool {
 	select {
 	case d.answers <- b:
-		d.stats.OutSegments.Add(1)
-		if s.has(RST) {
-			d.stats.OutResets.Add(1)
-		}
+		return true
 	default:
-		d.stats.DropReplyFull.Add(1)
-		b.Release()
+		return false
 	}
+}
+
+// room says whether somebody accepts what l gets.
+func (d *demux) room(l *Listener) bool { return len(l.accept) < cap(l.accept) }
+
+// opened gives a connection its process, and puts it in the listener's queue.
+func (d *demux) opened(l *Listener, t *tcb) {
+	c := newConn(t.flow, d.notices)
+	d.start(c, t)
+	l.accept <- c // there is room, and nobody else sends
 }
 
 // closeAll ends all listeners and connections: the stack ends.
@@ -387,14 +339,5 @@ func (d *demux) closeAll() {
 			c = d.wake(c)
 		}
 		close(c.in)
-	}
-}
-
-// drop counts a segment that parse has refused.
-func (s *Stats) drop(err error) {
-	if errors.Is(err, errChecksum) {
-		s.DropBadChecksum.Add(1)
-	} else {
-		s.DropMalformed.Add(1)
 	}
 }

@@ -138,7 +138,7 @@ func (o *fastOpens) end(now time.Time, f flow, reset bool) {
 
 // fastOpenArrives takes the SYN s if it has a good cookie and there is room.
 // The connection is then accepted at once, and s.text its first text.
-func (d *demux) fastOpenArrives(now time.Time, f flow, l *Listener, s *segment, old *timeWait) bool {
+func (d *door) fastOpenArrives(now time.Time, f flow, l *Listener, s *segment, old *timeWait) bool {
 	if l.fastOpenLimit <= 0 || !s.opts.fastOpen.has() {
 		return false
 	}
@@ -161,13 +161,11 @@ func (d *demux) fastOpenArrives(now time.Time, f flow, l *Listener, s *segment, 
 	d.stats.PassiveOpens.Add(1)
 	d.fastOpens.begin(f, l)
 	d.sendBy(h.route, &f, &reply)
-	c := newConn(f, d.notices)
-	d.start(c, t)
-	l.accept <- c // there is room, and nobody else sends
+	d.host.opened(l, t)
 	return true
 }
 
-func (d *demux) giveCookie(now time.Time, f flow) cookie {
+func (d *door) giveCookie(now time.Time, f flow) cookie {
 	d.stats.FastOpenCookies.Add(1)
 	return d.fastOpens.cookies.give(now, f)
 }

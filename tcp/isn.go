@@ -35,7 +35,7 @@ func (k *secrets) timestampOffset(f flow) uint32 {
 // initialSeq is that of a new connection of f. In the place of one in
 // TIME-WAIT, unless old is nil, its numbers are beyond all of the old ones (RFC
 // 9293 section 3.6.1).
-func (d *demux) initialSeq(now time.Time, f flow, old *timeWait) seq {
+func (d *door) initialSeq(now time.Time, f flow, old *timeWait) seq {
 	iss := d.secrets.initialSeq(now, f)
 	if old != nil {
 		iss = later(iss, old.sndNxt.add(maxReceiveWindow))

@@ -66,7 +66,7 @@ func (q *pathMTUs) lookup(now time.Time, addr [4]byte) (foundMTU, bool) {
 }
 
 // recall has a new connection begin with what is known of its path.
-func (d *demux) recall(now time.Time, t *tcb) {
+func (d *door) recall(now time.Time, t *tcb) {
 	if e, ok := d.paths.lookup(now, t.flow.remote.ip); ok {
 		t.path.recall(e.mtu, e.until)
 		t.updateMSS()
@@ -74,8 +74,8 @@ func (d *demux) recall(now time.Time, t *tcb) {
 }
 
 // found keeps what a connection tells of its path.
-func (d *demux) found(f flow, mtu int) {
+func (d *door) found(now time.Time, f flow, mtu int) {
 	if mtu > 0 {
-		d.paths.learn(time.Now(), f.remote.ip, mtu, d.mtu(f))
+		d.paths.learn(now, f.remote.ip, mtu, d.mtu(f))
 	}
 }

@@ -7,7 +7,7 @@ import (
 )
 
 // stranger handles a packet that belongs to no connection with a process.
-func (d *demux) stranger(f flow, b *packet.Buffer) {
+func (d *door) stranger(f flow, b *packet.Buffer) {
 	var s segment
 	if err := parse(b, &s); err != nil {
 		d.stats.drop(err)
@@ -46,7 +46,7 @@ func (d *demux) stranger(f flow, b *packet.Buffer) {
 
 // closedArrives is SEGMENT ARRIVES in CLOSED (RFC 9293 section 3.10.7.1): what
 // nobody wants is reset.
-func (d *demux) closedArrives(f *flow, s *segment) {
+func (d *door) closedArrives(f *flow, s *segment) {
 	d.stats.DropNoConnection.Add(1)
 	if s.has(RST) {
 		return
@@ -61,7 +61,7 @@ func (d *demux) closedArrives(f *flow, s *segment) {
 // listenArrives is SEGMENT ARRIVES in LISTEN (section 3.10.7.2). It takes
 // s.text. Reopens says that s is a SYN for a flow in TIME-WAIT; that connection
 // then ends.
-func (d *demux) listenArrives(now time.Time, f flow, l *Listener, s segment, reopens bool) {
+func (d *door) listenArrives(now time.Time, f flow, l *Listener, s segment, reopens bool) {
 	taken := false
 	switch {
 	case s.has(RST):
@@ -70,7 +70,7 @@ func (d *demux) listenArrives(now time.Time, f flow, l *Listener, s segment, reo
 		taken = d.ackArrives(now, f, l, &s)
 	case !s.has(SYN):
 		d.stats.DropUnexpected.Add(1)
-	case len(l.accept) == cap(l.accept):
+	case !d.host.room(l):
 		// Nobody accepts: no reason to begin a handshake. The peer tries again.
 		d.stats.DropAcceptFull.Add(1)
 	default:
@@ -88,7 +88,7 @@ func (d *demux) listenArrives(now time.Time, f flow, l *Listener, s segment, reo
 }
 
 // synArrives answers a SYN, and remembers it if there is room.
-func (d *demux) synArrives(now time.Time, f flow, l *Listener, s *segment, old *timeWait) {
+func (d *door) synArrives(now time.Time, f flow, l *Listener, s *segment, old *timeWait) {
 	h := newHalfOpen(now, s, 0, d.secrets.timestampOffset(f), &d.cfg)
 	if d.halfOpens.full() && old == nil { // a cookie would not lie beyond the numbers of old
 		d.sendCookie(now, f, l, &h)
@@ -103,7 +103,7 @@ func (d *demux) synArrives(now time.Time, f flow, l *Listener, s *segment, old *
 
 // synACK is the SYN-ACK of h, with a cookie for Fast Open where the peer has
 // asked for one or has an old one (RFC 7413 section 4.1.2).
-func (d *demux) synACK(now time.Time, f flow, h *halfOpen) segment {
+func (d *door) synACK(now time.Time, f flow, h *halfOpen) segment {
 	s := h.synACK(now, &d.cfg, d.mtu(f))
 	if h.givesCookie() {
 		s.opts.fastOpen = d.giveCookie(now, f)
@@ -113,7 +113,7 @@ func (d *demux) synACK(now time.Time, f flow, h *halfOpen) segment {
 
 // halfOpenArrives is SEGMENT ARRIVES in SYN-RECEIVED of a connection that came
 // from LISTEN. It takes s.text.
-func (d *demux) halfOpenArrives(now time.Time, f flow, h *halfOpen, s segment) {
+func (d *door) halfOpenArrives(now time.Time, f flow, h *halfOpen, s segment) {
 	switch {
 	case s.has(SYN) && !s.has(ACK) && s.seq == h.irs: // our SYN-ACK was lost
 		d.halfOpens.repeated(f, h, &s)
@@ -138,7 +138,7 @@ func (d *demux) halfOpenArrives(now time.Time, f flow, h *halfOpen, s segment) {
 		case l == nil: // it was closed since: the connection is too
 			delete(d.halfOpens.byFlow, f)
 			d.closedArrives(&f, &s)
-		case len(l.accept) == cap(l.accept):
+		case !d.host.room(l):
 			d.stats.DropAcceptFull.Add(1)
 		default:
 			d.complete(now, f, h, l, s)
@@ -150,7 +150,7 @@ func (d *demux) halfOpenArrives(now time.Time, f flow, h *halfOpen, s segment) {
 
 // challengeHalfOpen answers a segment in the window that no honest peer sends,
 // within the limit.
-func (d *demux) challengeHalfOpen(now time.Time, f *flow, h *halfOpen, s *segment) {
+func (d *door) challengeHalfOpen(now time.Time, f *flow, h *halfOpen, s *segment) {
 	if !s.seq.within(h.irs+1, 0xffff) || !d.challenges.allow(now) {
 		d.stats.DropOutOfWindow.Add(1)
 		return
@@ -161,9 +161,9 @@ func (d *demux) challengeHalfOpen(now time.Time, f *flow, h *halfOpen, s *segmen
 	d.sendBy(h.route, f, &reply)
 }
 
-// complete lets s arrive at the whole connection. If that establishes it, it
-// gets its process, and goes to the listener's queue.
-func (d *demux) complete(now time.Time, f flow, h *halfOpen, l *Listener, s segment) {
+// complete lets s arrive at the whole connection. If that establishes it, the
+// host gets it.
+func (d *door) complete(now time.Time, f flow, h *halfOpen, l *Listener, s segment) {
 	t := h.connection(now, &d.cfg, d.stats, f, d.mtu(f))
 	d.recall(now, t)
 	t.segmentArrives(now, &s)
@@ -177,7 +177,5 @@ func (d *demux) complete(now time.Time, f flow, h *halfOpen, l *Listener, s segm
 	}
 	delete(d.halfOpens.byFlow, f)
 	d.stats.PassiveOpens.Add(1)
-	c := newConn(f, d.notices)
-	d.start(c, t)
-	l.accept <- c // there is room, and nobody else sends
+	d.host.opened(l, t)
 }

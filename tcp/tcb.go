@@ -210,6 +210,10 @@ func (t *tcb) finAcked() bool { return t.finQueued && t.snd.una.after(t.sendq.en
 // finished says that the machine has nothing more to do.
 func (t *tcb) finished() bool { return t.state == Closed && !t.replies }
 
+// over says whether nothing is left to do for a connection. TIME-WAIT has a
+// table of its own.
+func (t *tcb) over() bool { return t.finished() || t.state == TimeWait && !t.ackNow }
+
 // fail ends the connection without a word to the peer.
 func (t *tcb) fail(err error) {
 	if t.state == Closed {

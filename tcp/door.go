@@ -1,0 +1,121 @@
+package tcp
+
+import (
+	"errors"
+	"time"
+
+	"github.com/seed-012105e5/gonet/ipv4"
+	"github.com/seed-012105e5/gonet/packet"
+)
+
+// A door is where segments come that belong to no connection: to listeners and
+// their half-open connections, to TIME-WAIT, or to nobody. It is a pure machine,
+// without goroutine, channel or clock; what its methods do stands in stranger.go,
+// syncookie.go and fastopenserver.go.
+type door struct {
+	cfg     Config
+	stats   *Stats
+	host    host
+	secrets secrets
+
+	listeners map[endpoint]*Listener // by local address; the unspecified one is a wildcard
+	halfOpens halfOpens
+	timeWaits timeWaits
+	paths     pathMTUs
+	fastOpens fastOpens // as a server
+
+	challenges challengeLimit // of all half-open connections
+}
+
+// A host is what a door is part of: the demultiplexer, or a Machine.
+type host interface {
+	answer(b *packet.Buffer) bool // takes a packet for the network layer, unless that is busy
+	room(l *Listener) bool        // says whether l takes another connection
+	opened(l *Listener, t *tcb)   // takes a connection that l, which has room, has opened
+}
+
+// newDoor returns the door of h. Cfg has its defaults.
+func newDoor(cfg Config, h host, stats *Stats) door {
+	return door{
+		cfg: cfg, stats: stats, host: h, secrets: newSecrets(cfg.Random),
+		listeners: make(map[endpoint]*Listener),
+		halfOpens: halfOpens{limit: cfg.SynBacklog},
+		timeWaits: timeWaits{limit: cfg.TimeWaits},
+		fastOpens: fastOpens{cookies: cookieMaker{random: cfg.Random}},
+	}
+}
+
+// flowOf counts a packet, and says whose it is; ok is false, and the packet
+// dropped, when that cannot be seen.
+func (d *door) flowOf(b *packet.Buffer) (f flow, ok bool) {
+	d.stats.InSegments.Add(1)
+	if b.Len() < minHeaderLen {
+		d.stats.DropMalformed.Add(1)
+		b.Release()
+		return f, false
+	}
+	ip, h := ipv4.Header(b.Network()), header(b.Bytes())
+	return flow{
+		local:  endpoint{[4]byte(ip[16:20]), h.dstPort()},
+		remote: endpoint{[4]byte(ip[12:16]), h.srcPort()},
+	}, true
+}
+
+// deadline is when expire has something to do; zero for never.
+func (d *door) deadline() time.Time { return earliest(d.halfOpens.deadline(), d.timeWaits.deadline()) }
+
+func (d *door) expire(now time.Time) {
+	d.timeWaits.expire(now)
+	d.halfOpens.expire(now, func(f flow, h *halfOpen) {
+		d.stats.SynRetransmits.Add(1)
+		s := d.synACK(now, f, h)
+		d.sendBy(h.route, &f, &s)
+	})
+}
+
+// listener is the one that wants SYNs for local: of the address itself, or of
+// all addresses.
+func (d *door) listener(local endpoint) *Listener {
+	if l, ok := d.listeners[local]; ok {
+		return l
+	}
+	return d.listeners[endpoint{port: local.port}]
+}
+
+// mtu is that of the first link towards the peer.
+func (d *door) mtu(f flow) int {
+	hop, ok := d.cfg.Table.Lookup(f.remote.addr())
+	if !ok {
+		return minPMTU
+	}
+	return hop.MTU
+}
+
+// send puts a segment without text on its way, unless the network layer is
+// busy.
+func (d *door) send(f *flow, s *segment) { d.sendBy(nil, f, s) }
+
+// sendBy is send by a source route, if there is one.
+func (d *door) sendBy(route *sourceRoute, f *flow, s *segment) {
+	b := packet.Get(0)
+	encode(b, s, f)
+	route.push(b, ipv4.Fields{Protocol: ipv4.ProtocolTCP, DF: true, Src: f.local.addr(), Dst: f.remote.addr()})
+	if !d.host.answer(b) {
+		d.stats.DropReplyFull.Add(1)
+		b.Release()
+		return
+	}
+	d.stats.OutSegments.Add(1)
+	if s.has(RST) {
+		d.stats.OutResets.Add(1)
+	}
+}
+
+// drop counts a segment that parse has refused.
+func (s *Stats) drop(err error) {
+	if errors.Is(err, errChecksum) {
+		s.DropBadChecksum.Add(1)
+	} else {
+		s.DropMalformed.Add(1)
+	}
+}
