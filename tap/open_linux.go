@@ -19,27 +19,36 @@ import (
 // /dev/net/tun), fs.ErrPermission, syscall.EBUSY (another program holds the
 // tap) and what else the kernel says.
 func Open(cfg Config) (link.Link, error) {
-	cfg, err := cfg.complete()
+	c, l, err := openCard(cfg)
 	if err != nil {
 		return link.Link{}, err
 	}
+	l.Rx, l.Tx = c.start()
+	return l, nil
+}
+
+// openCard opens a tap. The link that it returns has no channels yet.
+func openCard(cfg Config) (*card, link.Link, error) {
+	cfg, err := cfg.complete()
+	if err != nil {
+		return nil, link.Link{}, err
+	}
 	d, err := openDevice(cfg.Name, !cfg.DisableOffload)
 	if err != nil {
-		return link.Link{}, err
+		return nil, link.Link{}, err
 	}
 	file, err := newOSFile(d.file, cfg.BusyPoll)
 	if err != nil {
 		d.file.Close()
-		return link.Link{}, fmt.Errorf("tap: %s: %w", d.name, err)
+		return nil, link.Link{}, fmt.Errorf("tap: %s: %w", d.name, err)
 	}
 	mtu, undo, err := setUpHost(d, cfg)
 	if err != nil {
 		d.file.Close()
-		return link.Link{}, explainHost(d.name, err)
+		return nil, link.Link{}, explainHost(d.name, err)
 	}
 	c := &card{file: file, vnet: d.vnet, maxLen: mtu + ethernetLen + vlanLen, stats: new(link.Stats), undo: undo}
-	rx, tx := c.start()
-	return link.Link{Name: d.name, Rx: rx, Tx: tx, MTU: mtu, MAC: cfg.MAC, Stats: c.stats}, nil
+	return c, link.Link{Name: d.name, MTU: mtu, MAC: cfg.MAC, Stats: c.stats}, nil
 }
 
 // Available says whether this program can open /dev/net/tun, without which
