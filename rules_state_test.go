@@ -11,9 +11,10 @@ import (
 // state are the package-level variables that are neither errors nor constant
 // tables, and why there are any.
 var state = map[string]string{
-	"packet.sizes": "a table of constants, which the type of pools needs",
-	"packet.pools": "plain memory, which all stacks share",
-	"packet.live":  "counts buffers, in builds with the race detector only",
+	"packet.sizes":  "a table of constants, which the type of pools needs",
+	"packet.pools":  "plain memory, which all stacks share",
+	"packet.live":   "counts buffers, in builds with the race detector only",
+	"packet.copied": "counts bytes, in builds for a measurement only",
 }
 
 // constants are functions without a state whose results never change.

@@ -136,6 +136,7 @@ func (b *Buffer) Extend(n int) []byte {
 // how much that was.
 func (b *Buffer) Append(p []byte) int {
 	n := min(len(p), b.Room())
+	CountCopy(n)
 	return copy(b.Extend(n), p)
 }
 
@@ -167,6 +168,6 @@ func (b *Buffer) Clone() *Buffer {
 	c.Arrived, c.Link, c.NextHop, c.Group = b.Arrived, b.Link, b.NextHop, b.Group
 	c.Checksum, c.sumStart, c.sumOffset, c.SegmentSize = b.Checksum, b.sumStart, b.sumOffset, b.SegmentSize
 	c.network, c.front, c.end = b.network, b.front, b.end
-	copy(c.mem[:b.end], b.mem[:b.end])
+	CountCopy(copy(c.mem[:b.end], b.mem[:b.end]))
 	return c
 }

@@ -181,6 +181,7 @@ func (q *recvQueue) read(p []byte) int {
 		}
 	}
 	q.readyLen -= n
+	packet.CountCopy(n)
 	return n
 }
 

@@ -40,6 +40,7 @@ func (q *sendQueue) room() int { return max(0, q.limit-q.len) }
 // append copies as much of p as there is room for, and returns how much.
 func (q *sendQueue) append(p []byte) int {
 	n := min(len(p), q.room())
+	packet.CountCopy(n)
 	for p = p[:n]; len(p) > 0; {
 		last := q.parts.Len() - 1
 		if last < 0 || q.parts.At(last).full() {
@@ -73,6 +74,7 @@ func (q *sendQueue) find(s seq) int {
 // copy fills dst with the bytes from sequence number from on. They must be in
 // the queue.
 func (q *sendQueue) copy(dst []byte, from seq) {
+	packet.CountCopy(len(dst))
 	for i := q.find(from); len(dst) > 0; i++ {
 		c := q.parts.At(i)
 		n := copy(dst, c.text[from.sub(c.start):])
