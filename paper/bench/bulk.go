@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/seed-012105e5/gonet/packet"
 	"github.com/seed-012105e5/gonet/paper/internal/agent"
 	"github.com/seed-012105e5/gonet/paper/internal/load"
 	"github.com/seed-012105e5/gonet/paper/internal/result"
@@ -35,8 +36,23 @@ func bulk(name, serve, client string, streams int) work {
 			result.CPUServer.Of(w.server.CPU.Seconds() / gigabytes),
 			result.CPUClient.Of(w.client.CPU.Seconds() / gigabytes),
 		}
-		return append(figures, w.perFrame()...), nil
+		figures = append(figures, w.perFrame()...)
+		return append(figures, at.costs(w, float64(w.frames), result.Hops, float64(receiver.Bytes), result.Copies)...), nil
 	}}
+}
+
+// costs is what the stack of the server itself can tell: the hops of hopsFor
+// frames or requests each, and, in a build that counts them, the copies for each
+// of copiesFor bytes or requests.
+func (at *site) costs(w window, hopsFor float64, hops result.Metric, copiesFor float64, copies result.Metric) (figures []result.Figure) {
+	if !at.subject.IsOurs() {
+		return nil
+	}
+	figures = append(figures, hops.Of(float64(w.server.Told.Hops)/hopsFor))
+	if packet.CountsCopies {
+		figures = append(figures, copies.Of(float64(w.server.Told.Copied)/copiesFor))
+	}
+	return figures
 }
 
 // pair starts a server and a client, and watches them.

@@ -21,7 +21,8 @@ import (
 // own. Other stacks do not offer that: gVisor's dispatcher does the work of all
 // layers, and waits in system calls that a trace cannot tell from work.
 func ping(name, serve, client string) work {
-	w := work{name: name, fits: subject.Subject.IsOurs}
+	w := work{name: name}
+	w.fits = func(s subject.Subject) bool { return s.IsOurs() && does(serve)(s) }
 	w.measure = func(ctx context.Context, at *site) ([]result.Figure, error) {
 		dir, err := os.MkdirTemp("", "gonet-bench")
 		if err != nil {

@@ -25,6 +25,7 @@ type options struct {
 	rounds     int
 	seconds    float64
 	congestion string
+	busyPoll   time.Duration
 	idle       []int
 	out        string // a directory; "" means that nothing is written
 	json, csv  string
@@ -45,6 +46,7 @@ func parse(args []string, out io.Writer) (*options, error) {
 	f.IntVar(&o.rounds, "rounds", 3, "how often each measurement is made; the median counts")
 	f.Float64Var(&o.seconds, "seconds", 1.5, "how long each measurement takes, without its warm-up")
 	f.StringVar(&o.congestion, "cc", "reno", "congestion control of both sides: reno or cubic")
+	f.DurationVar(&o.busyPoll, "busypoll", 0, "how long GoNet's reader of a tap asks again before it sleeps; 0 means what it does by itself, negative none")
 	f.Func("idle", "`numbers` of idle connections: 10000,100000,1000000 (default 10000)", func(s string) (err error) {
 		o.idle, err = numbers(s)
 		return err

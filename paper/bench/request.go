@@ -8,6 +8,7 @@ import (
 	"github.com/seed-012105e5/gonet/paper/internal/load"
 	"github.com/seed-012105e5/gonet/paper/internal/result"
 	"github.com/seed-012105e5/gonet/paper/internal/service"
+	"github.com/seed-012105e5/gonet/paper/internal/subject"
 )
 
 // anyCPU is where the scheduler wants it.
@@ -23,7 +24,13 @@ func requests(name, serve, client string, streams, serverCPU, clientCPU int) wor
 			return nil, err
 		}
 		figures, err := w.latency()
-		return append(figures, w.perFrame()...), err
+		if err != nil {
+			return nil, err
+		}
+		n := float64(w.client.Requests)
+		figures = append(figures, w.perFrame()...)
+		figures = append(figures, result.WakeUps.Of(float64(w.server.Switches)/n))
+		return append(figures, at.costs(w, n, result.WorkHops, n, result.WorkCopies)...), nil
 	}}
 }
 
@@ -71,7 +78,7 @@ func connects(name string, atATime int) work {
 		figures, err := measure(ctx, at)
 		return first(result.Rate, figures), err
 	}
-	w.fits = hasSockets
+	w.fits = func(s subject.Subject) bool { return hasSockets(s) || s.Closes }
 	return w
 }
 

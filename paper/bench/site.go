@@ -114,7 +114,7 @@ func (at *site) load(ctx context.Context, t agent.Task) (*agent.Process, error) 
 }
 
 func (at *site) start(ctx context.Context, ns *netns.NS, role string, t agent.Task) (*agent.Process, error) {
-	t.Server, t.Peer, t.Congestion = serverAddr(), clientAddr(), at.congestion
+	t.Server, t.Peer, t.Congestion, t.BusyPoll = serverAddr(), clientAddr(), at.congestion, at.busyPoll
 	p, err := agent.Start(ctx, ns, role, t)
 	if err == nil {
 		at.agents = append(at.agents, p)

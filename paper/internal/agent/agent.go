@@ -26,7 +26,8 @@ type Task struct {
 	CPU        int          // that the process is kept on; -1 means any
 	Threads    int          // GOMAXPROCS of such a process; 0 means what the Go runtime chooses
 	Congestion string
-	Trace      string // of the server: a file for a trace of the Go runtime, its first phase
+	BusyPoll   time.Duration // of the server: tap.Config.BusyPoll
+	Trace      string        // of the server: a file for a trace of the Go runtime, its first phase
 	TraceTime  time.Duration
 	Profile    string // of the server: what the names of files with profiles begin with; "" means none
 }

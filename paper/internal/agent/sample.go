@@ -19,7 +19,17 @@ type Counters struct {
 	Lost     atomic.Uint64 // requests that nobody answered in time
 	Open     atomic.Int64  // connections
 	Busy     atomic.Int64  // nanoseconds, where only a part of the time counts
+	Calls    atomic.Uint64 // of connections: reads and writes
 	Latency  Histogram     // of requests
+
+	// Told is what the stack says of itself; nil when it says nothing.
+	Told func() Told
+}
+
+// Told is what only the stack itself can count.
+type Told struct {
+	Hops   uint64 // packets and lent slices that have passed a channel
+	Copied uint64 // bytes, in memory or by the device
 }
 
 // A Sample is a process at one moment. What it counts, it counts from the start
@@ -29,6 +39,7 @@ type Sample struct {
 	Bytes    uint64
 	Requests uint64
 	Lost     uint64
+	Told     Told
 	Open     int64
 	Busy     time.Duration
 	Latency  Counts
@@ -47,6 +58,7 @@ func (s Sample) Since(before Sample) Sample {
 	return Sample{
 		At: s.At - before.At, Bytes: s.Bytes - before.Bytes, Requests: s.Requests - before.Requests,
 		Lost: s.Lost - before.Lost, Open: s.Open - before.Open,
+		Told: Told{Hops: s.Told.Hops - before.Told.Hops, Copied: s.Told.Copied - before.Told.Copied},
 		Busy: s.Busy - before.Busy, Latency: s.Latency.Since(before.Latency),
 		CPU: s.CPU - before.CPU, Allocs: s.Allocs - before.Allocs, Switches: s.Switches - before.Switches,
 		Threads: s.Threads - before.Threads, Heap: s.Heap - before.Heap, RSS: s.RSS - before.RSS,
@@ -62,6 +74,9 @@ func (c *Counters) sample(start time.Time, collect bool) (s Sample, err error) {
 	s = Sample{
 		At: time.Since(start), Bytes: c.Bytes.Load(), Requests: c.Requests.Load(), Lost: c.Lost.Load(),
 		Open: c.Open.Load(), Busy: time.Duration(c.Busy.Load()), Latency: c.Latency.Counts(),
+	}
+	if c.Told != nil {
+		s.Told = c.Told()
 	}
 	var usage syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {

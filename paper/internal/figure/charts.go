@@ -19,7 +19,7 @@ func charts(r *result.Results) []chart {
 	large := works(r, "(HTTPS?) of 1 MB by wrk, (\\d+) .*", "$1, $2")
 	held := works(r, "(.*) idle connections", "$1")
 	hops := works(r, "6 hops in memory, (.*)", "$1")
-	return []chart{
+	all := []chart{
 		{"bulk-offload", "Bulk, with offloads: way, streams", result.Goodput, offload, bulk},
 		{"bulk-plain", "Bulk, frames of 1514 bytes: way, streams", result.Goodput, plain, bulk},
 		{"cpu-offload", "CPU time of the machine for bulk, with offloads: way, streams", result.CPUMachine, offload, bulk},
@@ -34,6 +34,15 @@ func charts(r *result.Results) []chart {
 		{"idle-establish", "Connections established a second, by how many are made", result.Establish, sockets, held},
 		{"hops", "A packet through six channels", result.PerFrame, []string{"graph", "chain", "channel"}, hops},
 	}
+	if loop := "direct"; r.Name(loop) != loop { // it was measured
+		csp := []string{"gonet", loop}
+		all = append(all,
+			chart{"csp-bulk", "Bulk by the graph and by one loop: way, streams", result.Goodput, csp, bulk},
+			chart{"csp-cpu", "CPU time of the server for bulk, by the graph and by one loop: way, streams", result.CPUServer, csp, bulk},
+			chart{"csp-p50", "One byte there and back, by the graph and by one loop, median", result.P50, csp, one},
+		)
+	}
+	return all
 }
 
 // works are the works whose whole name matches an expression, with labels that

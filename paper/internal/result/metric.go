@@ -39,6 +39,10 @@ var (
 	Allocations = Metric{Name: "allocations", Unit: "/frame", Less: true}
 	Switches    = Metric{Name: "goroutine switches", Unit: "/frame", Less: true}
 	Threads     = Metric{Name: "thread switches", Unit: "/frame", Less: true}
+	Hops        = Metric{Name: "hops", Unit: "/frame", Less: true}
+
+	// Of the server's process, for each byte of payload: how often it was copied.
+	Copies = Metric{Name: "copied", Unit: "bytes/byte", Less: true}
 
 	// Of connections that are open and do nothing.
 	Memory    = Metric{Name: "memory", Unit: "bytes each", Less: true}
@@ -55,4 +59,8 @@ var (
 	Running = Metric{Name: "running", Unit: "µs/request", Less: true}
 	Ready   = Metric{Name: "waiting to run", Unit: "µs/request", Less: true}
 	WakeUps = Metric{Name: "wake-ups", Unit: "/request", Less: true}
+
+	// Of the server's process, for each request.
+	WorkHops   = Metric{Name: "hops", Unit: "/request", Less: true}
+	WorkCopies = Metric{Name: "copied", Unit: "bytes/request", Less: true}
 )

@@ -7,13 +7,12 @@ import (
 	"runtime/pprof"
 
 	"github.com/seed-012105e5/gonet"
-	"github.com/seed-012105e5/gonet/paper/internal/subject"
 )
 
 // startProfile begins with a profile of the CPU time of this process, and
 // returns what ends it, and writes a profile of allocations and the counters of
 // the stack, where it has some. The names of the files begin with prefix.
-func startProfile(prefix string, s subject.Stack) (end func() error, err error) {
+func startProfile(prefix string, s any) (end func() error, err error) {
 	runtime.MemProfileRate = 512 // bytes: small allocations are of interest too
 	cpu, err := os.Create(prefix + ".cpu")
 	if err != nil {
@@ -37,7 +36,7 @@ func writeAllocations(file string) error {
 	return errors.Join(pprof.Lookup("allocs").WriteTo(f, 0), f.Close())
 }
 
-func writeCounters(file string, s subject.Stack) error {
+func writeCounters(file string, s any) error {
 	counted, ok := s.(interface{ Stats() gonet.Stats })
 	if !ok {
 		return nil

@@ -20,7 +20,7 @@ import (
 // What a server can do, and at which port of package agent it does it.
 const (
 	Sink    = subject.Sink    // reads what comes
-	Discard = "discard"       // the same without copying it, where the stack offers that
+	Discard = subject.Discard // the same without copying it, where the stack offers that
 	Source  = subject.Source  // sends without end
 	Echo    = subject.Echo    // sends back what comes, in small pieces
 	UDPEcho = subject.UDPEcho // the same with datagrams
@@ -40,23 +40,12 @@ func Start(t agent.Task) (agent.Worker, error) {
 		}
 	}
 	c := new(agent.Counters)
-	cfg := subject.Config{Addr: t.Server, Peer: t.Peer, Congestion: t.Congestion}
-	if s.Serve != nil {
-		if !slices.Contains(s.Works, t.Work) {
-			return agent.Worker{}, fmt.Errorf("%s cannot do %s", s.Name, t.Work)
-		}
-		device, err := s.Serve(cfg, t.Work, c)
-		if err != nil {
-			return agent.Worker{}, err
-		}
-		return agent.Worker{Counters: c, Close: device.Close}, nil
-	}
-	stack, err := s.Start(cfg)
+	stack, err := begin(s, t, c)
 	if err != nil {
 		return agent.Worker{}, err
 	}
-	if err := serve(stack, t, c); err != nil {
-		return agent.Worker{}, errors.Join(err, stack.Close())
+	if teller, ok := stack.(interface{ Tell(calls uint64) agent.Told }); ok {
+		c.Told = func() agent.Told { return teller.Tell(c.Calls.Load()) }
 	}
 	w := agent.Worker{Counters: c, Close: stack.Close}
 	if t.Profile != "" {
@@ -68,6 +57,25 @@ func Start(t agent.Task) (agent.Worker, error) {
 		w.Phases = []func() error{tracePhase(t.Trace, t.TraceTime, c)}
 	}
 	return w, nil
+}
+
+// begin starts the stack, or what is there instead, and the service of a task.
+func begin(s subject.Subject, t agent.Task, c *agent.Counters) (io.Closer, error) {
+	cfg := subject.Config{Addr: t.Server, Peer: t.Peer, Congestion: t.Congestion, BusyPoll: t.BusyPoll}
+	if s.Serve != nil {
+		if !slices.Contains(s.Works, t.Work) {
+			return nil, fmt.Errorf("%s cannot do %s", s.Name, t.Work)
+		}
+		return s.Serve(cfg, t.Work, c)
+	}
+	stack, err := s.Start(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if err := serve(stack, t, c); err != nil {
+		return nil, errors.Join(err, stack.Close())
+	}
+	return stack, nil
 }
 
 // serve begins with the service of a task.
@@ -122,6 +130,7 @@ const chunk = 256 << 10
 func sink(conn net.Conn, c *agent.Counters) {
 	for buf := make([]byte, chunk); ; {
 		n, err := conn.Read(buf)
+		c.Calls.Add(1)
 		c.Bytes.Add(uint64(n))
 		if err != nil {
 			return
@@ -144,6 +153,7 @@ func discard(conn net.Conn, c *agent.Counters) {
 type meter struct{ c *agent.Counters }
 
 func (m meter) Write(p []byte) (int, error) {
+	m.c.Calls.Add(1)
 	m.c.Bytes.Add(uint64(len(p)))
 	return len(p), nil
 }
@@ -151,6 +161,7 @@ func (m meter) Write(p []byte) (int, error) {
 func source(conn net.Conn, c *agent.Counters) {
 	for buf := make([]byte, chunk); ; {
 		n, err := conn.Write(buf)
+		c.Calls.Add(1)
 		c.Bytes.Add(uint64(n))
 		if err != nil {
 			return
@@ -168,6 +179,7 @@ func echo(conn net.Conn, c *agent.Counters) {
 		if _, err := conn.Write(buf[:n]); err != nil {
 			return
 		}
+		c.Calls.Add(2)
 		c.Requests.Add(1)
 	}
 }

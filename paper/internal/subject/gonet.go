@@ -10,16 +10,21 @@ import (
 	"github.com/seed-012105e5/gonet/tcp"
 )
 
-// IsOurs says whether s is GoNet behind a device.
-func (s Subject) IsOurs() bool { return strings.HasPrefix(s.Key, ourKey) && s.Start != nil }
+// IsOurs says whether s is GoNet behind a device, or its machines.
+func (s Subject) IsOurs() bool {
+	return strings.HasPrefix(s.Key, ourKey) && s.Start != nil || strings.HasPrefix(s.Key, directKey)
+}
 
-// ourKey is what the keys of GoNet begin with.
-const ourKey = "gonet"
+// What the keys of GoNet, and of its machines in one loop, begin with.
+const (
+	ourKey    = "gonet"
+	directKey = "direct"
+)
 
 // ours is GoNet behind a tap.
 func ours(key, name string, plain bool) Subject {
 	return Subject{Key: key, Name: name, Cable: Tap, Start: func(cfg Config) (Stack, error) {
-		card, err := tap.Open(tap.Config{Name: Device, HostAddr: cfg.Peer, DisableOffload: plain})
+		card, err := tap.Open(tap.Config{Name: Device, HostAddr: cfg.Peer, DisableOffload: plain, BusyPoll: cfg.BusyPoll})
 		if err != nil {
 			return nil, err
 		}

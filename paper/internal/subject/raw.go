@@ -13,9 +13,10 @@ import (
 	"github.com/seed-012105e5/gonet/paper/internal/agent"
 )
 
-// The works of package service that a raw device does; their names are the same.
+// The works of package service that is done without sockets; their names are the same.
 const (
 	Sink    = "sink"
+	Discard = "discard"
 	Source  = "source"
 	Echo    = "echo"
 	UDPEcho = "udp echo"

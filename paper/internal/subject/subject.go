@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"time"
 
 	"github.com/seed-012105e5/gonet/paper/internal/agent"
 )
@@ -32,6 +33,9 @@ type Subject struct {
 	// works of package service, and Works says which it can do.
 	Serve func(cfg Config, work string, c *agent.Counters) (io.Closer, error)
 	Works []string
+
+	// Closes says that connections can be closed as well, sockets or not.
+	Closes bool
 }
 
 // Config is what all stacks are told.
@@ -39,6 +43,7 @@ type Config struct {
 	Addr       netip.Prefix // of the stack
 	Peer       netip.Prefix // of the kernel at the other end
 	Congestion string
+	BusyPoll   time.Duration // of GoNet's taps: tap.Config.BusyPoll
 }
 
 // A Stack is what programs see of a TCP/IP stack.
@@ -89,6 +94,8 @@ func All() []Subject {
 		kernel("kernel-plain", "kernel, veth without offloads", PlainVeth),
 		ours("gonet", "GoNet, offload tap", false),
 		ours("gonet-plain", "GoNet, plain tap", true),
+		inOneLoop("direct", "GoNet's machines in one loop, offload tap", false),
+		inOneLoop("direct-plain", "GoNet's machines in one loop, plain tap", true),
 		gvisorTap("gvisor-tap", "gVisor, plain tap"),
 		gvisorVeth("gvisor-recvmmsg", "gVisor, veth, host GSO, RecvMMsg", recvMMsg),
 		gvisorVeth("gvisor-mmap", "gVisor, veth, host GSO, PacketMMap", packetMMap),
