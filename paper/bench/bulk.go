@@ -9,12 +9,15 @@ import (
 	"github.com/seed-012105e5/gonet/paper/internal/load"
 	"github.com/seed-012105e5/gonet/paper/internal/result"
 	"github.com/seed-012105e5/gonet/paper/internal/service"
+	"github.com/seed-012105e5/gonet/paper/internal/subject"
 )
 
 // bulk is a transfer without end on some streams, to the server or from it. What
-// counts is what the receiver's program has got.
+// counts is what the receiver's program has got. A subject with several cables
+// gets a stream on each, and does nothing else.
 func bulk(name, serve, client string, streams int) work {
-	return work{name: name, fits: does(serve), measure: func(ctx context.Context, at *site) ([]result.Figure, error) {
+	fits := func(s subject.Subject) bool { return does(serve)(s) || s.Cables == streams && serve != service.Discard }
+	return work{name: name, fits: fits, measure: func(ctx context.Context, at *site) ([]result.Figure, error) {
 		w, err := at.pair(ctx, agent.Task{Work: serve, CPU: -1}, agent.Task{Work: client, Streams: streams, CPU: -1})
 		if err != nil {
 			return nil, err

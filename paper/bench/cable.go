@@ -4,30 +4,42 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"time"
 
 	"github.com/seed-012105e5/gonet/internal/netns"
+	"github.com/seed-012105e5/gonet/paper/internal/agent"
 	"github.com/seed-012105e5/gonet/paper/internal/subject"
 )
 
-// plugIn joins the two namespaces by a veth, and gives the client its address.
+// plugIn joins the two namespaces by veths, and gives the client its address on
+// each.
 func (at *site) plugIn() error {
 	if err := skipIndices(at.stack); err != nil {
 		return err
 	}
-	if err := netns.Veth(at.client, subject.Peer, at.stack, subject.Device); err != nil {
+	for i := range at.cables() {
+		if err := at.plugInOne(subject.NthDevice(subject.Peer, i), subject.NthDevice(subject.Device, i), agent.Nth(clientAddr(), i)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (at *site) plugInOne(peer, device string, addr netip.Prefix) error {
+	if err := netns.Veth(at.client, peer, at.stack, device); err != nil {
 		return err
 	}
 	if at.subject.Cable == subject.PlainVeth {
-		err := errors.Join(turnOffOffloads(at.client, subject.Peer), turnOffOffloads(at.stack, subject.Device))
+		err := errors.Join(turnOffOffloads(at.client, peer), turnOffOffloads(at.stack, device))
 		if err != nil {
 			return err
 		}
 	}
-	if err := at.client.AddAddr(subject.Peer, clientAddr()); err != nil {
+	if err := at.client.AddAddr(peer, addr); err != nil {
 		return err
 	}
-	return errors.Join(awaitRunning(at.client, subject.Peer), awaitRunning(at.stack, subject.Device))
+	return errors.Join(awaitRunning(at.client, peer), awaitRunning(at.stack, device))
 }
 
 // skipIndices has the next device of a namespace get another index than the

@@ -40,7 +40,7 @@ func ping(name, serve, client string) work {
 
 // trace has a server traced while a client on the same CPU makes requests.
 func (at *site) trace(ctx context.Context, file, serve, client string) error {
-	server, err := at.serve(ctx, agent.Task{Work: serve, CPU: 0, Trace: file, TraceTime: min(at.duration(), time.Second)})
+	server, err := at.serve(ctx, agent.Task{Work: serve, CPU: 0, Trace: file, PhaseTime: min(at.duration(), time.Second)})
 	if err != nil {
 		return err
 	}

@@ -28,7 +28,10 @@ type site struct {
 	agents  []*agent.Process
 }
 
-// The network of a site.
+// cables is how many the subject has.
+func (at *site) cables() int { return max(at.subject.Cables, 1) }
+
+// The network of a site, that of its first cable.
 func serverAddr() netip.Prefix { return netip.MustParsePrefix("10.0.0.2/16") }
 func clientAddr() netip.Prefix { return netip.MustParsePrefix("10.0.0.1/16") }
 
@@ -114,7 +117,7 @@ func (at *site) load(ctx context.Context, t agent.Task) (*agent.Process, error) 
 }
 
 func (at *site) start(ctx context.Context, ns *netns.NS, role string, t agent.Task) (*agent.Process, error) {
-	t.Server, t.Peer, t.Congestion, t.BusyPoll = serverAddr(), clientAddr(), at.congestion, at.busyPoll
+	t.Server, t.Peer, t.Cables, t.Congestion, t.BusyPoll = serverAddr(), clientAddr(), at.cables(), at.congestion, at.busyPoll
 	p, err := agent.Start(ctx, ns, role, t)
 	if err == nil {
 		at.agents = append(at.agents, p)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/seed-012105e5/gonet/paper/internal/agent"
 	"github.com/seed-012105e5/gonet/paper/internal/result"
+	"github.com/seed-012105e5/gonet/paper/internal/subject"
 )
 
 // A window is what has happened in some time: in the server, in the client, on
@@ -113,15 +114,22 @@ func busy(text []byte) (time.Duration, error) {
 	return time.Duration(ticks) * tick, nil
 }
 
-// traffic is how many frames and bytes have crossed the cable, as the client's
-// end of it counts them.
+// traffic is how many frames and bytes have crossed the cables, as the client's
+// ends of them count them.
 func (at *site) traffic() (frames, bytes uint64, err error) {
 	err = at.client.Do(func() error {
 		text, err := os.ReadFile("/proc/thread-self/net/dev")
-		if err == nil {
-			frames, bytes, err = deviceCounters(text, at.subject.Cable.PeerDevice())
+		if err != nil {
+			return err
 		}
-		return err
+		for i := range at.cables() {
+			f, b, err := deviceCounters(text, subject.NthDevice(at.subject.Cable.PeerDevice(), i))
+			if err != nil {
+				return err
+			}
+			frames, bytes = frames+f, bytes+b
+		}
+		return nil
 	})
 	return frames, bytes, err
 }

@@ -14,11 +14,11 @@ func allWorks(o *options) []work {
 
 // does says which subjects have a service.
 func does(serve string) func(subject.Subject) bool {
-	return func(s subject.Subject) bool { return s.Start != nil || slices.Contains(s.Works, serve) }
+	return func(s subject.Subject) bool { return hasSockets(s) || slices.Contains(s.Works, serve) }
 }
 
-// hasSockets says which subjects are whole stacks.
-func hasSockets(s subject.Subject) bool { return s.Start != nil }
+// hasSockets says which subjects are whole stacks with one cable.
+func hasSockets(s subject.Subject) bool { return s.Start != nil && s.Cables <= 1 }
 
 func streams(what string, n int) string {
 	if n == 1 {

@@ -20,6 +20,7 @@ type Task struct {
 	Work       string       // a service of package service, or a load of package load
 	Server     netip.Prefix // the server's address, with its network
 	Peer       netip.Prefix // the client's first address, with its network
+	Cables     int          // between the two, each with a network of its own; see Nth
 	Sources    []netip.Addr // the client's addresses
 	Streams    int          // connections, or requests at a time
 	Body       int          // bytes of a response
@@ -28,8 +29,8 @@ type Task struct {
 	Congestion string
 	BusyPoll   time.Duration // of the server: tap.Config.BusyPoll
 	Trace      string        // of the server: a file for a trace of the Go runtime, its first phase
-	TraceTime  time.Duration
-	Profile    string // of the server: what the names of files with profiles begin with; "" means none
+	PhaseTime  time.Duration // of a phase that takes a given time
+	Profile    string        // of the server: what the names of files with profiles begin with; "" means none
 }
 
 // Services listen at these ports, each at one of its own.
@@ -40,6 +41,14 @@ const (
 	PortHTTP   = 80
 	PortHTTPS  = 443
 )
+
+// Nth is the address on cable i of what has p on cable 0: the networks of several
+// cables differ in their second byte.
+func Nth(p netip.Prefix, i int) netip.Prefix {
+	a := p.Addr().As4()
+	a[1] += byte(i)
+	return netip.PrefixFrom(netip.AddrFrom4(a), p.Bits())
+}
 
 // What a process can be told to do.
 const (

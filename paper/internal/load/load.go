@@ -64,7 +64,8 @@ const (
 	datagramTime = 250 * time.Millisecond
 )
 
-func (l *load) dial(network string, port uint16) (net.Conn, error) {
+// dial opens a connection over one of the cables.
+func (l *load) dial(network string, port uint16, cable int) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), dialTime)
 	defer cancel()
 	var d net.Dialer
@@ -72,14 +73,16 @@ func (l *load) dial(network string, port uint16) (net.Conn, error) {
 	if network == "tcp4" {
 		d.Control = subject.Congestion(l.task.Congestion)
 	}
-	return d.DialContext(ctx, network, netip.AddrPortFrom(l.task.Server.Addr(), port).String())
+	server := agent.Nth(l.task.Server, cable)
+	return d.DialContext(ctx, network, netip.AddrPortFrom(server.Addr(), port).String())
 }
 
-// each opens a connection for each stream, and then has do use them.
+// each opens a connection for each stream, over the cables in turn, and then has
+// do use them.
 func (l *load) each(network string, port uint16, do func(net.Conn)) error {
 	var all []net.Conn
-	for range l.task.Streams {
-		conn, err := l.dial(network, port)
+	for i := range l.task.Streams {
+		conn, err := l.dial(network, port, i%max(l.task.Cables, 1))
 		if err != nil {
 			return err
 		}
@@ -122,7 +125,7 @@ func (l *load) receive(conn net.Conn) {
 // awaitEcho sends datagrams until one comes back: both ends have found each
 // other's link-layer address then.
 func (l *load) awaitEcho() error {
-	conn, err := l.dial("udp4", agent.PortEcho)
+	conn, err := l.dial("udp4", agent.PortEcho, 0)
 	if err != nil {
 		return err
 	}
@@ -179,7 +182,7 @@ func (l *load) connect() {
 	var buf [1]byte
 	for {
 		start := time.Now()
-		conn, err := l.dial("tcp4", agent.PortEcho)
+		conn, err := l.dial("tcp4", agent.PortEcho, 0)
 		if err != nil {
 			l.counters.Lost.Add(1)
 			time.Sleep(time.Millisecond) // not to spin when nothing can be had

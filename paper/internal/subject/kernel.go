@@ -15,25 +15,27 @@ import (
 // kernel is the kernel's own sockets at the far end of a veth.
 func kernel(key, name string, cable Cable) Subject {
 	return Subject{Key: key, Name: name, Cable: cable, Files: true, Start: func(cfg Config) (Stack, error) {
-		if err := addAddress(Device, cfg); err != nil {
-			return nil, err
+		for _, e := range cfg.ends() {
+			if err := addAddress(e); err != nil {
+				return nil, err
+			}
 		}
 		return kernelStack{cfg}, nil
 	}}
 }
 
 // addAddress gives a device of this namespace the stack's address.
-func addAddress(device string, cfg Config) error {
-	i, err := net.InterfaceByName(device)
+func addAddress(e end) error {
+	i, err := net.InterfaceByName(e.device)
 	if err != nil {
-		return fmt.Errorf("%s: %w", device, err)
+		return fmt.Errorf("%s: %w", e.device, err)
 	}
 	c, err := netlink.Dial()
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	return c.AddAddr(i.Index, cfg.Addr)
+	return c.AddAddr(i.Index, e.addr)
 }
 
 type kernelStack struct{ cfg Config }
@@ -43,7 +45,11 @@ type kernelStack struct{ cfg Config }
 func (k kernelStack) Listen(port uint16) (net.Listener, error) {
 	l := net.ListenConfig{Control: Congestion(k.cfg.Congestion)}
 	l.SetMultipathTCP(false)
-	return l.Listen(context.Background(), "tcp4", k.at(port))
+	at := netip.AddrPortFrom(k.cfg.Addr.Addr(), port)
+	if k.cfg.Cables > 1 {
+		at = netip.AddrPortFrom(netip.IPv4Unspecified(), port)
+	}
+	return l.Listen(context.Background(), "tcp4", at.String())
 }
 
 func (k kernelStack) ListenPacket(port uint16) (net.PacketConn, error) {
@@ -66,8 +72,6 @@ func (c kernelPacketConn) ReadFromAddrPort(p []byte) (int, netip.AddrPort, error
 func (c kernelPacketConn) WriteToAddrPort(p []byte, to netip.AddrPort) (int, error) {
 	return c.WriteToUDPAddrPort(p, to)
 }
-
-func (k kernelStack) at(port uint16) string { return fmt.Sprintf("%v:%d", k.cfg.Addr.Addr(), port) }
 
 func (kernelStack) Close() error { return nil }
 

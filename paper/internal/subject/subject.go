@@ -18,6 +18,10 @@ type Subject struct {
 	Name  string // for people
 	Cable Cable
 
+	// Cables is how many there are where it is more than one. Then streams take
+	// one after the other.
+	Cables int
+
 	// Files says that each connection is an open file of the server's process.
 	Files bool
 
@@ -42,6 +46,7 @@ type Subject struct {
 type Config struct {
 	Addr       netip.Prefix // of the stack
 	Peer       netip.Prefix // of the kernel at the other end
+	Cables     int          // 0 means 1; see agent.Nth for the addresses on the others
 	Congestion string
 	BusyPoll   time.Duration // of GoNet's taps: tap.Config.BusyPoll
 }
@@ -92,10 +97,13 @@ func All() []Subject {
 	return []Subject{
 		kernel("kernel", "kernel, veth", Veth),
 		kernel("kernel-plain", "kernel, veth without offloads", PlainVeth),
+		kernelLinks("kernel-8links", "kernel, 8 veths", manyCables),
 		ours("gonet", "GoNet, offload tap", false),
 		ours("gonet-plain", "GoNet, plain tap", true),
 		inOneLoop("direct", "GoNet's machines in one loop, offload tap", false),
 		inOneLoop("direct-plain", "GoNet's machines in one loop, plain tap", true),
+		ourLinks("gonet-8links", "GoNet, 8 offload taps on one stack", manyCables),
+		ourStacks("gonet-8stacks", "GoNet, 8 stacks with a tap each", manyCables),
 		gvisorTap("gvisor-tap", "gVisor, plain tap"),
 		gvisorVeth("gvisor-recvmmsg", "gVisor, veth, host GSO, RecvMMsg", recvMMsg),
 		gvisorVeth("gvisor-mmap", "gVisor, veth, host GSO, PacketMMap", packetMMap),
