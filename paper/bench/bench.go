@@ -69,6 +69,7 @@ func (b *bench) run(ctx context.Context) error {
 		}
 		b.print(w.name)
 	}
+	printGrowth(b.out, b.results)
 	return nil
 }
 

@@ -26,7 +26,7 @@ type options struct {
 	seconds    float64
 	congestion string
 	busyPoll   time.Duration
-	idle       []int
+	idle       []idleNumber
 	out        string // a directory; "" means that nothing is written
 	json, csv  string
 	profile    string // a directory
@@ -35,7 +35,7 @@ type options struct {
 }
 
 func parse(args []string, out io.Writer) (*options, error) {
-	o := &options{idle: []int{10000}, command: strings.Join(append([]string{"go run ./bench"}, args...), " ")}
+	o := &options{idle: []idleNumber{{n: 10000}}, command: command(args)}
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.SetOutput(out)
 	f.Func("only", "do the works only whose name matches this `expression`: \"bulk.* 8 streams|UDP\"", func(s string) (err error) {
@@ -47,7 +47,7 @@ func parse(args []string, out io.Writer) (*options, error) {
 	f.Float64Var(&o.seconds, "seconds", 1.5, "how long each measurement takes, without its warm-up")
 	f.StringVar(&o.congestion, "cc", "reno", "congestion control of both sides: reno or cubic")
 	f.DurationVar(&o.busyPoll, "busypoll", 0, "how long GoNet's reader of a tap asks again before it sleeps; 0 means what it does by itself, negative none")
-	f.Func("idle", "`numbers` of idle connections: 10000,100000,1000000 (default 10000)", func(s string) (err error) {
+	f.Func("idle", "`numbers` of idle connections, each for all subjects or for some: 10000,100000,1000000:kernel+gonet (default 10000)", func(s string) (err error) {
 		o.idle, err = numbers(s)
 		return err
 	})
@@ -108,15 +108,57 @@ func (o *options) findFiles(f *flag.FlagSet) {
 	}
 }
 
-func numbers(list string) (all []int, err error) {
+// An idleNumber is a number of idle connections, and the keys of the subjects that
+// have to hold them; nil means all.
+type idleNumber struct {
+	n    int
+	only []string
+}
+
+func numbers(list string) (all []idleNumber, err error) {
 	for s := range strings.SplitSeq(list, ",") {
-		n, err := strconv.Atoi(strings.TrimSpace(s))
+		number, keys, some := strings.Cut(strings.TrimSpace(s), ":")
+		n, err := strconv.Atoi(number)
 		if err != nil || n < 1 || n > 1000000 {
-			return nil, fmt.Errorf("%q is no number from 1 to 1000000", s)
+			return nil, fmt.Errorf("%q is no number from 1 to 1000000", number)
 		}
-		all = append(all, n)
+		i := idleNumber{n: n}
+		if some {
+			i.only = strings.Split(keys, "+")
+		}
+		for _, key := range i.only {
+			if _, err := subject.ByKey(key); err != nil {
+				return nil, fmt.Errorf("%w; -list prints all", err)
+			}
+		}
+		all = append(all, i)
 	}
 	return all, nil
+}
+
+// command is the command line that repeats the measurements: where the results go
+// does not matter to them, and is left out.
+func command(args []string) string {
+	words := []string{"go run ./bench"}
+	for i := 0; i < len(args); i++ {
+		name, _, joined := strings.Cut(strings.TrimLeft(args[i], "-"), "=")
+		if strings.HasPrefix(args[i], "-") && slices.Contains([]string{"out", "json", "csv", "profile"}, name) {
+			if !joined {
+				i++
+			}
+			continue
+		}
+		words = append(words, quoted(args[i]))
+	}
+	return strings.Join(words, " ")
+}
+
+// quoted is a word as a shell takes it.
+func quoted(word string) string {
+	if word != "" && !strings.ContainsAny(word, " \t\n\"'`$\\|&;<>()*?[]#~") {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }
 
 // duration is that of a measurement.

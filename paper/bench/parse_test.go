@@ -84,18 +84,18 @@ func TestFirst(t *testing.T) {
 
 func TestOptions(t *testing.T) {
 	o, err := parse(nil, io.Discard)
-	if err != nil || o.json != "results.json" || o.csv != "results.csv" || o.out != "." || !reflect.DeepEqual(o.idle, []int{10000}) {
+	if err != nil || o.json != "results.json" || o.csv != "results.csv" || o.out != "." || !reflect.DeepEqual(o.idle, []idleNumber{{n: 10000}}) {
 		t.Errorf("%+v, %v", o, err)
 	}
-	o, err = parse([]string{"-only", "bulk", "-idle", "10, 1000000"}, io.Discard)
-	if err != nil || o.json != "" || o.out != "" || !reflect.DeepEqual(o.idle, []int{10, 1000000}) {
+	o, err = parse([]string{"-only", "bulk", "-idle", "10, 1000000:kernel+gonet"}, io.Discard)
+	if err != nil || o.json != "" || o.out != "" || !reflect.DeepEqual(o.idle, []idleNumber{{n: 10}, {1000000, []string{"kernel", "gonet"}}}) {
 		t.Errorf("a part: %+v, %v", o, err)
 	}
 	o, err = parse([]string{"-only", "bulk", "-out", "/tmp/x", "-csv", "y"}, io.Discard)
 	if err != nil || o.json != filepath.Join("/tmp/x", "results.json") || o.csv != "y" {
 		t.Errorf("a part with -out: %+v, %v", o, err)
 	}
-	for _, args := range [][]string{{"x"}, {"-rounds", "0"}, {"-seconds", "0"}, {"-cc", "bbr"}, {"-idle", "0"}, {"-only", "("}} {
+	for _, args := range [][]string{{"x"}, {"-rounds", "0"}, {"-seconds", "0"}, {"-cc", "bbr"}, {"-idle", "0"}, {"-idle", "10:linux"}, {"-only", "("}} {
 		if _, err := parse(args, io.Discard); err == nil {
 			t.Errorf("%q was accepted", args)
 		}
@@ -110,11 +110,19 @@ func TestOptions(t *testing.T) {
 	}
 }
 
+// TestCommand: what repeats a run has no files in it, and goes through a shell.
+func TestCommand(t *testing.T) {
+	got := command([]string{"-rounds", "2", "-out", "/tmp/x", "-json=y", "-only", "bulk (to|from)", "--csv", "z", "-idle", "10"})
+	if want := "go run ./bench -rounds 2 -only 'bulk (to|from)' -idle 10"; got != want {
+		t.Errorf("%s", got)
+	}
+}
+
 // TestNames: works and subjects have names of their own, by which they are
 // chosen, kept and drawn.
 func TestNames(t *testing.T) {
 	seen := make(map[string]bool)
-	for _, w := range allWorks(&options{idle: []int{10, 1000000}}) {
+	for _, w := range allWorks(&options{idle: []idleNumber{{n: 10}, {n: 1000000}}}) {
 		if seen[w.name] {
 			t.Errorf("two works are called %q", w.name)
 		}

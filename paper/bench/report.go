@@ -63,3 +63,17 @@ func cell(r *result.Results, s result.Series, ok, main bool) string {
 	}
 	return text
 }
+
+// printGrowth says of each subject whether what idle connections take grows as
+// their number does.
+func printGrowth(out io.Writer, r *result.Results) {
+	for _, s := range r.Subjects {
+		l, ok := result.Linear(r.Growth(s.Key))
+		if !ok {
+			continue
+		}
+		fmt.Fprintf(out, "\n%s, each of %s idle connections beside each of %s (1 is linear growth): memory %s, time to establish %s, time to close %s\n",
+			s.Name, result.Number(float64(l.To)), result.Number(float64(l.From)),
+			result.Number(l.Memory), result.Number(l.Establish), result.Number(l.Close))
+	}
+}

@@ -71,6 +71,13 @@ func (c Counts) Since(before Counts) Counts {
 	return d
 }
 
+// Add adds what others have counted.
+func (c Counts) Add(others Counts) {
+	for i, n := range others {
+		c[i] += n
+	}
+}
+
 // Len is how many durations were counted.
 func (c Counts) Len() (n uint64) {
 	for _, m := range c {

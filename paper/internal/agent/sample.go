@@ -50,10 +50,12 @@ type Sample struct {
 	Threads  uint64        // switches of threads
 	Heap     int64         // bytes of heap and stacks in use
 	RSS      int64         // bytes of memory that the process has
+	Peak     int64         // and what it has had at most
 }
 
 // Since is the window between an earlier sample and s. What is not counted but
-// measured (Open, Heap, RSS) is the difference too.
+// measured (Open, Heap, RSS) is the difference too; Peak
+// is that since the start.
 func (s Sample) Since(before Sample) Sample {
 	return Sample{
 		At: s.At - before.At, Bytes: s.Bytes - before.Bytes, Requests: s.Requests - before.Requests,
@@ -62,6 +64,7 @@ func (s Sample) Since(before Sample) Sample {
 		Busy: s.Busy - before.Busy, Latency: s.Latency.Since(before.Latency),
 		CPU: s.CPU - before.CPU, Allocs: s.Allocs - before.Allocs, Switches: s.Switches - before.Switches,
 		Threads: s.Threads - before.Threads, Heap: s.Heap - before.Heap, RSS: s.RSS - before.RSS,
+		Peak: s.Peak,
 	}
 }
 
@@ -84,6 +87,7 @@ func (c *Counters) sample(start time.Time, collect bool) (s Sample, err error) {
 	}
 	s.CPU = CPUTime(&usage)
 	s.Threads = uint64(usage.Nvcsw + usage.Nivcsw)
+	s.Peak = usage.Maxrss << 10
 	readRuntime(&s)
 	s.RSS, err = residentMemory()
 	return s, err

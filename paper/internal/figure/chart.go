@@ -22,11 +22,11 @@ type chart struct {
 // A work is a group of bars.
 type work struct{ name, label string }
 
-// draw writes the chart, or nothing where there are no results for it.
+// draw writes the chart, or nothing where there is nothing to compare.
 func (c chart) draw(file string, r *result.Results) error {
 	d := newDiagram(c.title, c.metric.Name+", "+c.metric.Unit)
 	subjects := slices.DeleteFunc(slices.Clone(c.subjects), func(key string) bool { return len(c.bars(r, key)) == 0 })
-	if len(subjects) == 0 {
+	if len(subjects) < 2 {
 		return nil
 	}
 	for i, key := range subjects {
@@ -98,7 +98,8 @@ func (b bars) Thumbnail(c *draw.Canvas) {
 }
 
 // colorOf is the colour of a subject, the same in all figures. The colours are
-// those of Okabe and Ito, which colour-blind people can tell apart.
+// those of Okabe and Ito and then of Tol, which colour-blind people can tell
+// apart.
 func colorOf(r *result.Results, key string) color.Color {
 	return palette(slices.IndexFunc(r.Subjects, func(s result.Subject) bool { return s.Key == key }))
 }
@@ -107,6 +108,8 @@ func palette(i int) color.Color {
 	colors := []color.RGBA{
 		{0, 0, 0, 255}, {120, 120, 120, 255}, {213, 94, 0, 255}, {230, 159, 0, 255}, {86, 180, 233, 255}, {0, 114, 178, 255},
 		{0, 158, 115, 255}, {240, 228, 66, 255}, {204, 121, 167, 255}, {170, 170, 170, 255},
+		{136, 34, 85, 255}, {51, 34, 136, 255}, {17, 119, 51, 255}, {153, 153, 51, 255}, {102, 17, 0, 255}, {170, 68, 153, 255},
+		{68, 170, 153, 255},
 	}
 	return colors[(i+len(colors))%len(colors)]
 }

@@ -18,6 +18,8 @@ func charts(r *result.Results) []chart {
 	small := works(r, "(HTTPS?) of 1 KB by wrk, (\\d+) .*", "$1, $2")
 	large := works(r, "(HTTPS?) of 1 MB by wrk, (\\d+) .*", "$1, $2")
 	held := works(r, "(.*) idle connections", "$1")
+	eight := works(r, "bulk (to|from) the server, 8 streams", "$1 the server")
+	links := []string{"kernel", "kernel-8links", "gonet", "gonet-8links", "gonet-8stacks"}
 	hops := works(r, "6 hops in memory, (.*)", "$1")
 	all := []chart{
 		{"bulk-offload", "Bulk, with offloads: way, streams", result.Goodput, offload, bulk},
@@ -30,6 +32,7 @@ func charts(r *result.Results) []chart {
 		{"connections", "Connections made, used for a request and closed", result.Rate, sockets, connections},
 		{"http-1kb", "Requests of 1 KB by wrk: connections", result.Rate, sockets, small},
 		{"http-1mb", "Requests of 1 MB by wrk: connections", result.Rate, sockets, large},
+		{"bulk-8links", "Bulk of 8 streams: over one link, over 8, and of 8 stacks", result.Goodput, links, eight},
 		{"idle-memory", "Memory of the server for an idle connection, by their number", result.Memory, sockets, held},
 		{"idle-establish", "Connections established a second, by how many are made", result.Establish, sockets, held},
 		{"hops", "A packet through six channels", result.PerFrame, []string{"graph", "chain", "channel"}, hops},
@@ -63,4 +66,9 @@ func stacks() []stack {
 		{"layers-tcp", "Where a byte over TCP spends its time in GoNet (traced)", "layers of 1 byte over TCP, both on one CPU", "gonet"},
 		{"layers-udp", "Where a byte over UDP spends its time in GoNet (traced)", "layers of 1 byte over UDP, both on one CPU", "gonet"},
 	}
+}
+
+// growths are the figures of idle connections by their number.
+func growths() []growth {
+	return []growth{{"growth", []string{"gonet", "kernel", "gonet-plain", "gvisor-tap", "gvisor-recvmmsg"}}}
 }

@@ -26,6 +26,11 @@ func Draw(dir string, r *result.Results) error {
 			return fmt.Errorf("%s: %w", l.file, err)
 		}
 	}
+	for _, g := range growths() {
+		if err := g.draw(filepath.Join(dir, g.file+".svg"), r); err != nil {
+			return fmt.Errorf("%s: %w", g.file, err)
+		}
+	}
 	return nil
 }
 
@@ -50,9 +55,8 @@ func newDiagram(title, y string) diagram {
 	p.Y.Label.TextStyle.Font.Size, p.Y.Tick.Label.Font.Size, p.X.Tick.Label.Font.Size = 9, 8, 8
 	p.Y.Min = 0
 	p.Y.Tick.Marker = ticks{}
-	d := diagram{Plot: p, legend: plot.NewLegend()}
-	d.legend.TextStyle.Font.Size, d.legend.ThumbnailWidth = 8, 10
-	d.legend.Left, d.legend.Top, d.legend.Padding = true, true, 3
+	d := diagram{Plot: p, legend: newLegend()}
+	d.legend.ThumbnailWidth = 10
 	return d
 }
 
@@ -62,6 +66,18 @@ func (d diagram) save(name string) error {
 	all := draw.New(svg)
 	d.Draw(draw.Crop(all, 0, -beside, 0, 0))
 	d.legend.Draw(draw.Crop(all, width-beside+4, 0, 0, -20))
+	return write(name, svg)
+}
+
+func newLegend() plot.Legend {
+	l := plot.NewLegend()
+	l.TextStyle.Font.Size, l.ThumbnailWidth = 8, 14
+	l.Left, l.Top, l.Padding = true, true, 3
+	return l
+}
+
+// write writes a drawing to a file.
+func write(name string, svg *vgsvg.Canvas) error {
 	f, err := os.Create(name)
 	if err != nil {
 		return err

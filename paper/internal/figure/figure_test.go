@@ -16,9 +16,10 @@ import (
 // none for the rest.
 func TestDraw(t *testing.T) {
 	const bulk, layers = "bulk to the server, 8 streams", "layers of 1 byte over TCP, both on one CPU"
+	few, many := result.IdleWork(10000), result.IdleWork(1000000)
 	r := &result.Results{
 		Subjects: []result.Subject{{Key: "kernel", Name: "kernel, veth"}, {Key: "gonet", Name: "GoNet & tap"}},
-		Works:    []string{bulk, layers},
+		Works:    []string{bulk, layers, few, many},
 	}
 	for _, v := range []float64{40, 44} {
 		r.Add(bulk, "kernel", result.Goodput.Of(v))
@@ -26,15 +27,22 @@ func TestDraw(t *testing.T) {
 	}
 	r.Add(layers, "gonet", result.Figure{Metric: result.Running, Part: "ipv4.Rx", Value: 2})
 	r.Add(layers, "gonet", result.Figure{Metric: result.Ready, Part: "ipv4.Rx", Value: 1})
+	for work, times := range map[string]float64{few: 1, many: 1.1} {
+		r.Add(work, "gonet", result.Memory.Of(4000*times))
+		r.Add(work, "gonet", result.Establish.Of(25000/times))
+		r.Add(work, "gonet", result.Closing.Of(20000*times))
+	}
 	dir := t.TempDir()
 	if err := Draw(dir, r); err != nil {
 		t.Fatal(err)
 	}
 	files, err := os.ReadDir(dir)
-	if err != nil || len(files) != 2 {
+	if err != nil || len(files) != 4 {
 		t.Fatalf("%v, %v", files, err)
 	}
-	for name, label := range map[string]string{"bulk-offload.svg": "to, 8", "layers-tcp.svg": "ipv4.Rx"} {
+	for name, label := range map[string]string{
+		"bulk-offload.svg": "to, 8", "bulk-8links.svg": "to the server", "layers-tcp.svg": "ipv4.Rx", "growth.svg": "1,000,000",
+	} {
 		text, err := os.ReadFile(filepath.Join(dir, name))
 		if err != nil || !strings.Contains(string(text), label) {
 			t.Errorf("%s: %v; it has no %q", name, err, label)

@@ -15,14 +15,12 @@ import (
 )
 
 // A holder has bare sockets of the kernel, which take as little of this process
-// as can be. It opens them in its first phase, and makes requests on some of
-// them, at random, in its second.
+// as can be. It opens them in its first phase, makes requests on some of them, at
+// random and one at a time, in its second, and one on each in its third.
 type holder struct {
 	*load
-	to   unix.SockaddrInet4
-	fds  []int
-	quit atomic.Bool // requests end
-	done chan struct{}
+	to  unix.SockaddrInet4
+	fds []int
 }
 
 func newHolder(l *load) (agent.Worker, error) {
@@ -33,7 +31,7 @@ func newHolder(l *load) (agent.Worker, error) {
 	}
 	return agent.Worker{
 		Counters: l.counters,
-		Phases:   []func() error{h.open, h.begin},
+		Phases:   []func() error{h.open, h.some, h.each},
 		Close:    h.close,
 	}, nil
 }
@@ -109,28 +107,30 @@ func (h *holder) connect(i int) (int, error) {
 	return fd, nil
 }
 
-// begin begins with requests.
-func (h *holder) begin() error {
-	h.done = make(chan struct{})
-	go h.requests()
-	return nil
-}
-
-// requests makes one request after the other, each on a connection chosen at
-// random, until it is told to end.
-func (h *holder) requests() {
-	defer close(h.done)
+// some makes one request after the other, each on a connection chosen at random,
+// for as long as the task says.
+func (h *holder) some() error {
 	buf := []byte{1}
-	for !h.quit.Load() {
+	for begin := time.Now(); time.Since(begin) < h.task.PhaseTime; {
 		fd := h.fds[rand.IntN(len(h.fds))]
 		start := time.Now()
 		if err := exchange(fd, buf); err != nil {
-			h.counters.Lost.Add(1)
-			return
+			return err
 		}
 		h.counters.Latency.Record(time.Since(start))
-		h.counters.Requests.Add(1)
 	}
+	return nil
+}
+
+// each makes a request on each connection.
+func (h *holder) each() error {
+	return h.all(func(i int) error {
+		err := exchange(h.fds[i], []byte{1})
+		if err == nil {
+			h.counters.Requests.Add(1)
+		}
+		return err
+	})
 }
 
 // exchange sends a byte, and waits until one comes back. The signals of the Go
@@ -154,10 +154,6 @@ func exchange(fd int, buf []byte) error {
 // close closes all connections. It waits for the peer's FIN on each: 1000 FINs
 // at once are more than a tap's queue holds.
 func (h *holder) close() error {
-	h.quit.Store(true)
-	if h.done != nil {
-		<-h.done
-	}
 	return h.all(func(i int) error {
 		fd := h.fds[i]
 		if err := unix.Shutdown(fd, unix.SHUT_WR); err != nil {

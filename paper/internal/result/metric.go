@@ -45,12 +45,17 @@ var (
 	Copies = Metric{Name: "copied", Unit: "bytes/byte", Less: true}
 
 	// Of connections that are open and do nothing.
-	Memory    = Metric{Name: "memory", Unit: "bytes each", Less: true}
-	Heap      = Metric{Name: "heap and stacks", Unit: "bytes each", Less: true}
-	Kernel    = Metric{Name: "kernel, both ends", Unit: "bytes each", Less: true}
-	Lost      = Metric{Name: "lost", Unit: "requests", Less: true}
-	Establish = Metric{Name: "establish", Unit: "/s"}
-	Closing   = Metric{Name: "close", Unit: "/s"}
+	Memory        = Metric{Name: "memory", Unit: "bytes each", Less: true}
+	Process       = Metric{Name: "process", Unit: "GB", Less: true}
+	Peak          = Metric{Name: "process at most", Unit: "GB", Less: true}
+	Heap          = Metric{Name: "heap and stacks", Unit: "bytes each", Less: true}
+	Kernel        = Metric{Name: "kernel, both ends", Unit: "bytes each", Less: true}
+	Lost          = Metric{Name: "lost", Unit: "requests", Less: true}
+	Establish     = Metric{Name: "establish", Unit: "/s"}
+	EstablishTime = Metric{Name: "time to establish", Unit: "s", Less: true}
+	Answering     = Metric{Name: "answering", Unit: "connections"}
+	Closing       = Metric{Name: "close", Unit: "/s"}
+	CloseTime     = Metric{Name: "time to close", Unit: "s", Less: true}
 
 	PerHop   = Metric{Name: "per hop", Unit: "ns", Less: true}
 	PerFrame = Metric{Name: "per frame", Unit: "ns", Less: true}

@@ -1,0 +1,136 @@
+package figure
+
+import (
+	"image/color"
+	"math"
+	"slices"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+	"gonum.org/v1/plot/vg/vgsvg"
+
+	"github.com/seed-012105e5/gonet/paper/internal/result"
+)
+
+// A growth shows what idle connections take by their number, both axes
+// logarithmic: what grows as their number does is a line as steep as the dashed
+// one.
+type growth struct {
+	file     string
+	subjects []string // keys
+}
+
+// A panel is one of the things that grow.
+type panel struct {
+	title string
+	of    func(result.Point) float64
+}
+
+func panels() []panel {
+	return []panel{
+		{"memory of the server, GB", func(p result.Point) float64 { return p.Memory / 1e9 }},
+		{"time to establish all, s", func(p result.Point) float64 { return p.Establish }},
+		{"time to close all, s", func(p result.Point) float64 { return p.Close }},
+	}
+}
+
+// draw writes the figure, or nothing where nothing has grown.
+func (g growth) draw(file string, r *result.Results) error {
+	subjects := slices.DeleteFunc(slices.Clone(g.subjects), func(key string) bool { return len(r.Growth(key)) < 2 })
+	if len(subjects) == 0 {
+		return nil
+	}
+	legend := newLegend()
+	var row []*plot.Plot
+	for i, of := range panels() {
+		p, err := of.plot(r, subjects, i == 0, &legend)
+		if err != nil {
+			return err
+		}
+		row = append(row, p)
+	}
+	svg := vgsvg.New(width, height)
+	all := draw.New(svg)
+	const legendWidth = 4.4 * vg.Centimeter
+	tiles := draw.Tiles{Rows: 1, Cols: len(row), PadX: 8, PadRight: legendWidth, PadTop: 4}
+	for i, c := range plot.Align([][]*plot.Plot{row}, tiles, all)[0] {
+		row[i].Draw(c)
+	}
+	legend.Draw(draw.Crop(all, width-legendWidth+4, 0, 0, -20))
+	return write(file, svg)
+}
+
+// plot draws a line for each subject, and one that shows linear growth.
+func (of panel) plot(r *result.Results, subjects []string, isFirst bool, legend *plot.Legend) (*plot.Plot, error) {
+	p := plot.New()
+	p.Title.Text, p.X.Label.Text = of.title, "connections"
+	p.Title.TextStyle.Font.Size, p.Title.Padding = 9, 6
+	p.X.Label.TextStyle.Font.Size, p.X.Tick.Label.Font.Size, p.Y.Tick.Label.Font.Size = 8, 7, 7
+	p.X.Scale, p.Y.Scale = plot.LogScale{}, plot.LogScale{}
+	p.X.Tick.Marker, p.Y.Tick.Marker = decades{}, decades{}
+	for i, key := range subjects {
+		line, points, err := plotter.NewLinePoints(of.points(r.Growth(key)))
+		if err != nil {
+			return nil, err
+		}
+		line.Color, points.Color = colorOf(r, key), colorOf(r, key)
+		line.Width, points.Radius, points.Shape = 1.2, 2, draw.CircleGlyph{}
+		p.Add(line, points)
+		if isFirst {
+			legend.Add(r.Name(key), line, points)
+		}
+		if i > 0 {
+			continue
+		}
+		straight, err := plotter.NewLine(linear(of.points(r.Growth(key))))
+		if err != nil {
+			return nil, err
+		}
+		straight.Color, straight.Dashes = color.Gray{128}, []vg.Length{3, 3}
+		p.Add(straight)
+		if isFirst {
+			defer legend.Add("linear growth", straight)
+		}
+	}
+	p.X.Min, p.X.Max = decade(p.X.Min, p.X.Max)
+	p.Y.Min, p.Y.Max = decade(p.Y.Min, p.Y.Max)
+	return p, nil
+}
+
+func (of panel) points(all []result.Point) (xys plotter.XYs) {
+	for _, p := range all {
+		xys = append(xys, plotter.XY{X: float64(p.N), Y: of.of(p)})
+	}
+	return xys
+}
+
+// linear goes on from the first point as linear growth would, as far as the last.
+func linear(points plotter.XYs) plotter.XYs {
+	first, last := points[0], points[len(points)-1]
+	return plotter.XYs{first, {X: last.X, Y: first.Y * last.X / first.X}}
+}
+
+// decade widens a range to powers of ten.
+func decade(least, most float64) (float64, float64) {
+	return math.Pow(10, math.Floor(math.Log10(least)+0.01)), math.Pow(10, math.Ceil(math.Log10(most)-0.01))
+}
+
+// decades are ticks of a logarithmic axis, with numbers at powers of ten.
+type decades struct{}
+
+func (decades) Ticks(low, high float64) (all []plot.Tick) {
+	for power := math.Floor(math.Log10(low)); power <= math.Ceil(math.Log10(high)); power++ {
+		for i := 1; i < 10; i++ {
+			t := plot.Tick{Value: float64(i) * math.Pow(10, power)}
+			if i == 1 {
+				t.Label = result.Number(t.Value)
+			}
+			if t.Value >= low*0.999 && t.Value <= high*1.001 {
+				all = append(all, t)
+			}
+		}
+	}
+	return all
+}
