@@ -4,6 +4,7 @@ import (
 	"image/color"
 	"math"
 	"slices"
+	"strconv"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
@@ -124,7 +125,9 @@ func (decades) Ticks(low, high float64) (all []plot.Tick) {
 	for power := math.Floor(math.Log10(low)); power <= math.Ceil(math.Log10(high)); power++ {
 		for i := 1; i < 10; i++ {
 			t := plot.Tick{Value: float64(i) * math.Pow(10, power)}
-			if i == 1 {
+			if i == 1 && power < 3 {
+				t.Label = strconv.FormatFloat(t.Value, 'g', -1, 64)
+			} else if i == 1 {
 				t.Label = result.Number(t.Value)
 			}
 			if t.Value >= low*0.999 && t.Value <= high*1.001 {

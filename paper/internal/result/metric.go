@@ -69,3 +69,14 @@ var (
 	WorkHops   = Metric{Name: "hops", Unit: "/request", Less: true}
 	WorkCopies = Metric{Name: "copied", Unit: "bytes/request", Less: true}
 )
+
+// All are the metrics.
+func All() []Metric {
+	return []Metric{
+		Goodput, Rate, P50, P99, P999,
+		CPUMachine, CPUServer, CPUClient, WorkCPU, WorkServer, WorkClient,
+		FrameSize, Allocations, Switches, Threads,
+		Memory, Process, Peak, Heap, Kernel, Lost, Establish, EstablishTime, Answering, Closing, CloseTime,
+		PerHop, PerFrame, Running, Ready, WakeUps,
+	}
+}
