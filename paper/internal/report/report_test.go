@@ -169,7 +169,7 @@ func TestExecute(t *testing.T) {
 		{`{{if more "` + to1 + `" "goodput" "gonet" "kernel"}}more{{else}}less{{end}}`, "less"},
 		{`{{if more "` + tcp + `" "p50" "gvisor" "gonet"}}more{{else}}less{{end}}`, "more"},
 		{`{{if measured "` + to1 + `" "goodput" "direct"}}yes{{else}}no{{end}}`, "no"},
-		{`{{linear "gonet"}}`, "Each of 1,000,000 connections takes 1.25 times the memory of each of 10,000, 1.25 times the time to establish, and 0.800 times the time to close."},
+		{`{{linear "gonet"}}`, "GoNet, offload tap: each of 1,000,000 connections takes 1.25 times the memory of each of 10,000, 1.25 times the time to establish, and 0.800 times the time to close."},
 		{`{{linear "kernel"}}`, "How idle connections grow was not measured."},
 		{`{{figure "growth" "Growth"}}`, "![Growth](figures/growth.svg)"},
 		{`{{figure "hops" "Hops"}}`, "*Hops: not drawn, for it was not measured.*"},
