@@ -75,7 +75,10 @@ func checkFigures(t *testing.T, r *result.Results, work string, s subject.Subjec
 			continue
 		}
 		found = true
-		for _, m := range []result.Metric{result.Goodput, result.Rate, result.P50, result.FrameSize, result.PerFrame} {
+		for _, m := range []result.Metric{
+			result.Goodput, result.Rate, result.P50, result.FrameSize, result.PerFrame,
+			result.EstablishTime, result.Answering, result.CloseTime,
+		} {
 			if series.Metric == m && series.Values[0] <= 0 {
 				t.Errorf("%s, %s: %s is %v", work, s.Key, m.Name, series.Values[0])
 			}

@@ -147,7 +147,7 @@ func frames() table {
 
 func links() table {
 	return comparison{
-		expression: "^bulk (to|from) the server, 8 streams$", works: lines(streams(8), result.Goodput), spread: true,
+		expression: "^bulk (to|from) the server, 8 streams$", works: lines(streams(8), result.Goodput, result.CPUMachine), spread: true,
 		subjects: []string{"kernel", "kernel-8links", "gonet", "gonet-8links", "gonet-8stacks"},
 		ratios: []ratio{
 			{"GoNet: 8 links / one", "gonet-8links", "gonet"}, {"8 stacks / one", "gonet-8stacks", "gonet"},
