@@ -7,7 +7,6 @@ import (
 	"strconv"
 
 	"gonum.org/v1/plot"
-	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 	"gonum.org/v1/plot/vg/vgsvg"
@@ -46,11 +45,7 @@ func (g growth) draw(file string, r *result.Results) error {
 	legend := newLegend()
 	var row []*plot.Plot
 	for i, of := range panels() {
-		p, err := of.plot(r, subjects, i == 0, &legend)
-		if err != nil {
-			return err
-		}
-		row = append(row, p)
+		row = append(row, of.plot(r, subjects, i == 0, &legend))
 	}
 	svg := vgsvg.New(width, height)
 	all := draw.New(svg)
@@ -64,53 +59,86 @@ func (g growth) draw(file string, r *result.Results) error {
 }
 
 // plot draws a line for each subject, and one that shows linear growth.
-func (of panel) plot(r *result.Results, subjects []string, isFirst bool, legend *plot.Legend) (*plot.Plot, error) {
+func (of panel) plot(r *result.Results, subjects []string, isFirst bool, legend *plot.Legend) *plot.Plot {
 	p := plot.New()
 	p.Title.Text, p.X.Label.Text = of.title, "connections"
 	p.Title.TextStyle.Font.Size, p.Title.Padding = 9, 6
 	p.X.Label.TextStyle.Font.Size, p.X.Tick.Label.Font.Size, p.Y.Tick.Label.Font.Size = 8, 7, 7
 	p.X.Scale, p.Y.Scale = plot.LogScale{}, plot.LogScale{}
 	p.X.Tick.Marker, p.Y.Tick.Marker = decades{}, decades{}
-	for i, key := range subjects {
-		line, points, err := plotter.NewLinePoints(of.points(r.Growth(key)))
-		if err != nil {
-			return nil, err
-		}
-		line.Color, points.Color = colorOf(r, key), colorOf(r, key)
-		line.Width, points.Radius, points.Shape = 1.2, 2, draw.CircleGlyph{}
-		p.Add(line, points)
+	for _, key := range subjects {
+		c := curve{points: of.points(r.Growth(key)), radius: 2}
+		c.style = draw.LineStyle{Color: colorOf(r, key), Width: 1.2}
+		p.Add(c)
 		if isFirst {
-			legend.Add(r.Name(key), line, points)
+			legend.Add(r.Name(key), c)
 		}
-		if i > 0 {
-			continue
-		}
-		straight, err := plotter.NewLine(linear(of.points(r.Growth(key))))
-		if err != nil {
-			return nil, err
-		}
-		straight.Color, straight.Dashes = color.Gray{128}, []vg.Length{3, 3}
-		p.Add(straight)
-		if isFirst {
-			defer legend.Add("linear growth", straight)
-		}
+	}
+	straight := curve{points: linear(of.points(r.Growth(subjects[0])))}
+	straight.style = draw.LineStyle{Color: color.Gray{128}, Width: 0.7, Dashes: []vg.Length{3, 3}}
+	p.Add(straight)
+	if isFirst {
+		legend.Add("linear growth", straight)
 	}
 	p.X.Min, p.X.Max = decade(p.X.Min, p.X.Max)
 	p.Y.Min, p.Y.Max = decade(p.Y.Min, p.Y.Max)
-	return p, nil
+	return p
 }
 
-func (of panel) points(all []result.Point) (xys plotter.XYs) {
+func (of panel) points(all []result.Point) (points []point) {
 	for _, p := range all {
-		xys = append(xys, plotter.XY{X: float64(p.N), Y: of.of(p)})
+		points = append(points, point{float64(p.N), of.of(p)})
 	}
-	return xys
+	return points
+}
+
+// A curve implements plot.Plotter for points that a line joins, with a disc at
+// each.
+type curve struct {
+	points []point
+	style  draw.LineStyle
+	radius vg.Length
+}
+
+type point struct{ x, y float64 }
+
+// Plot draws the curve.
+func (k curve) Plot(c draw.Canvas, p *plot.Plot) {
+	x, y := p.Transforms(&c)
+	var line []vg.Point
+	for _, a := range k.points {
+		line = append(line, vg.Point{X: x(a.x), Y: y(a.y)})
+	}
+	k.stroke(&c, line)
+}
+
+func (k curve) stroke(c *draw.Canvas, line []vg.Point) {
+	c.StrokeLines(k.style, line)
+	for _, at := range line {
+		c.DrawGlyph(draw.GlyphStyle{Color: k.style.Color, Radius: k.radius, Shape: draw.CircleGlyph{}}, at)
+	}
+}
+
+// DataRange is what the axes must show.
+func (k curve) DataRange() (xmin, xmax, ymin, ymax float64) {
+	first := k.points[0]
+	xmin, xmax, ymin, ymax = first.x, first.x, first.y, first.y
+	for _, a := range k.points {
+		xmin, xmax, ymin, ymax = min(xmin, a.x), max(xmax, a.x), min(ymin, a.y), max(ymax, a.y)
+	}
+	return xmin, xmax, ymin, ymax
+}
+
+// Thumbnail draws the sign of the legend.
+func (k curve) Thumbnail(c *draw.Canvas) {
+	y := c.Center().Y
+	k.stroke(c, []vg.Point{{X: c.Min.X, Y: y}, {X: c.Max.X, Y: y}})
 }
 
 // linear goes on from the first point as linear growth would, as far as the last.
-func linear(points plotter.XYs) plotter.XYs {
+func linear(points []point) []point {
 	first, last := points[0], points[len(points)-1]
-	return plotter.XYs{first, {X: last.X, Y: first.Y * last.X / first.X}}
+	return []point{first, {last.x, first.y * last.x / first.x}}
 }
 
 // decade widens a range to powers of ten.
