@@ -26,7 +26,7 @@ import (
 
 func main() {
 	dir := flag.String("dir", ".", "the `directory` of the paper; the README is the one above it")
-	results := flag.String("results", "results.json,scale.json", "`files` of the benchmark in that directory; the first that has measured a work counts, and only the first must be there")
+	results := flag.String("results", "results.json,scale.json,graph.json", "`files` of the benchmark in that directory; the first that has measured a work counts, and only the first must be there")
 	check := flag.Bool("check", false, "write nothing, and fail when a text would change")
 	flag.Parse()
 	if err := run(*dir, strings.Split(*results, ","), *check); err != nil {

@@ -34,6 +34,10 @@ type comparison struct {
 	subjects   []string // keys, or gvisor
 	ratios     []ratio
 	spread     bool // shown with each median
+
+	tags string // of the build that measures it
+	more string // flags
+	from *Run   // as in a profile
 }
 
 // A line is one metric of one work.
@@ -45,9 +49,12 @@ type line struct {
 // A ratio is a column with the ratio of one subject to another.
 type ratio struct{ head, of, to string }
 
-func (t comparison) flags() string { return "-only '" + t.expression + "'" }
+func (t comparison) flags() string { return "-only '" + t.expression + "'" + t.more }
 
 func (t comparison) rows(r *Report) (head []cell, lines [][]string) {
+	if t.from != nil {
+		r = New(*t.from)
+	}
 	works := slices.DeleteFunc(slices.Clone(t.works), func(l line) bool { return !t.measured(r, l, t.subjects) })
 	subjects := slices.DeleteFunc(slices.Clone(t.subjects), func(key string) bool {
 		return !slices.ContainsFunc(works, func(l line) bool { return t.measured(r, l, []string{key}) })
@@ -142,7 +149,7 @@ func (t profile) rows(r *Report) (head []cell, lines [][]string) {
 func (r *Report) markdown(t table) string {
 	head, lines := t.rows(r)
 	if len(lines) == 0 {
-		return fmt.Sprintf("*Not measured.* It is made by `%s`.\n", command(t.flags(), result.Settings{}))
+		return fmt.Sprintf("*Not measured.* It is made by `%s`.\n", command(t, result.Settings{}))
 	}
 	return grid(head, lines) + "\n" + r.made(t)
 }
@@ -170,11 +177,11 @@ func (r *Report) made(t table) string {
 	var commands []string
 	for i, run := range r.Runs {
 		if r.uses(t, run) {
-			commands = append(commands, fmt.Sprintf("`%s` (run %d)", command(t.flags(), run.Settings), i+1))
+			commands = append(commands, fmt.Sprintf("`%s` (run %d)", command(t, run.Settings), i+1))
 		}
 	}
 	s := "*Made by* " + strings.Join(commands, ", ") + "."
-	if c, ok := t.(comparison); ok {
+	if c, ok := t.(comparison); ok && c.from == nil {
 		s += c.gaps(r)
 	}
 	return s + "\n"
@@ -203,19 +210,29 @@ func (t comparison) gaps(r *Report) string {
 	return " *Not measured: " + strings.Join(gaps, "; ") + ".*"
 }
 
-// command is the command that measures just what some flags say.
-func command(flags string, s result.Settings) string {
+// command is the command that measures just a table.
+func command(t table, s result.Settings) string {
 	words := []string{"go run ./bench"}
+	if c, ok := t.(comparison); ok && c.tags != "" {
+		words[0] = "go run -tags " + c.tags + " ./bench"
+	}
 	if s.Rounds > 0 {
 		words = append(words, fmt.Sprintf("-rounds %d -seconds %v -cc %s", s.Rounds, s.Seconds, s.Congestion))
 	}
-	return strings.Join(append(words, flags), " ")
+	return strings.Join(append(words, t.flags()), " ")
 }
 
 // uses says whether a table has figures of a run.
 func (r *Report) uses(t table, run Run) bool {
-	if p, ok := t.(profile); ok && p.from != nil {
-		return p.from.File == run.File
+	var from *Run
+	switch t := t.(type) {
+	case profile:
+		from = t.from
+	case comparison:
+		from = t.from
+	}
+	if from != nil {
+		return from.File == run.File
 	}
 	return slices.ContainsFunc(t.spoken(), func(l labelled) bool {
 		of, ok := r.run(l.work, group(l.subject)...)

@@ -23,6 +23,7 @@ func (r *Report) tables() map[string]table {
 		"idle":         idle(),
 		"growth":       r.growth(),
 		"hops":         hops(),
+		"graph":        r.graph(),
 		"direct":       direct("gonet", "direct", "kernel"),
 		"direct plain": direct("gonet-plain", "direct-plain", "kernel-plain"),
 		"layers TCP":   layers{"TCP"},
@@ -230,4 +231,25 @@ func direct(graph, loop, kernel string) table {
 		subjects:   []string{graph, loop, kernel},
 		ratios:     []ratio{{"graph / one loop", graph, loop}, {"one loop / kernel", loop, kernel}},
 	}
+}
+
+// graph is what the graph costs beside one loop: in a run that has counted
+// copies.
+func (r *Report) graph() table {
+	const work = "bulk to the server, 1 stream"
+	t := comparison{
+		expression: "^(bulk (to|from) the server, (1|8) streams?$|1 byte over TCP, (both|64)|connections made and closed, 1 )",
+		more:       " -subjects gonet,direct -busypoll -1ns", tags: "copies",
+		works: append(
+			lines(streams(1, 8), result.Hops, result.Switches, result.Copies, result.CPUServer),
+			lines([]string{"1 byte over TCP, both on one CPU", "1 byte over TCP, 64 at a time", "connections made and closed, 1 at a time"},
+				result.WorkHops, result.WakeUps, result.WorkCopies, result.WorkServer)...),
+		subjects: []string{"gonet", "direct"}, ratios: []ratio{{"graph / one loop", "gonet", "direct"}},
+	}
+	for _, run := range r.Runs {
+		if _, ok := run.Find(work, "direct", result.Copies.Name); ok {
+			t.from = &run
+		}
+	}
+	return t
 }

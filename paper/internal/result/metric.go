@@ -75,7 +75,7 @@ func All() []Metric {
 	return []Metric{
 		Goodput, Rate, P50, P99, P999,
 		CPUMachine, CPUServer, CPUClient, WorkCPU, WorkServer, WorkClient,
-		FrameSize, Allocations, Switches, Threads,
+		FrameSize, Allocations, Switches, Threads, Hops, Copies, WorkHops, WorkCopies,
 		Memory, Process, Peak, Heap, Kernel, Lost, Establish, EstablishTime, Answering, Closing, CloseTime,
 		PerHop, PerFrame, Running, Ready, WakeUps,
 	}
