@@ -140,18 +140,40 @@ func (c *card) receive(space *packet.Buffer) (b, next *packet.Buffer) {
 // write brings the frames of tx to the device until tx is closed, and then
 // closes the device.
 //
-// Owns: the device's end.
+// Owns: the device's end, and the frames that it has taken together.
 // Reads: tx.
 // Writes: the device, closing, closed.
 // Blocks on: tx.
 func (c *card) write(tx <-chan *packet.Buffer) {
+	var batch [link.QueueLen]*packet.Buffer
 	for b := range tx {
-		c.send(b)
+		batch[0] = b
+		for _, b := range batch[:1+takeUp(tx, batch[1:])] {
+			c.send(b)
+		}
 	}
 	close(c.closing)
 	c.file.Close() // of no use any more, whatever it says
 	c.undo()
 	close(c.closed)
+}
+
+// takeUp takes the frames that wait in tx, as many as fit into batch, and says
+// how many. Taken together they wake who waits for room once, and not each time.
+func takeUp(tx <-chan *packet.Buffer, batch []*packet.Buffer) (n int) {
+	for n < len(batch) {
+		select {
+		case b, ok := <-tx:
+			if !ok {
+				return n
+			}
+			batch[n] = b
+			n++
+		default:
+			return n
+		}
+	}
+	return n
 }
 
 // send gives one frame to the device, which cuts trains and completes
