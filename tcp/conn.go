@@ -6,7 +6,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/seed-012105e5/gonet/internal/deadline"
 	"github.com/seed-012105e5/gonet/ipv4"
 	"github.com/seed-012105e5/gonet/packet"
 )
@@ -15,45 +14,27 @@ import (
 // called from any goroutine.
 //
 // Behind it runs a process, which owns the connection's state, while there is
-// something to do; the methods speak with it by channels. When the connection
-// is quiet there is none (sleep.go).
+// something to do; the methods speak with it by the channels of a desk
+// (desk.go). When the connection is quiet there is none (sleep.go), and not
+// much is left: so what only some connections need is made when they need it.
 type Conn struct {
-	flow flow
+	flow     flow
+	isClosed atomic.Bool // Close was called
 
-	rd   chan []byte                      // the reader lends a slice to be filled; nil asks for a whole Buffer
-	wr   chan []byte                      // the writer lends a slice to be taken from
-	ctl  chan func(now time.Time, t *tcb) // everything else that users and ICMP want
-	back chan result                      // the answer, which comes before anything else is taken
+	// A call has waited that can be told of a deadline by stir only.
+	unlimited atomic.Bool
+	wanted    bool // the demultiplexer's: there shall be a process, when this one has gone to sleep
 
-	// Holds a token while a Write is under way, so that each goes out whole.
-	writing chan struct{}
+	desk    atomic.Pointer[desk]
+	writing atomic.Pointer[turn] // from the first Write on
 
-	opened chan struct{} // closed when a connection that was dialled is established
-	done   chan struct{} // closed when the process has ended; then these hold:
-
-	rest     chan recvQueue // what is left to read; whoever takes it owns it until it is put back
-	readErr  error          // and what calls return
-	writeErr error
-	lastInfo *Info
-
-	isClosed atomic.Bool // Close was called; then the deadlines have ended
+	readDeadline, writeDeadline deadlineSlot
 
 	notices chan<- notice
-	asleep  atomic.Value // a chan struct{}, closed when the process that runs has gone to sleep (sleep.go)
-	state   *tcb         // the demultiplexer's: while there is no process
-	wanted  bool         // the demultiplexer's: there shall be one, when this one has gone to sleep
+	state   *tcb // the demultiplexer's: while there is no process
 
 	signals chan Signal   // the process's, as soon as the user asks for it
-	drained chan struct{} // the process's: closed when all is delivered; nil when nobody waits
-
-	readDeadline, writeDeadline deadline.Deadline
-}
-
-// A result answers a call.
-type result struct {
-	n   int
-	b   *packet.Buffer
-	err error
+	drained chan struct{} // the process's: closed when all is delivered, or lost; nil when nobody waits
 }
 
 // inbox is how many segments wait for a connection at most.
@@ -64,16 +45,15 @@ const inbox = 32
 const trainsAtOnce = 16
 
 func newConn(f flow, notices chan<- notice) *Conn {
-	return &Conn{
-		flow: f, notices: notices,
-		rd: make(chan []byte), wr: make(chan []byte), ctl: make(chan func(time.Time, *tcb)),
-		back: make(chan result), writing: make(chan struct{}, 1), done: make(chan struct{}),
-	}
+	c := &Conn{flow: f, notices: notices}
+	c.desk.Store(unstaffed())
+	return c
 }
 
 // A process is what the goroutine of a connection owns.
 type process struct {
 	*Conn
+	at      *desk
 	t       *tcb
 	in      <-chan *packet.Buffer // closed when the stack ends
 	out     chan<- *packet.Buffer
@@ -81,7 +61,7 @@ type process struct {
 	pending pending
 	segment segment // that arrives, or that output wants; here, so that the stack stays small
 
-	announced bool // opened is closed, or nobody waits for it
+	opened chan<- error // tells who has dialled how that has gone; nil when he knows
 
 	timer *time.Timer
 	armed time.Time // when timer fires
@@ -123,7 +103,7 @@ func (p *process) run() {
 			p.read(lent)
 		case lent := <-wr:
 			p.write(lent)
-		case f := <-p.ctl:
+		case f := <-p.at.ctl:
 			f(time.Now(), t)
 		case now := <-p.timer.C:
 			p.armed = time.Time{}
@@ -165,10 +145,10 @@ func (p *process) poll(rd, wr <-chan []byte) (served bool) {
 // where it can not.
 func (p *process) guards() (rd, wr chan []byte) {
 	if p.t.readable() {
-		rd = p.rd
+		rd = p.at.rd
 	}
 	if p.t.writable() {
-		wr = p.wr
+		wr = p.at.wr
 	}
 	return rd, wr
 }
@@ -203,13 +183,13 @@ func (p *process) read(lent []byte) {
 	} else {
 		r.n, r.err = p.t.read(lent)
 	}
-	p.back <- r
+	p.at.back <- r
 }
 
 // write takes from one lent slice.
 func (p *process) write(lent []byte) {
 	n, err := p.t.write(time.Now(), lent)
-	p.back <- result{n: n, err: err}
+	p.at.back <- result{n: n, err: err}
 }
 
 // transmit hands segments to the network layer until it is busy, or nothing
@@ -295,12 +275,26 @@ func (p *process) announce() {
 		p.notify()
 	}
 	if p.drained != nil && p.t.finAcked() {
+		p.tellDrained()
+	}
+	if p.opened != nil && p.t.state.synchronized() {
+		p.tellOpened(nil)
+	}
+}
+
+// tellDrained tells who waits for it that nothing more is to be delivered.
+func (p *process) tellDrained() {
+	if p.drained != nil {
 		close(p.drained)
 		p.drained = nil
 	}
-	if !p.announced && p.t.state.synchronized() {
-		p.announced = true
-		close(p.opened)
+}
+
+// tellOpened tells who has dialled how it has gone.
+func (p *process) tellOpened(err error) {
+	if p.opened != nil {
+		p.opened <- err // there is room
+		p.opened = nil
 	}
 }
 
@@ -309,22 +303,22 @@ func (p *process) end() {
 	t := p.t
 	p.timer.Stop()
 	p.dropPending()
-	_, p.writeErr = t.write(time.Now(), nil)
-	info := t.info()
-	p.lastInfo = &info
+	e := &ending{info: t.info(), rest: make(chan recvQueue, 1)}
+	_, e.writeErr = t.write(time.Now(), nil)
 	t.stats.Closed.Add(1)
 
-	p.rest = make(chan recvQueue, 1)
-	p.rest <- t.recvq.leftOver()
+	e.rest <- t.recvq.leftOver()
 	t.release()
-	if p.readErr = t.readError(); p.readErr == nil {
-		p.readErr = net.ErrClosed
+	if e.readErr = t.readError(); e.readErr == nil {
+		e.readErr = net.ErrClosed
 	}
 	p.leave()
 	if p.signals != nil {
 		close(p.signals)
 	}
-	close(p.done)
+	p.move(&desk{ended: e})
+	p.tellDrained()
+	p.tellOpened(e.readErr)
 }
 
 // leave tells the demultiplexer that no more segments are wanted, and what is

@@ -2,6 +2,7 @@ package tcp
 
 import (
 	"net"
+	"sync/atomic"
 	"time"
 
 	"github.com/seed-012105e5/gonet/internal/deadline"
@@ -20,12 +21,46 @@ func (c *Conn) SetReadDeadline(t time.Time) error { return c.setDeadlines(t, &c.
 // SetWriteDeadline sets the deadline of Write and ReadFrom.
 func (c *Conn) SetWriteDeadline(t time.Time) error { return c.setDeadlines(t, &c.writeDeadline) }
 
-func (c *Conn) setDeadlines(t time.Time, deadlines ...*deadline.Deadline) error {
+// A deadlineSlot has a deadline from when it is set first.
+type deadlineSlot = atomic.Pointer[deadline.Deadline]
+
+func (c *Conn) setDeadlines(t time.Time, slots ...*deadlineSlot) error {
 	if c.isClosed.Load() {
 		return c.opError("set", net.ErrClosed)
 	}
-	for _, d := range deadlines {
-		d.Set(t)
+	first := false
+	for _, s := range slots {
+		if s.Load() == nil {
+			if t.IsZero() {
+				continue
+			}
+			first = s.CompareAndSwap(nil, new(deadline.Deadline)) || first
+		}
+		s.Load().Set(t)
+	}
+	if first && c.unlimited.Load() {
+		c.do(func(time.Time, *tcb) { c.stir() })
 	}
 	return nil
+}
+
+// passed returns a channel that is closed when the deadline passes, or nil as
+// long as none was ever set: then the first one has the connection stirred.
+func (c *Conn) passed(s *deadlineSlot) <-chan struct{} {
+	if s.Load() == nil && !c.unlimited.Load() {
+		c.unlimited.Store(true) // before the next look
+	}
+	if d := s.Load(); d != nil {
+		return d.Passed()
+	}
+	return nil
+}
+
+// stopDeadlines gives the timers of the deadlines back.
+func (c *Conn) stopDeadlines() {
+	for _, s := range [...]*deadlineSlot{&c.readDeadline, &c.writeDeadline} {
+		if d := s.Load(); d != nil {
+			d.Stop()
+		}
+	}
 }

@@ -18,13 +18,12 @@ type Call func(now time.Time, d *demux)
 type notice struct {
 	flow     flow
 	departs  bool
-	slept    *tcb          // it has not ended, but needs no process for now (sleep.go)
-	wakes    *Conn         // it is the user's: a process is wanted;
-	woken    chan struct{} // to be closed when there is one
-	timeWait *timeWait     // with departs: nil when it ended otherwise
-	fastOpen *fastOpen     // nil when there is nothing to tell
-	reset    bool          // and the peer has reset it
-	mtu      int           // of the path, if that has been found out; 0 otherwise
+	slept    *tcb      // it has not ended, but needs no process for now (sleep.go)
+	wakes    *Conn     // it is the user's: a process is wanted
+	timeWait *timeWait // with departs: nil when it ended otherwise
+	fastOpen *fastOpen // nil when there is nothing to tell
+	reset    bool      // and the peer has reset it
+	mtu      int       // of the path, if that has been found out; 0 otherwise
 }
 
 // demux is what the demultiplexer owns.
@@ -39,8 +38,6 @@ type demux struct {
 	conns    map[flow]handle
 	portUses map[uint16]int // how many connections and listeners have a local port
 	servers  servers        // for Fast Open as a client
-
-	asleep chan struct{} // closed: what all connections that sleep have in common
 
 	running int             // processes
 	spare   []*activity     // of connections that have gone to sleep, for those that wake
@@ -66,10 +63,8 @@ func newDemux(cfg Config, stats *Stats, out, answers chan<- *packet.Buffer, advi
 		portUses: make(map[uint16]int),
 		servers:  servers{limit: cfg.FastOpenServers},
 		timer:    time.NewTimer(time.Hour),
-		asleep:   make(chan struct{}),
 	}
 	d.door = newDoor(cfg, d, stats)
-	close(d.asleep)
 	d.ports = port.NewChooser(uint32(cfg.Random()), func(local netip.Addr, remote netip.AddrPort) uint64 {
 		return d.secrets.port.Flow(netip.AddrPortFrom(local, 0), remote)
 	})
@@ -192,31 +187,33 @@ func (d *demux) hand(f flow, c handle, b *packet.Buffer) {
 	}
 }
 
-// start begins a connection; asleep, when nothing is to be done yet.
-func (d *demux) start(c *Conn, t *tcb) {
+// start begins a connection; asleep, when nothing is to be done yet. Opened,
+// if it is not nil, has room for the outcome of the handshake.
+func (d *demux) start(t *tcb, opened chan<- error) *Conn {
+	c := newConn(t.flow, d.notices)
 	d.portUses[c.flow.local.port]++
 	if h := (handle{conn: c}); t.cfg.SleepAfter > 0 && t.quiet() {
 		d.rest(h, t)
 	} else {
-		d.spawn(h, t)
+		d.spawn(h, t, opened)
 	}
+	return c
 }
 
 // spawn begins the process of a connection, with an inbox that may be there
 // already.
-func (d *demux) spawn(h handle, t *tcb) handle {
+func (d *demux) spawn(h handle, t *tcb, opened chan<- error) handle {
 	if h.in == nil {
 		h.in = make(chan *packet.Buffer, inbox)
 	}
 	h.conn.wanted = false
-	h.conn.asleep.Store(make(chan struct{}))
 	d.conns[h.conn.flow] = h
 	d.running++
 	p := &process{
-		Conn: h.conn, t: t, in: h.in, out: d.out, advice: d.advice,
-		announced: h.conn.opened == nil || t.state.synchronized(),
-		timer:     time.NewTimer(time.Hour), began: time.Now(),
+		Conn: h.conn, at: staffed(), t: t, in: h.in, out: d.out, advice: d.advice,
+		opened: opened, timer: time.NewTimer(time.Hour), began: time.Now(),
 	}
+	p.move(p.at)
 	go p.run()
 	return h
 }
@@ -235,9 +232,8 @@ func (d *demux) noticed(n notice) {
 		d.departed(n)
 	case n.slept != nil:
 		d.slept(n)
-	case n.woken != nil:
+	case n.wakes != nil:
 		d.wanted(n.wakes)
-		close(n.woken)
 	}
 }
 
@@ -293,11 +289,14 @@ func (d *demux) tell(c *Conn, f func(now time.Time, t *tcb)) bool {
 		if h := d.conns[c.flow]; h.conn == c && h.asleep() {
 			d.wake(h)
 		}
-		select {
-		case c.ctl <- f:
-			return true
-		case <-c.done:
+		k := c.desk.Load()
+		if k.ended != nil {
 			return false
+		}
+		select {
+		case k.ctl <- f:
+			return true
+		case <-k.left:
 		case n := <-d.notices:
 			d.noticed(n)
 		}
@@ -320,9 +319,7 @@ func (d *demux) room(l *Listener) bool { return len(l.accept) < cap(l.accept) }
 
 // opened gives a connection its process, and puts it in the listener's queue.
 func (d *demux) opened(l *Listener, t *tcb) {
-	c := newConn(t.flow, d.notices)
-	d.start(c, t)
-	l.accept <- c // there is room, and nobody else sends
+	l.accept <- d.start(t, nil) // there is room, and nobody else sends
 }
 
 // closeAll ends all listeners and connections: the stack ends.

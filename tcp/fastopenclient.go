@@ -136,24 +136,24 @@ func (t *tcb) fastOpenAnswered(now time.Time, s *segment) {
 // doubled the SYN; so this is for requests that can be repeated (section 2.1).
 // Data that does not fit Config.SendBuffer is syscall.EMSGSIZE.
 func (s *Sockets) DialFastOpen(ctx context.Context, local, remote netip.AddrPort, data []byte) (*Conn, error) {
-	var c *Conn
+	var c dialling
 	err := net.ErrClosed
 	s.ask(func(now time.Time, d *demux) {
 		c, err = d.dialFastOpen(now, toEndpoint(local), toEndpoint(remote), data)
 	})
-	return c.dialled(ctx, remote, err)
+	return c.finish(ctx, remote, err)
 }
 
-func (d *demux) dialFastOpen(now time.Time, local, remote endpoint, data []byte) (*Conn, error) {
+func (d *demux) dialFastOpen(now time.Time, local, remote endpoint, data []byte) (dialling, error) {
 	if len(data) > d.cfg.sendLimit() {
-		return nil, syscall.EMSGSIZE
+		return dialling{}, syscall.EMSGSIZE
 	}
 	for len(d.notices) > 0 { // of a handshake that the caller knows to be over
 		d.noticed(<-d.notices)
 	}
 	t, err := d.newActive(now, local, remote, nil)
 	if err != nil {
-		return nil, err
+		return dialling{}, err
 	}
 	t.fastOpen = d.servers.attempt(now, t.flow)
 	t.sendq.append(data)

@@ -73,7 +73,7 @@ type Info struct {
 func (c *Conn) Info() Info {
 	var i Info
 	if !c.do(func(_ time.Time, t *tcb) { i = t.info() }) {
-		i = *c.lastInfo
+		i = c.desk.Load().ended.info
 	}
 	return i
 }

@@ -122,7 +122,7 @@ func (d *demux) unlisten(l *Listener) {
 				t.orphan = true
 				t.abort(nil)
 			}) {
-				c.discardRest() // of one that has ended by itself
+				c.discard() // of one that has ended by itself
 			}
 		default:
 			return

@@ -60,24 +60,18 @@ func (p *process) bedtime() time.Time {
 func (p *process) sleep() {
 	p.timer.Stop()
 	p.t.stats.Slept.Add(1)
-	close(p.asleep.Load().(chan struct{}))
+	p.move(unstaffed())
 	p.notices <- notice{flow: p.flow, slept: p.t}
 }
 
-// sleeping is closed when there is no process, or will not be soon. Whoever
-// waits for a process waits for that too, and then calls wake.
-func (c *Conn) sleeping() <-chan struct{} { return c.asleep.Load().(chan struct{}) }
-
-// wake returns when there is a process, or when the connection has ended.
-func (c *Conn) wake() {
-	woken := make(chan struct{})
+// wake has the demultiplexer begin a process for a connection that sleeps at
+// the desk k, and returns when it has another desk: that of the process, or of
+// its end.
+func (c *Conn) wake(k *desk) {
 	select {
-	case c.notices <- notice{flow: c.flow, wakes: c, woken: woken}:
-		select {
-		case <-woken:
-		case <-c.done:
-		}
-	case <-c.done:
+	case c.notices <- notice{flow: c.flow, wakes: c}:
+		<-k.left
+	case <-k.left:
 	}
 }
 
@@ -87,7 +81,7 @@ func (d *demux) slept(n notice) {
 	h := d.conns[n.flow]
 	d.running--
 	if h.conn.wanted || len(h.in) > 0 || d.closing {
-		d.spawn(h, n.slept)
+		d.spawn(h, n.slept, nil)
 		return
 	}
 	d.rest(h, n.slept)
@@ -102,7 +96,6 @@ func (d *demux) rest(h handle, t *tcb) {
 		d.spare = append(d.spare, a)
 	}
 	h.conn.state, h.in = t, nil
-	h.conn.asleep.Store(d.asleep)
 	d.conns[h.conn.flow] = h
 }
 
@@ -116,7 +109,7 @@ func (d *demux) wake(h handle) handle {
 	}
 	t.rise(a)
 	d.stats.Woken.Add(1)
-	return d.spawn(h, t)
+	return d.spawn(h, t, nil)
 }
 
 // wanted is a call of the user's, who has found no process.

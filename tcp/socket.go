@@ -23,42 +23,35 @@ func (c *Conn) Read(p []byte) (int, error) {
 // lendRead lends p to the process to be filled, or asks for a whole Buffer
 // when p is nil.
 func (c *Conn) lendRead(p []byte) result {
-	passed := c.readDeadline.Passed()
-	if isClosed(passed) {
-		return result{err: c.interrupted()}
-	}
-	select {
-	case c.rd <- p:
-		return <-c.back
-	case <-passed:
-		return result{err: c.interrupted()}
-	case <-c.done:
-		return c.readRest(p)
+	for {
+		k, passed, err := c.approach(&c.readDeadline)
+		switch {
+		case err != nil:
+			return result{err: err}
+		case k.ended != nil:
+			return k.ended.read(p)
+		}
+		select {
+		case k.rd <- p: // not before there is something to read; so this wakes nobody
+			return <-k.back
+		case <-k.left:
+		case <-passed:
+		}
 	}
 }
 
-// interrupted is why a call does not wait any longer whose deadline has passed
-// or ended.
-func (c *Conn) interrupted() error {
+// approach is how a call begins that may wait, and how it goes on when it is
+// stirred: with the desk in use, and a channel that is closed when the deadline
+// passes, or nil without one. Or it gives the error that ends the call.
+func (c *Conn) approach(s *deadlineSlot) (k *desk, passed <-chan struct{}, err error) {
+	k = c.desk.Load() // before the rest is looked at: what changes then has the desk left
+	if passed = c.passed(s); isClosed(passed) {
+		err = os.ErrDeadlineExceeded
+	}
 	if c.isClosed.Load() {
-		return net.ErrClosed
+		err = net.ErrClosed
 	}
-	return os.ErrDeadlineExceeded
-}
-
-// readRest reads what the process has left behind.
-func (c *Conn) readRest(p []byte) (r result) {
-	q := <-c.rest
-	if p == nil {
-		r.b = q.take()
-	} else {
-		r.n = q.read(p)
-	}
-	c.rest <- q
-	if r.n == 0 && r.b == nil {
-		r.err = c.readErr
-	}
-	return r
+	return k, passed, err
 }
 
 // Write queues all of p for sending, behind all of any Write that has begun
@@ -68,19 +61,17 @@ func (c *Conn) readRest(p []byte) (r result) {
 func (c *Conn) Write(p []byte) (int, error) { return c.write(p, false) }
 
 func (c *Conn) write(p []byte, urgent bool) (int, error) {
-	passed := c.writeDeadline.Passed()
-	select {
-	case c.writing <- struct{}{}:
-		defer func() { <-c.writing }()
-	case <-passed:
-		return 0, c.opError("write", c.interrupted())
+	turn := c.turn()
+	if err := c.await(turn); err != nil {
+		return 0, c.opError("write", err)
 	}
+	defer turn.end()
 	if urgent {
 		c.do(func(_ time.Time, t *tcb) { t.urge(len(p)) })
 	}
 	n := 0
 	for {
-		m, err := c.lendWrite(p[n:], passed)
+		m, err := c.lendWrite(p[n:])
 		n += m
 		if err != nil || n == len(p) {
 			return n, c.opError("write", err)
@@ -88,27 +79,56 @@ func (c *Conn) write(p []byte, urgent bool) (int, error) {
 	}
 }
 
-func (c *Conn) lendWrite(p []byte, passed <-chan struct{}) (int, error) {
-	switch {
-	case isClosed(passed):
-		return 0, c.interrupted()
-	case len(p) == 0:
-		return 0, nil
-	}
+func (c *Conn) lendWrite(p []byte) (int, error) {
 	for {
+		k, passed, err := c.approach(&c.writeDeadline)
+		switch {
+		case err != nil || len(p) == 0:
+			return 0, err
+		case k.ended != nil:
+			return 0, k.ended.writeErr
+		case k.asleep():
+			c.wake(k)
+			continue
+		}
 		select {
-		case c.wr <- p:
-			r := <-c.back
+		case k.wr <- p:
+			r := <-k.back
 			return r.n, r.err
-		case <-c.sleeping():
-			c.wake()
+		case <-k.left:
 		case <-passed:
-			return 0, c.interrupted()
-		case <-c.done:
-			return 0, c.writeErr
 		}
 	}
 }
+
+// A turn is for one Write at a time, so that each goes out whole.
+type turn struct{ taken chan struct{} }
+
+// turn is the one of c.
+func (c *Conn) turn() *turn {
+	if c.writing.Load() == nil {
+		c.writing.CompareAndSwap(nil, &turn{make(chan struct{}, 1)})
+	}
+	return c.writing.Load()
+}
+
+// await takes the turn, unless Close or the deadline comes before.
+func (c *Conn) await(t *turn) error {
+	for {
+		k, passed, err := c.approach(&c.writeDeadline)
+		if err != nil {
+			return err
+		}
+		select {
+		case t.taken <- struct{}{}:
+			return nil
+		case <-k.left:
+		case <-passed:
+		}
+	}
+}
+
+func (t *turn) end() { <-t.taken }
 
 // WriteTo writes what arrives to w until the peer closes, without a copy of
 // its own: w sees the packets' memory. It implements io.WriterTo, so io.Copy
@@ -167,11 +187,11 @@ func (c *Conn) Close() error {
 	if c.isClosed.Swap(true) {
 		return c.opError("close", net.ErrClosed)
 	}
-	c.readDeadline.End()
-	c.writeDeadline.End()
+	c.stopDeadlines()
 	linger := noLinger
 	var drained <-chan struct{}
 	c.do(func(now time.Time, t *tcb) {
+		c.stir()
 		linger = t.opts.linger
 		if linger == 0 {
 			t.orphan = true
@@ -184,7 +204,7 @@ func (c *Conn) Close() error {
 			drained = c.drained
 		}
 	})
-	c.discardRest()
+	c.discard()
 	if drained != nil {
 		c.lingerFor(linger, drained)
 	}
@@ -197,18 +217,15 @@ func (c *Conn) lingerFor(d time.Duration, drained <-chan struct{}) {
 	defer timer.Stop()
 	select {
 	case <-drained:
-	case <-c.done:
 	case <-timer.C:
 		c.do(func(_ time.Time, t *tcb) { t.abort(nil) })
 	}
 }
 
-// discardRest gives back what the process left behind, if it has ended.
-func (c *Conn) discardRest() {
-	if isClosed(c.done) {
-		q := <-c.rest
-		q.clear()
-		c.rest <- q
+// discard gives back what the process has left behind, if it has ended.
+func (c *Conn) discard() {
+	if e := c.desk.Load().ended; e != nil {
+		e.discard()
 	}
 }
 
@@ -228,14 +245,19 @@ func (c *Conn) CloseRead() error {
 // run, when the process has ended.
 func (c *Conn) do(f func(now time.Time, t *tcb)) bool {
 	for {
-		select {
-		case c.ctl <- func(now time.Time, t *tcb) { f(now, t); c.back <- result{} }:
-			<-c.back
-			return true
-		case <-c.sleeping():
-			c.wake()
-		case <-c.done:
+		k := c.desk.Load()
+		switch {
+		case k.ended != nil:
 			return false
+		case k.asleep():
+			c.wake(k)
+			continue
+		}
+		select {
+		case k.ctl <- func(now time.Time, t *tcb) { f(now, t); k.back <- result{} }:
+			<-k.back
+			return true
+		case <-k.left:
 		}
 	}
 }

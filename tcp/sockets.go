@@ -72,39 +72,38 @@ func (s *Sockets) Dial(ctx context.Context, local, remote netip.AddrPort) (*Conn
 // DialWith is Dial with options. The error is around EINVAL when the source
 // route is impossible.
 func (s *Sockets) DialWith(ctx context.Context, remote netip.AddrPort, o DialOptions) (*Conn, error) {
-	var c *Conn
+	var c dialling
 	route, err := newSourceRoute(o.SourceRoute, toEndpoint(remote).addr())
 	if err == nil {
 		err = net.ErrClosed
 		s.ask(func(now time.Time, d *demux) { c, err = d.dial(now, toEndpoint(o.Local), toEndpoint(remote), route) })
 	}
-	return c.dialled(ctx, remote, err)
+	return c.finish(ctx, remote, err)
 }
 
-// dialled waits for the handshake of c, unless err says that there is none,
-// and gives what is to be returned.
-func (c *Conn) dialled(ctx context.Context, remote netip.AddrPort, err error) (*Conn, error) {
+// A dialling is a connection whose handshake somebody waits for.
+type dialling struct {
+	*Conn
+	outcome <-chan error // nil when it is established, or why it is not
+}
+
+// finish waits for the handshake, unless err says that there is none, and
+// gives what is to be returned.
+func (c dialling) finish(ctx context.Context, remote netip.AddrPort, err error) (*Conn, error) {
 	if err == nil {
-		err = c.waitOpen(ctx)
+		err = c.wait(ctx)
 	}
 	if err != nil {
 		return nil, &net.OpError{Op: "dial", Net: "tcp", Addr: toEndpoint(remote).netAddr(), Err: err}
 	}
-	return c, nil
+	return c.Conn, nil
 }
 
-// waitOpen waits for the handshake.
-func (c *Conn) waitOpen(ctx context.Context) error {
+// wait waits for the handshake.
+func (c dialling) wait(ctx context.Context) error {
 	select {
-	case <-c.opened:
-		return nil
-	case <-c.done:
-		select {
-		case <-c.opened: // and closed by the peer since
-			return nil
-		default:
-			return c.readErr
-		}
+	case err := <-c.outcome:
+		return err
 	case <-ctx.Done():
 		c.isClosed.Store(true)
 		c.do(func(_ time.Time, t *tcb) {
@@ -116,10 +115,10 @@ func (c *Conn) waitOpen(ctx context.Context) error {
 }
 
 // dial is an active OPEN (RFC 9293 section 3.10.1).
-func (d *demux) dial(now time.Time, local, remote endpoint, route *sourceRoute) (*Conn, error) {
+func (d *demux) dial(now time.Time, local, remote endpoint, route *sourceRoute) (dialling, error) {
 	t, err := d.newActive(now, local, remote, route)
 	if err != nil {
-		return nil, err
+		return dialling{}, err
 	}
 	return d.dialOut(now, t), nil
 }
@@ -156,12 +155,10 @@ func (d *demux) newActive(now time.Time, local, remote endpoint, route *sourceRo
 }
 
 // dialOut starts t, which sends its SYN.
-func (d *demux) dialOut(now time.Time, t *tcb) *Conn {
+func (d *demux) dialOut(now time.Time, t *tcb) dialling {
 	t.open(now)
-	c := newConn(t.flow, d.notices)
-	c.opened = make(chan struct{})
-	d.start(c, t)
-	return c
+	outcome := make(chan error, 1)
+	return dialling{d.start(t, outcome), outcome}
 }
 
 // choosePort completes f with a local port, or checks the one that it has. A

@@ -1,0 +1,93 @@
+package tcp
+
+import (
+	"time"
+
+	"github.com/seed-012105e5/gonet/packet"
+)
+
+// A desk is where users meet the process of a connection. Each process has a
+// desk of its own, and no desk is used twice: a quiet connection keeps one
+// where nobody serves, at which there is one channel to wait at, and one that
+// has ended has a desk which says how.
+//
+// The desk in use is changed by the owner of the connection's state only: its
+// process, or the demultiplexer while there is none.
+type desk struct {
+	rd   chan []byte                      // the reader lends a slice to be filled; nil asks for a whole Buffer
+	wr   chan []byte                      // the writer lends a slice to be taken from
+	ctl  chan func(now time.Time, t *tcb) // everything else that users and ICMP want
+	back chan result                      // the answer, which comes before anything else is taken
+
+	left  chan struct{} // closed when another desk has taken the place of this one
+	ended *ending       // not nil: the connection has ended
+}
+
+// A result answers a call.
+type result struct {
+	n   int
+	b   *packet.Buffer
+	err error
+}
+
+// staffed is the desk of a process.
+func staffed() *desk {
+	return &desk{
+		rd: make(chan []byte), wr: make(chan []byte), ctl: make(chan func(time.Time, *tcb)),
+		back: make(chan result), left: make(chan struct{}),
+	}
+}
+
+// unstaffed is the desk of a connection without a process: readers wait there,
+// and whoever wants more has to call wake.
+func unstaffed() *desk { return &desk{left: make(chan struct{})} }
+
+// asleep says that nobody serves at k, but somebody will as soon as he is
+// called.
+func (k *desk) asleep() bool { return k.ctl == nil && k.ended == nil }
+
+// move makes k the desk of c. Whoever waits at the one before sees that it is
+// left, and goes to the new one.
+func (c *Conn) move(k *desk) {
+	old := c.desk.Load()
+	c.desk.Store(k)
+	close(old.left)
+}
+
+// stir has all calls that wait look around: something has happened that is not
+// told by a channel of theirs.
+func (c *Conn) stir() {
+	k := *c.desk.Load()
+	k.left = make(chan struct{})
+	c.move(&k)
+}
+
+// An ending is what the process of a connection has left behind.
+type ending struct {
+	rest     chan recvQueue // what is left to read; whoever takes it owns it until it is put back
+	readErr  error          // what calls return
+	writeErr error
+	info     Info
+}
+
+// read reads what is left.
+func (e *ending) read(p []byte) (r result) {
+	q := <-e.rest
+	if p == nil {
+		r.b = q.take()
+	} else {
+		r.n = q.read(p)
+	}
+	e.rest <- q
+	if r.n == 0 && r.b == nil {
+		r.err = e.readErr
+	}
+	return r
+}
+
+// discard gives it back.
+func (e *ending) discard() {
+	q := <-e.rest
+	q.clear()
+	e.rest <- q
+}
