@@ -360,7 +360,7 @@ func (t *tcb) takeText(start seq, text *packet.Buffer, train int) {
 		t.ackNow = true
 	}
 	t.ackPending += nxt.sub(t.rcv.nxt)
-	t.received += uint64(nxt.sub(t.rcv.nxt))
+	t.count.received += uint64(nxt.sub(t.rcv.nxt))
 	t.rcv.nxt = nxt
 	if t.noReader {
 		t.recvq.clearReady()

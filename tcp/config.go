@@ -107,6 +107,8 @@ type Config struct {
 	// ECN says whether connections use Explicit Congestion Notification. The
 	// zero value is ECNAccept: when the peer asks for it, as in Linux.
 	ECN ECNMode
+
+	options socketOptions // that connections begin with
 }
 
 func (c Config) withDefaults() Config {
@@ -135,6 +137,7 @@ func (c Config) withDefaults() Config {
 	if c.Recovery == "" {
 		c.Recovery = defaultRecovery
 	}
+	c.options = c.initialOptions()
 	return c
 }
 

@@ -31,7 +31,7 @@ func newDetector(name string, sack bool) (detector, error) {
 	case name == "sack":
 		return &bySACK{}, nil
 	}
-	return newRACK(), nil
+	return &rack{}, nil
 }
 
 // What connections begin with.
@@ -54,8 +54,8 @@ func (c Config) Check() error {
 // beginControl begins with the names that the connection has, which have been
 // checked: when it is made, and anew when MSS and SACK are known.
 func (t *tcb) beginControl(now time.Time) {
-	t.setCongestionControl(now, t.ccName, 0)
-	t.setLossRecovery(t.recoveryName)
+	t.setCongestionControl(now, t.opts.congestion, 0)
+	t.setLossRecovery(t.opts.recovery)
 }
 
 // setCongestionControl changes to the controller of that name, with a window
@@ -69,14 +69,21 @@ func (t *tcb) setCongestionControl(now time.Time, name string, window int) error
 	if window > 0 {
 		p.Threshold = t.cc.Threshold()
 	}
-	t.cc, t.ccName = f(p), name
+	t.cc = f(p)
+	if name != t.opts.congestion {
+		t.ownOptions().congestion = name
+	}
 	return nil
 }
 
 func (t *tcb) setLossRecovery(name string) error {
 	d, err := newDetector(name, t.sackOK)
 	if err == nil {
-		t.detector, t.recoveryName = d, name
+		t.detector = d
+		if name != t.opts.recovery {
+			t.ownOptions().recovery = name
+		}
+		t.reordering = reordering{mult: 1}
 		t.probe.end()
 	}
 	return err

@@ -102,9 +102,6 @@ type dsack struct {
 	block block
 }
 
-// ever says whether the peer has ever reported a duplicate.
-func (d *dsack) ever() bool { return d.block != block{} }
-
 // takeDSACK says whether the first of the SACK blocks reports a duplicate:
 // when it lies before the cumulative acknowledgement, or within the block
 // that follows it (RFC 2883 section 5).
@@ -121,6 +118,7 @@ func (t *tcb) takeDSACK(ack seq, blocks []block) bool {
 		return false
 	}
 	t.dsack = dsack{seen: true, block: b}
+	t.tellsDuplicates = true
 	t.stats.DSACKs.Add(1)
 	t.undo.dsack(b)
 	return true

@@ -26,13 +26,11 @@ type ecnState struct {
 	sends  bool // what we send may be marked
 	echoes bool // marks on what the peer sends are echoed
 
-	// As receiver.
-	echo     bool   // ECE goes with every acknowledgement
-	received uint64 // bytes of text that came marked
+	echo   bool // as receiver: ECE goes with every acknowledgement
+	cwrDue bool // as sender: the window was reduced, and the next new text says so
+	until  seq  // SND.NXT when it was: what acknowledges less tells of the same congestion
 
-	// As sender.
-	cwrDue    bool   // the window was reduced, and the next new text says so
-	until     seq    // SND.NXT when it was: what acknowledges less tells of the same congestion
+	received  uint64 // bytes of text that came marked
 	delivered uint64 // bytes of ours that the peer says met congestion
 }
 

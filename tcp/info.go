@@ -93,13 +93,13 @@ func (t *tcb) info() Info {
 		SendMSS: t.snd.mss, PathMTU: t.path.mtu, PathMTUSearch: t.path.state,
 		RTT: t.rtt.srtt, RTTVar: t.rtt.rttvar, MinRTT: t.rtt.min, LastRTT: t.rtt.latest, RTO: t.rtt.rto(),
 		LastSent: t.lastSent, LastHeard: t.lastHeard,
-		CongestionControl: t.ccName, CongestionWindow: t.cwnd(), SlowStartThresh: t.cc.Threshold(),
+		CongestionControl: t.opts.congestion, CongestionWindow: t.cwnd(), SlowStartThresh: t.cc.Threshold(),
 		PacingRate: t.cc.PacingRate(), DeliveryRate: t.delivery.last.BytesPerSecond(), AppLimited: t.delivery.last.AppLimited,
 		SendWindow: t.snd.wnd, ReceiveWindow: t.rcv.edge.sub(t.rcv.nxt),
 		InFlight: t.pipe(), Unacked: t.snd.nxt.sub(t.snd.una),
 		SendBuffer: t.sendq.limit, ReceiveBuffer: t.recvq.limit, ReceiverRTT: t.tuning.rtt,
 		SendQueue: t.sendq.len, ReceiveQueue: t.recvq.readyLen, OutOfOrderQueue: t.recvq.aheadLen,
-		BytesReceived: t.received, BytesReceivedCE: t.ecn.received, BytesDeliveredCE: t.ecn.delivered,
+		BytesReceived: t.count.received, BytesReceivedCE: t.ecn.received, BytesDeliveredCE: t.ecn.delivered,
 		SoftError: t.softErr, Failing: t.failing(),
 	}
 	t.recoveryInfo(&i)
@@ -113,7 +113,7 @@ func (t *tcb) recoveryInfo(i *Info) {
 	i.LossRecovery = t.detector.name()
 	i.Recovering, i.RepairingTimeout = t.phase == recovering, t.phase == repairing
 	if r, ok := t.detector.(*rack); ok {
-		i.ReorderingSeen, i.ReorderingWindow = r.reordered, r.reoWnd(t)
+		i.ReorderingSeen, i.ReorderingWindow = t.reordering.seen, r.reoWnd(t)
 	}
 	i.ConsecutiveProbes = t.rtt.backoff
 	i.Timeouts, i.Recoveries, i.Spurious = t.count.timeouts, t.count.recoveries, t.count.spurious

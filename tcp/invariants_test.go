@@ -10,7 +10,7 @@ import (
 // What is only remembered to be found faster is left out.
 func dump(t *tcb) string {
 	c, a := *t, *t.activity
-	c.activity, a.board.hint, c.sendq.parts = nil, 0, ring.Queue[part]{}
+	c.activity, a.board.hint, a.sendq.parts = nil, 0, ring.Queue[part]{}
 	return fmt.Sprintf("%+v %+v %+v %+v", c, a, t.cc, t.detector)
 }
 

@@ -219,13 +219,12 @@ func wholeSegments(n, mss int) int {
 // header.
 const maxText = ipv4.MaxLen - ipv4.MinHeaderLen - maxHeaderLen
 
-// maxTrain is how much text fits in one train: a whole number of segments in
-// one IP datagram.
+// maxTrain is how much text the next train may have.
 func (t *tcb) maxTrain() int {
 	if t.snd.urgent {
 		return t.snd.mss // each segment has an urgent pointer of its own
 	}
-	return wholeSegments(maxText-t.route.len(), t.snd.mss)
+	return t.trainLen()
 }
 
 // sent notes that s, which output returned, is on its way.

@@ -58,27 +58,27 @@ const (
 // Sizes are of IP datagrams. A probe is one segment of real text that is
 // larger than all others; only one is in flight.
 type pathMTU struct {
-	mtu    int  // no datagram is larger, but for a probe
-	link   int  // MTU of the first link
-	most   int  // what both the link and the peer take
-	proven int  // the largest that has arrived since mtu was lowered last
-	high   int  // the largest that may pass
-	failed bool // a probe just above high did not
-	mode   MTUProbing
-	state  SearchState
-	learnt bool // mtu is not what it was at first
+	mtu    int // no datagram is larger, but for a probe
+	link   int // MTU of the first link
+	most   int // what both the link and the peer take
+	proven int // the largest that has arrived since mtu was lowered last
+	high   int // the largest that may pass
 
 	raiseAt time.Time // when larger ones are tried again; with SearchComplete below most
 
-	probe    block // in flight; empty when there is none
-	size     int   // of the probe
-	failures int   // probes of this size that were lost
+	probe     block // in flight; empty when there is none
+	size      int   // of the probe
+	pending   int   // what a router has said against the evidence; 0 for nothing
+	pendingAt seq   // about which segment
+	full      seq   // end of a segment of size mtu in flight, if fullSent
 
-	full      seq  // end of a segment of size mtu in flight
-	fullSent  bool // there is one
-	timeouts  int  // in a row, of segments larger than minPMTU
-	pending   int  // what a router has said against the evidence; 0 for nothing
-	pendingAt seq  // about which segment
+	mode     MTUProbing
+	state    SearchState
+	learnt   bool  // mtu is not what it was at first
+	failed   bool  // a probe just above high did not pass
+	failures uint8 // probes of this size that were lost
+	timeouts uint8 // in a row, of segments larger than minPMTU; blackHoleTimeouts at most
+	fullSent bool
 }
 
 func newPathMTU(link int, mode MTUProbing) pathMTU {
@@ -294,7 +294,7 @@ func (p *pathMTU) timedOut(now time.Time, una seq, large bool) (changed bool) {
 	if !large || p.mode == ProbeNever {
 		return false
 	}
-	if p.timeouts++; p.timeouts < blackHoleTimeouts {
+	if p.timeouts = min(p.timeouts+1, blackHoleTimeouts); p.timeouts < blackHoleTimeouts {
 		return false
 	}
 	return p.blackHole()

@@ -1,29 +1,34 @@
 package tcp
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // rack finds losses by time (RFC 8985 section 6): what was sent before
 // something that has arrived since should have arrived too, but for some
 // reordering.
 type rack struct {
-	at  time.Time     // RACK.xmit_ts: when the newest flight was sent of all that have arrived
-	end seq           // RACK.end_seq: and where it ends
-	rtt time.Duration // RACK.rtt: and how long it took
+	at  time.Time // RACK.xmit_ts: when the newest flight was sent of all that have arrived
+	end seq       // RACK.end_seq: and where it ends
 
-	reordered bool // RACK.reordering_seen
-	mult      int  // RACK.reo_wnd_mult: how many quarters of the least RTT reordering may take
-	persist   int  // RACK.reo_wnd_persist: recoveries until mult is 1 again
-	round     seq  // RACK.dsack_round: mult grows once in a round trip; it ends when round is acknowledged
-	inRound   bool
+	round   seq // RACK.dsack_round: mult grows once in a round trip; it ends when round is acknowledged
+	inRound bool
 
 	timer time.Time // when the next flight is lost unless it arrives
+}
+
+// reordering is what the connection remembers of it when nothing is in flight.
+type reordering struct {
+	rtt     time.Duration // RACK.rtt: how long the flight at rack.at took
+	seen    bool          // RACK.reordering_seen
+	mult    uint8         // RACK.reo_wnd_mult: how many quarters of the least RTT reordering may take
+	persist uint8         // RACK.reo_wnd_persist: recoveries until mult is 1 again
 }
 
 // reoWndPersist is how many recoveries without a DSACK a wider reordering
 // window lasts (RFC 8985 section 6.2 step 4).
 const reoWndPersist = 16
-
-func newRACK() *rack { return &rack{mult: 1} }
 
 func (r *rack) name() string { return "rack" }
 
@@ -39,12 +44,12 @@ func (r *rack) expire(t *tcb, now time.Time) { r.markLost(t, now) }
 func (r *rack) detect(t *tcb, now time.Time, in *recoverInput) {
 	n := &t.board.news
 	if f := &n.newest; f.len() > 0 { // step 2
-		r.rtt = now.Sub(f.at)
+		t.reordering.rtt = now.Sub(f.at)
 		if f.sentAfter(r.at, r.end) {
 			r.at, r.end = f.at, f.end
 		}
 	}
-	r.reordered = r.reordered || n.reordered // step 3
+	t.reordering.seen = t.reordering.seen || n.reordered // step 3
 	r.updateWindow(t, in)
 	if !in.spurious && (n.delivered > 0 || !r.timer.IsZero()) {
 		r.markLost(t, now)
@@ -60,22 +65,37 @@ func (r *rack) updateWindow(t *tcb, in *recoverInput) {
 	}
 	if t.dsack.seen && !r.inRound {
 		r.round, r.inRound = t.snd.nxt, true
-		r.mult = min(r.mult+1, 255)
-		r.persist = reoWndPersist
+		t.reordering.widen()
 	}
 	if in.ended {
-		if r.persist--; r.persist <= 0 {
-			r.persist, r.mult = 0, 1
-		}
+		t.reordering.narrow()
+	}
+}
+
+// widen lets reordering take longer by a quarter of the least RTT.
+func (r *reordering) widen() {
+	if r.mult < math.MaxUint8 {
+		r.mult++
+	}
+	r.persist = reoWndPersist
+}
+
+// narrow counts a recovery without a DSACK.
+func (r *reordering) narrow() {
+	if r.persist > 0 {
+		r.persist--
+	}
+	if r.persist == 0 {
+		r.mult = 1
 	}
 }
 
 // reoWnd is RACK_update_reo_wnd.
 func (r *rack) reoWnd(t *tcb) time.Duration {
-	if !r.reordered && (t.phase != steady || t.board.sacked >= dupThresh*t.snd.mss) {
+	if !t.reordering.seen && (t.phase != steady || t.board.sacked >= dupThresh*t.snd.mss) {
 		return 0 // as by RFC 6675: three segments arrived beyond, and none was ever late
 	}
-	return min(time.Duration(r.mult)*t.rtt.min/4, t.rtt.srtt)
+	return min(time.Duration(t.reordering.mult)*t.rtt.min/4, t.rtt.srtt)
 }
 
 // markLost is step 5, RACK_detect_loss.
@@ -84,7 +104,7 @@ func (r *rack) markLost(t *tcb, now time.Time) {
 	if r.at.IsZero() {
 		return
 	}
-	wait := r.rtt + r.reoWnd(t)
+	wait := t.reordering.rtt + r.reoWnd(t)
 	for i := range t.board.flights.Len() {
 		f := t.board.flights.At(i)
 		if f.sacked || f.lost && !f.resent {
@@ -108,7 +128,7 @@ func (r *rack) markLost(t *tcb, now time.Time) {
 // now is not lost. The first segment is marked already.
 func (r *rack) timedOut(t *tcb, now time.Time) {
 	r.timer = time.Time{}
-	wait := r.rtt + r.reoWnd(t)
+	wait := t.reordering.rtt + r.reoWnd(t)
 	for i := range t.board.flights.Len() {
 		if f := t.board.flights.At(i); !f.at.Add(wait).After(now) {
 			t.board.markLost(i)

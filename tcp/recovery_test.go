@@ -13,10 +13,9 @@ func TestReorderingWindowNarrows(t *testing.T) {
 		"fast recovery": {ended: true, left: true},
 		"timeout":       {ended: true},
 	} {
-		r := newRACK()
-		r.mult, r.persist = 3, 1
-		if r.updateWindow(n.t, in); r.mult != 1 {
-			t.Errorf("%s: %d quarters of the least round trip", name, r.mult)
+		n.t.reordering.mult, n.t.reordering.persist = 3, 1
+		if new(rack).updateWindow(n.t, in); n.t.reordering.mult != 1 {
+			t.Errorf("%s: %d quarters of the least round trip", name, n.t.reordering.mult)
 		}
 	}
 }

@@ -1,11 +1,6 @@
 package tcp
 
-import (
-	"time"
-
-	"github.com/seed-012105e5/gonet/internal/ring"
-	"github.com/seed-012105e5/gonet/packet"
-)
+import "time"
 
 // A connection over which nothing goes, and which waits for nothing, needs no
 // process: after a while its process ends, and leaves the state to the
@@ -24,19 +19,21 @@ func (t *tcb) quiet() bool {
 // rest gives up what a quiet connection does not need.
 func (t *tcb) rest() *activity {
 	a := t.activity
-	t.count.lost, t.count.delivered = a.board.losses, a.delivery.total
+	t.kept = kept{a.board.losses, a.delivery.total, a.sendq.limit, a.recvq.limit}
 	t.activity = nil
-	t.sendq.parts, t.recvq.ready = ring.Queue[part]{}, ring.Queue[*packet.Buffer]{}
 	return a
 }
 
 // rise is its opposite. As the user has sent nothing, the next samples of the
 // rate say what he sends, and not what the network carries.
 func (t *tcb) rise(a *activity) {
-	*a = activity{board: scoreboard{flights: a.board.flights}}
+	*a = activity{board: scoreboard{flights: a.board.flights, losses: t.kept.lost}}
 	t.activity = a
+	t.sendq = sendQueue{first: t.snd.nxt, limit: t.kept.sendLimit, unit: t.trainLen()}
+	t.recvq.limit = t.kept.receiveLimit
+	t.detector, _ = newDetector(t.opts.recovery, t.sackOK) // the name has been checked
 	t.recover = t.snd.una - 1
-	t.board.losses, t.delivery.total = t.count.lost, t.count.delivered
+	t.delivery.total = t.kept.delivered
 	t.delivery.userLimits(0)
 }
 

@@ -12,7 +12,7 @@ const noLinger = time.Duration(-1)
 // send (true, the default as in package net), or small ones wait while
 // something is in flight: Nagle's algorithm (MUST-17, RFC 896).
 func (c *Conn) SetNoDelay(noDelay bool) error {
-	return c.call("set", func(_ time.Time, t *tcb) { t.opts.noDelay = noDelay })
+	return c.call("set", func(_ time.Time, t *tcb) { t.ownOptions().noDelay = noDelay })
 }
 
 // SetKeepAlive switches keep-alive probes on or off; they are off at first
@@ -32,14 +32,15 @@ func (c *Conn) SetKeepAlivePeriod(d time.Duration) error {
 // probes.
 func (c *Conn) SetKeepAliveConfig(k net.KeepAliveConfig) error {
 	return c.call("set", func(now time.Time, t *tcb) {
+		o := t.ownOptions()
 		if k.Idle > 0 {
-			t.opts.keepAliveIdle = k.Idle
+			o.keepAliveIdle = k.Idle
 		}
 		if k.Interval > 0 {
-			t.opts.keepAliveInterval = k.Interval
+			o.keepAliveInterval = k.Interval
 		}
 		if k.Count > 0 {
-			t.opts.keepAliveCount = k.Count
+			o.keepAliveCount = k.Count
 		}
 		t.setKeepAlive(now, k.Enable)
 	})
@@ -51,7 +52,7 @@ func (c *Conn) SetKeepAliveConfig(k net.KeepAliveConfig) error {
 // throws the rest away.
 func (c *Conn) SetLinger(sec int) error {
 	return c.call("set", func(_ time.Time, t *tcb) {
-		t.opts.linger = max(noLinger, time.Duration(sec)*time.Second)
+		t.ownOptions().linger = max(noLinger, time.Duration(sec)*time.Second)
 	})
 }
 
@@ -60,22 +61,22 @@ func (c *Conn) SetLinger(sec int) error {
 // 3.8.3, MUST-21). 0 sets it to the default of the stack.
 func (c *Conn) SetUserTimeout(d time.Duration) error {
 	return c.call("set", func(_ time.Time, t *tcb) {
-		t.opts.userTimeout = d
 		if d <= 0 {
-			t.opts.userTimeout = t.cfg.UserTimeout
+			d = t.cfg.UserTimeout
 		}
+		t.ownOptions().userTimeout = d
 	})
 }
 
 // SetTOS sets the type of service of what is sent: the six bits of DSCP
 // (MUST-48). The two of ECN are TCP's own; see [Config].
 func (c *Conn) SetTOS(tos uint8) error {
-	return c.call("set", func(_ time.Time, t *tcb) { t.opts.tos = tos })
+	return c.call("set", func(_ time.Time, t *tcb) { t.ownOptions().tos = tos })
 }
 
 // SetTTL sets the time to live of what is sent; 0 is the default (MUST-49).
 func (c *Conn) SetTTL(ttl uint8) error {
-	return c.call("set", func(_ time.Time, t *tcb) { t.opts.ttl = ttl })
+	return c.call("set", func(_ time.Time, t *tcb) { t.ownOptions().ttl = ttl })
 }
 
 // SetReadBuffer bounds what waits to be read, in bytes, and ends its tuning.
@@ -95,7 +96,7 @@ func (c *Conn) SetWriteBuffer(bytes int) error {
 }
 
 func (t *tcb) setKeepAlive(now time.Time, on bool) {
-	t.opts.keepAlive = on
+	t.ownOptions().keepAlive = on
 	t.keepAliveAt = time.Time{}
 	if on {
 		t.keepAliveAt = now.Add(t.opts.keepAliveIdle)

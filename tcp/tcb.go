@@ -32,73 +32,64 @@ type tcb struct {
 	*activity // nil while the connection sleeps
 
 	flow  flow
-	route *sourceRoute
 	cfg   *Config
-	opts  socketOptions
 	stats *Stats
-
-	state   State
-	passive bool  // SYN-RECEIVED came from LISTEN (MUST-11)
-	err     error // why the connection was aborted; nil after a normal close
+	opts  *socketOptions // of all connections, until the user changes one: ownOptions
+	route *sourceRoute
 
 	snd struct {
 		una, nxt seq
 		iss      seq
+		wl1, wl2 seq
+		up       seq // SND.UP, until it is acknowledged (urgent)
 		wnd      int // SND.WND, scaled
 		maxWnd   int // the largest that SND.WND has been
-		wl1, wl2 seq
+		mss      int // effective send MSS: text bytes per segment (MUST-16)
+		peerMSS  int // as the peer gave it
 		scale    uint8
-		mss      int  // effective send MSS: text bytes per segment (MUST-16)
-		peerMSS  int  // as the peer gave it
-		up       seq  // SND.UP,
-		urgent   bool // until it is acknowledged
+		urgent   bool
 	}
-	path      pathMTU
-	sendq     sendQueue
-	sendFixed bool      // the user has set the size of sendq,
-	recvFixed bool      // and of recvq
-	finQueued bool      // the user has closed: a FIN follows the last byte of sendq
-	synResent bool      // our SYN timed out
-	fastOpen  *fastOpen // while the handshake lasts; nil without
-
 	rcv struct {
 		nxt    seq
 		irs    seq
 		edge   seq // right edge of the window as advertised: RCV.NXT + RCV.WND
-		scale  uint8
+		urgent seq // RCV.UP, if urgentSeen
 		mss    int // the longest text seen in one segment
-		urgent seq // RCV.UP
+		scale  uint8
 	}
-	recvq      recvQueue
-	received   uint64 // bytes of text, in order
-	finAt      seq    // where the peer's FIN stands,
-	finSeen    bool   // if it has been seen;
-	finTaken   bool   // and all before it has arrived
-	noReader   bool   // the user will read no more; text is thrown away
-	orphan     bool   // the user has closed both directions
+	lastACK seq // Last.ACK.sent
+	finAt   seq // where the peer's FIN stands, if finSeen
+
+	state      State
+	passive    bool // SYN-RECEIVED came from LISTEN (MUST-11)
+	synResent  bool // our SYN timed out
+	finQueued  bool // the user has closed: a FIN follows the last byte of sendq
+	finSeen    bool // the peer's FIN has been seen,
+	finTaken   bool // and all before it has arrived
+	noReader   bool // the user will read no more; text is thrown away
+	orphan     bool // the user has closed both directions
 	urgentSeen bool
+
+	sendFixed bool // the user has set the size of sendq,
+	recvFixed bool // and of recvq
 
 	usedFastOpen bool // text of a SYN was taken (RFC 7413)
 
-	sackOK     bool // RFC 2018: both ends permit it
-	scaled     bool // RFC 7323: both ends sent the window scale
-	timestamps bool // RFC 7323: both ends sent the option
-	tsOffset   uint32
-	tsRecent   uint32
-	tsRecentAt time.Time
-	lastACK    seq // Last.ACK.sent
+	sackOK          bool // RFC 2018: both ends permit it
+	tellsDuplicates bool // RFC 2883: the peer has done so
+	scaled          bool // RFC 7323: both ends sent the window scale
+	timestamps      bool // RFC 7323: both ends sent the option
+	tsOffset        uint32
+	tsRecent        uint32
+	tsRecentAt      time.Time
 
-	ackNow     bool // an acknowledgement is owed, at once
-	replies    bool // reply is to be sent: a reset
-	ackPending int  // bytes received and not acknowledged
-
-	ecn                  ecnState
-	rtt                  rtt
-	cc                   congestion.Controller
-	detector             detector
-	ccName, recoveryName string
-	dsack                dsack
-	count                counts
+	path       pathMTU
+	ecn        ecnState
+	rtt        rtt
+	cc         congestion.Controller
+	reordering reordering
+	count      counts
+	kept       kept
 
 	lastHeard time.Time // when a segment last arrived
 	lastSent  time.Time // when text was last sent
@@ -106,18 +97,29 @@ type tcb struct {
 	softErr   error     // the last ICMP error that did not end the connection (MUST-47)
 }
 
-// An activity is what a connection needs while something is in flight, owed,
-// or timed. Without it a connection that is quiet is half as large.
+// An activity is what a connection needs while something is in flight, queued,
+// owed, or timed, or while it opens or ends. Without it a connection that is
+// quiet is a third as large.
 type activity struct {
-	board scoreboard
+	sendq    sendQueue
+	recvq    recvQueue
+	fastOpen *fastOpen // while the handshake lasts; nil without
+	err      error     // why the connection was aborted; nil after a normal close
+
+	board    scoreboard
+	detector detector
+	dsack    dsack
 	recovery
 	told     recoverInput // by the last acknowledgement
 	delivery delivery
 	pace     pace
 	force    bool // the persist timer has expired: send something, window or not
 
-	tuning     receiveTuning
+	ackNow     bool // an acknowledgement is owed, at once
+	ackPending int  // bytes received and not acknowledged
+	replies    bool // reply is to be sent: a reset
 	reply      segment
+	tuning     receiveTuning
 	duplicate  duplicate
 	challenges challengeLimit
 	answeredAt time.Time // of answerInvalid
@@ -134,8 +136,15 @@ type activity struct {
 
 // counts are what Info tells of the past.
 type counts struct {
+	received                       uint64 // bytes of text, in order
 	timeouts, recoveries, spurious uint64
-	sent, resent, lost, delivered  uint64 // bytes; the last two as of the last sleep
+	sent, resent                   uint64 // bytes
+}
+
+// kept is what remains of the last activity while a connection sleeps.
+type kept struct {
+	lost, delivered         uint64 // bytes, in all
+	sendLimit, receiveLimit int
 }
 
 // socketOptions is what the user may change on a connection.
@@ -148,20 +157,35 @@ type socketOptions struct {
 	userTimeout       time.Duration
 	linger            time.Duration
 	tos, ttl          uint8
+	congestion        string // the name of congestion control,
+	recovery          string // and of loss recovery
 }
 
-// newTCB returns a connection in CLOSED. Mtu is that of the path as far as it
-// is known: of the first link.
-func newTCB(cfg *Config, stats *Stats, f flow, iss seq, mtu int) *tcb {
-	t := &tcb{activity: new(activity), flow: f, cfg: cfg, stats: stats}
-	t.opts = socketOptions{
+// initialOptions are those that connections begin with.
+func (c *Config) initialOptions() socketOptions {
+	return socketOptions{
+		congestion:        c.Congestion,
+		recovery:          c.Recovery,
 		noDelay:           true, // as package net has it
 		keepAliveIdle:     2 * time.Hour,
 		keepAliveInterval: 75 * time.Second,
 		keepAliveCount:    9,
 		linger:            noLinger,
-		userTimeout:       cfg.UserTimeout,
+		userTimeout:       c.UserTimeout,
 	}
+}
+
+// ownOptions are the options of t, to be changed.
+func (t *tcb) ownOptions() *socketOptions {
+	own := *t.opts
+	t.opts = &own
+	return t.opts
+}
+
+// newTCB returns a connection in CLOSED. Mtu is that of the path as far as it
+// is known: of the first link.
+func newTCB(cfg *Config, stats *Stats, f flow, iss seq, mtu int) *tcb {
+	t := &tcb{activity: new(activity), flow: f, cfg: cfg, stats: stats, opts: &cfg.options}
 	t.snd.iss, t.snd.una, t.snd.nxt = iss, iss, iss
 	t.recover = iss
 	t.ecn.until = iss + 1 // nothing on a SYN can be marked
@@ -173,7 +197,6 @@ func newTCB(cfg *Config, stats *Stats, f flow, iss seq, mtu int) *tcb {
 	t.rcv.mss = defaultMSS
 	t.rtt = newRTT(cfg.MinRTO)
 	t.snd.mss = defaultMSS
-	t.ccName, t.recoveryName = cfg.Congestion, cfg.Recovery
 	t.beginControl(time.Time{})
 	t.updateMSS()
 	return t
@@ -194,9 +217,13 @@ func offeredMSS(mtu int) uint16 { return uint16(min(mtu, 0xffff) - headersLen) }
 func (t *tcb) updateMSS() {
 	t.path.limit(t.snd.peerMSS + headersLen)
 	t.snd.mss = max(8, t.textFor(t.path.mtu))
-	t.sendq.unit = wholeSegments(maxText-t.route.len(), t.snd.mss)
+	t.sendq.unit = t.trainLen()
 	t.cc.SetMSS(t.snd.mss)
 }
+
+// trainLen is how much text fits in one train: a whole number of segments in
+// one IP datagram.
+func (t *tcb) trainLen() int { return wholeSegments(maxText-t.route.len(), t.snd.mss) }
 
 // flightEmpty says whether nothing is in flight.
 func (t *tcb) flightEmpty() bool { return t.snd.una == t.snd.nxt }

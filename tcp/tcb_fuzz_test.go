@@ -139,7 +139,7 @@ func (n *node) call(which byte, p []byte) {
 	case 4:
 		t.setKeepAlive(n.now, p[2]%2 == 0)
 	case 5:
-		t.opts.noDelay = p[2]%2 == 0
+		t.ownOptions().noDelay = p[2]%2 == 0
 	case 6:
 		t.change(n.now, uint32(p[2])|uint32(p[3])<<8)
 	default:

@@ -92,7 +92,7 @@ func (t *tcb) allLostOnTheWayBack() bool {
 func (t *tcb) echoesOriginal(s *segment) bool {
 	u := &t.undo
 	older := u.stamped && s.opts.hasTimestamps && s.opts.tsEcr != 0 && int32(s.opts.tsEcr-u.stamp) < 0
-	return older && !t.dsack.seen && (t.dsack.ever() || !t.flightEmpty())
+	return older && !t.dsack.seen && (t.tellsDuplicates || !t.flightEmpty())
 }
 
 // takeBack restores what the mistake has changed (the Eifel response

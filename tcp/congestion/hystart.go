@@ -28,13 +28,13 @@ const growthLimit = 64 << 10
 // growth of round-trip times. When they grow, it goes over to conservative
 // slow start (CSS), which goes back if that was but jitter.
 type hystart struct {
-	lastMin time.Duration // lastRoundMinRTT; 0: none was measured
-	min     time.Duration // currentRoundMinRTT; likewise
-	samples int           // rttSampleCount
-
+	lastMin  time.Duration // lastRoundMinRTT; 0: none was measured
+	min      time.Duration // currentRoundMinRTT; likewise
 	baseline time.Duration // cssBaselineMinRtt; 0 when it is not in CSS
-	rounds   int           // of CSS, that have ended
-	done     bool          // congestion avoidance begins
+
+	samples int32 // rttSampleCount
+	rounds  int16 // of CSS, that have ended
+	done    bool  // congestion avoidance begins
 }
 
 // acked takes the round-trip time of an acknowledgement in slow start.

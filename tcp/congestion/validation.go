@@ -13,11 +13,11 @@ type validation struct {
 	parts   [4]int    // the largest samples of pipeACK, in each quarter of the sampling period
 	begun   time.Time // of the newest quarter
 	round   int       // bytes delivered in the round trip that is being measured; the next sample
+	since   time.Time // when the nonvalidated phase began, or was last paid for
 	started bool      // round holds all of its round trip
 	defined bool      // there was a sample since the beginning or the last recovery
 
-	nonvalidated bool      // the nonvalidated phase: less than half of the window was used
-	since        time.Time // when it began, or was last paid for
+	nonvalidated bool // the nonvalidated phase: less than half of the window was used
 
 	flight int // max(pipeACK, LossFlightSize) while a loss of the nonvalidated phase is repaired; otherwise 0
 	resent int // R: bytes sent again meanwhile
