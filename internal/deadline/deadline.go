@@ -15,7 +15,6 @@ type Deadline struct {
 	mu    sync.Mutex
 	timer *time.Timer
 	done  chan struct{} // nil until somebody asks
-	ended bool
 }
 
 // Set moves the deadline to t; the zero time means never. A t in the past
@@ -23,9 +22,6 @@ type Deadline struct {
 func (d *Deadline) Set(t time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.ended {
-		return
-	}
 	passed := d.stop()
 	if d.done == nil {
 		d.done = make(chan struct{})
@@ -52,9 +48,6 @@ func (d *Deadline) Passed() <-chan struct{} {
 	defer d.mu.Unlock()
 	if d.done == nil {
 		d.done = make(chan struct{})
-		if d.ended {
-			close(d.done)
-		}
 	}
 	return d.done
 }
@@ -66,18 +59,6 @@ func (d *Deadline) stop() (passed bool) {
 	}
 	d.timer = nil
 	return d.done != nil && isClosed(d.done)
-}
-
-// End wakes all waiters, as if the deadline had passed, for good: their socket
-// is closed.
-func (d *Deadline) End() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	passed := d.stop()
-	d.ended = true
-	if d.done != nil && !passed {
-		close(d.done)
-	}
 }
 
 // Stop gives the timer of a deadline back that has not passed, and now never
