@@ -42,7 +42,9 @@ func (c *Conn) lendRead(p []byte) result {
 
 // approach is how a call begins that may wait, and how it goes on when it is
 // stirred: with the desk in use, and a channel that is closed when the deadline
-// passes, or nil without one. Or it gives the error that ends the call.
+// passes, or nil without one. Or it gives the error that ends the call. A deadline
+// that was moved on before its call has seen it pass does not count, as in package
+// net.
 func (c *Conn) approach(s *deadlineSlot) (k *desk, passed <-chan struct{}, err error) {
 	k = c.desk.Load() // before the rest is looked at: what changes then has the desk left
 	if passed = c.passed(s); isClosed(passed) {
