@@ -2,16 +2,16 @@ package tap
 
 import "time"
 
-// DefaultBusyPoll is as long as it takes to wake two CPUs that sleep, the
-// client's and our own, where machines are virtual.
-const DefaultBusyPoll = 100 * time.Microsecond
+// DefaultBusyPoll is a few times as long as it takes to wake a CPU that sleeps,
+// the client's, where machines are virtual.
+const DefaultBusyPoll = 200 * time.Microsecond
 
 // A busyPoll decides whether a reader who finds nothing shall ask again for a
 // while before he waits to be woken. To be woken takes longer than many a
 // request and its answer, but a CPU that asks in vain is taken from others. So
-// he goes on asking while it pays, three times in four at least: each time that
-// it did not, the pause until he tries again becomes eight times as long, and
-// each time that it did, half as long.
+// he goes on asking while it pays, two times in three at least: each time that it
+// did not, the pause until he tries again becomes four times as long, and each
+// time that it did, half as long.
 type busyPoll struct {
 	pause int // reads from one try to the next
 	left  int // of those
@@ -35,7 +35,7 @@ func (p *busyPoll) done(paid bool) {
 	if paid {
 		p.pause /= 2
 	} else {
-		p.pause = min(max(8*p.pause, 1), longestPause)
+		p.pause = min(max(4*p.pause, 1), longestPause)
 	}
 	p.left = p.pause
 }
