@@ -19,6 +19,7 @@ const (
 
 	flagFIN = 0x01
 	flagPSH = 0x08
+	flagACK = 0x10
 	flagCWR = 0x80
 )
 
@@ -123,7 +124,10 @@ func parseTCP(frame []byte) (at tcpLayout, ok bool) {
 func putTCPChecksum(frame []byte, at tcpLayout) {
 	segment := frame[at.tcp:at.end]
 	segment[16], segment[17] = 0, 0
-	addresses := frame[headerLen+12 : headerLen+20]
-	sum := checksum.Sum(addresses, protocolTCP+uint64(len(segment)))
-	binary.BigEndian.PutUint16(segment[16:], ^checksum.Fold(checksum.Sum(segment, sum)))
+	binary.BigEndian.PutUint16(segment[16:], ^checksum.Fold(checksum.Sum(segment, pseudoSum(frame, len(segment)))))
+}
+
+// pseudoSum is the sum of the pseudo-header of a segment with this many bytes.
+func pseudoSum(frame []byte, length int) uint64 {
+	return checksum.Sum(frame[headerLen+12:headerLen+20], protocolTCP+uint64(length))
 }

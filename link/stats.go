@@ -9,6 +9,8 @@ type Stats struct {
 	RxFrames, RxBytes atomic.Uint64 // put on Rx by the card
 	TxFrames, TxBytes atomic.Uint64 // taken from Tx, and given to the device
 
+	Joined atomic.Uint64 // frames that were received and joined to the one before; see Join
+
 	Duplicated atomic.Uint64 // copies that Impair has made
 	Reordered  atomic.Uint64 // frames that Impair has held back
 	Marked     atomic.Uint64 // frames that a Manager has marked by ECN

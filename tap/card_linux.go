@@ -1,9 +1,7 @@
 package tap
 
 import (
-	"errors"
 	"io"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -13,9 +11,10 @@ import (
 
 // A frameFile is a tap as its two goroutines see it: a frame a call.
 type frameFile interface {
-	io.Reader                  // waits until there is a frame
-	writeFrame(p []byte) error // does not wait
-	io.Closer                  // wakes a Read
+	io.Reader                      // waits until there is a frame
+	tryRead(p []byte) (int, error) // does not wait: EAGAIN
+	writeFrame(p []byte) error     // does not wait
+	io.Closer                      // wakes a Read
 }
 
 // A card is a tap and the two goroutines around it.
@@ -46,29 +45,21 @@ func (c *card) start() (rx <-chan *packet.Buffer, tx chan<- *packet.Buffer) {
 // device any more. While nobody takes them the kernel's queue fills, and the
 // kernel drops what does not fit.
 //
-// Owns: the buffer that the next frame is read into.
+// Owns: the buffer that the next frame is read into, and the train that is made of frames.
 // Reads: the device, closing, closed.
 // Writes: rx.
 // Blocks on: a device without frames, rx; closed at the end.
 func (c *card) read(rx chan<- *packet.Buffer) {
 	defer close(rx)
 	defer c.awaitClose()
-	space := c.newSpace()
-	defer func() { space.Release() }()
+	r := reader{card: c, space: c.newSpace()}
+	defer r.release()
 	for {
-		n, err := c.file.Read(space.Extend(space.Room()))
-		space.Trim(n)
-		if errors.Is(err, unix.EINVAL) { // a frame that has no virtio-net header; the kernel has dropped it
-			c.stats.DropMalformed.Add(1)
-			continue
-		}
+		b, err := r.next()
 		if err != nil {
 			return
 		}
-		var b *packet.Buffer
-		if b, space = c.receive(space); b == nil {
-			continue
-		}
+		c.arrived(b)
 		select {
 		case rx <- b:
 		case <-c.closing:
@@ -87,54 +78,6 @@ func (c *card) awaitClose() {
 		<-c.closed
 	default: // the device is gone, and Tx is open
 	}
-}
-
-// newSpace returns room for one read. Without trains a byte more than the
-// longest frame shows which ones are too long.
-func (c *card) newSpace() *packet.Buffer {
-	if c.vnet {
-		return packet.Get(packet.MaxSize)
-	}
-	return packet.Get(c.maxLen + 1)
-}
-
-// receive turns what was read into a frame with its marks, or nil; and
-// returns the space for the next read, which is the same one if the frame is
-// small enough to be copied out of it.
-func (c *card) receive(space *packet.Buffer) (b, next *packet.Buffer) {
-	var h vnetHeader
-	headerLen := 0
-	if c.vnet {
-		headerLen = vnetLen
-	}
-	if space.Len() < headerLen+ethernetLen {
-		c.stats.DropMalformed.Add(1)
-		space.Trim(0)
-		return nil, space
-	}
-	if c.vnet {
-		h = parseVNet(space.Bytes())
-	}
-	if frame := space.Bytes()[headerLen:]; len(frame)*8 <= space.Size() {
-		b, next = packet.From(frame), space
-		space.Trim(0)
-	} else {
-		space.Pull(headerLen)
-		b, next = space, c.newSpace()
-	}
-	switch err := h.mark(b); {
-	case err != nil:
-		c.stats.DropMalformed.Add(1)
-	case b.SegmentSize == 0 && b.Len() > c.maxLen:
-		c.stats.DropTooLong.Add(1)
-	default:
-		b.Arrived = time.Now()
-		c.stats.RxFrames.Add(1)
-		c.stats.RxBytes.Add(uint64(b.Len()))
-		return b, next
-	}
-	b.Release()
-	return nil, next
 }
 
 // write brings the frames of tx to the device until tx is closed, and then

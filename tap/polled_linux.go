@@ -139,6 +139,7 @@ func (p *Polled) Receive() *packet.Buffer {
 		p.file.poll.due() // counts the read
 		var b *packet.Buffer
 		if b, p.space = p.card.receive(p.space); b != nil {
+			p.card.arrived(b)
 			return b
 		}
 	}

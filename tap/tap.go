@@ -3,7 +3,9 @@
 //
 // Where the kernel can, frames carry a virtio-net header, so that TCP crosses
 // the cable in trains of up to 64 KB with checksums left undone: nothing on
-// this cable can damage them. Otherwise the frames are plain.
+// this cable can damage them. Otherwise the frames are plain, each has a system
+// call of its own, and those that arrive are joined to trains here, as far as
+// they are there already ([link.Train]).
 package tap
 
 import (
