@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"syscall"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -34,7 +35,7 @@ func newOSFile(f *os.File, busy time.Duration) (*osFile, error) {
 		return nil, err
 	}
 	o := &osFile{File: f, raw: raw, busy: busy}
-	o.in.is(unix.Read)
+	o.in.is(readAtOnce)
 	o.out.is(unix.Write)
 	return o, nil
 }
@@ -81,6 +82,17 @@ func (o *osFile) tryRead(p []byte) (int, error) {
 		return 0, err
 	}
 	return max(o.in.n, 0), o.in.err
+}
+
+// readAtOnce is read(2) of a file that has something to read or says that it has
+// not. The runtime is not told of it, as it need not find others to run in the
+// meantime: that costs a tenth to a sixth of what a stream of plain frames does.
+func readAtOnce(fd int, p []byte) (int, error) {
+	n, _, err := unix.RawSyscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)))
+	if err != 0 {
+		return 0, err
+	}
+	return int(n), nil
 }
 
 // readBusily tries for a while from start, and lets other goroutines run in between.
