@@ -63,6 +63,7 @@
 // literal and routes come from [Config]. ECN is the classic one: no AccECN (RFC
 // 9768). While SYN cookies are sent, clients without timestamps get neither
 // window scale nor SACK. The text of a SYN may reach the application twice (RFC
-// 7413 section 6.1), so Fast Open is off until asked for. A link without
-// offloads gets no coalescing on receive. Linux is needed for taps only.
+// 7413 section 6.1), so Fast Open is off until asked for. On a plain tap each
+// frame that is sent costs a system call, which bounds bulk from the stack.
+// Linux is needed for taps only.
 package gonet
