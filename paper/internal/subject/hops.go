@@ -39,7 +39,7 @@ func inMemory(key, name string, start func(Config) (pass, error)) Subject {
 			if err != nil {
 				return nil, err
 			}
-			const busy = 32 // no channel is full, and the others find something to do
+			const busy = link.QueueLen // no channel is too short for them, and the others find something to do
 			underWay := 1
 			if work == HopsBusy {
 				underWay = busy
