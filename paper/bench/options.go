@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/seed-012105e5/gonet/packet"
 	"github.com/seed-012105e5/gonet/paper/internal/figure"
 	"github.com/seed-012105e5/gonet/paper/internal/result"
 	"github.com/seed-012105e5/gonet/paper/internal/subject"
@@ -140,6 +141,9 @@ func numbers(list string) (all []idleNumber, err error) {
 // does not matter to them, and is left out.
 func command(args []string) string {
 	words := []string{"go run ./bench"}
+	if packet.CountsCopies {
+		words = []string{"go run -tags copies ./bench"}
+	}
 	for i := 0; i < len(args); i++ {
 		name, _, joined := strings.Cut(strings.TrimLeft(args[i], "-"), "=")
 		if strings.HasPrefix(args[i], "-") && slices.Contains([]string{"out", "json", "csv", "profile"}, name) {

@@ -1,6 +1,6 @@
 // Write writes what was measured into the texts: the summary into README.md,
-// between two marker comments, and paper.md from paper.md.tmpl, from what the
-// benchmark has written:
+// between two marker comments, paper.md from paper.md.tmpl, and the figures, from
+// what the benchmark has written:
 //
 //	cd paper && go run ./write
 //	cd paper && go run ./write -check     fails when a text is stale
@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/seed-012105e5/gonet/paper/internal/figure"
 	"github.com/seed-012105e5/gonet/paper/internal/report"
 	"github.com/seed-012105e5/gonet/paper/internal/result"
 )
@@ -26,7 +27,7 @@ import (
 
 func main() {
 	dir := flag.String("dir", ".", "the `directory` of the paper; the README is the one above it")
-	results := flag.String("results", "results.json,scale.json,graph.json", "`files` of the benchmark in that directory; the first that has measured a work counts, and only the first must be there")
+	results := flag.String("results", "repeat.json,results.json,scale.json,graph.json", "`files` of the benchmark in that directory; the first that has measured a work counts, and those that are not there are left out")
 	check := flag.Bool("check", false, "write nothing, and fail when a text would change")
 	flag.Parse()
 	if err := run(*dir, strings.Split(*results, ","), *check); err != nil {
@@ -40,21 +41,41 @@ func run(dir string, results []string, check bool) error {
 	if err != nil {
 		return err
 	}
+	if !check {
+		if err := draw(filepath.Join(dir, "figures"), r); err != nil {
+			return err
+		}
+	}
 	return errors.Join(writeReadme(filepath.Join(dir, "..", "README.md"), r, check), writePaper(filepath.Join(dir, "paper.md"), r, check))
+}
+
+// draw draws the figures of all runs.
+func draw(dir string, r *report.Report) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	var runs []*result.Results
+	for _, run := range r.Runs {
+		runs = append(runs, run.Results)
+	}
+	return figure.Draw(dir, result.Merge(runs))
 }
 
 // read reads the results of all runs.
 func read(dir string, files []string) (*report.Report, error) {
 	var runs []report.Run
-	for i, file := range files {
+	for _, file := range files {
 		r, err := result.Read(filepath.Join(dir, file))
-		if i > 0 && errors.Is(err, fs.ErrNotExist) {
+		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
 			return nil, err
 		}
 		runs = append(runs, report.Run{File: file, Results: r})
+	}
+	if len(runs) == 0 {
+		return nil, fmt.Errorf("%s has none of %s", dir, strings.Join(files, ", "))
 	}
 	return report.New(runs...), nil
 }
