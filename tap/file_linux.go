@@ -50,6 +50,13 @@ func (a *attempt) is(syscall func(fd int, p []byte) (int, error)) {
 	}
 }
 
+// do makes the call outside of the runtime's poller.
+func (a *attempt) do(fd uintptr, frame []byte) (int, error) {
+	a.frame = frame
+	a.call(fd)
+	return a.n, a.err
+}
+
 func (o *osFile) writeFrame(p []byte) error {
 	o.out.frame = p
 	if err := o.raw.Write(o.out.call); err != nil {
@@ -81,7 +88,7 @@ func (o *osFile) tryRead(p []byte) (int, error) {
 	if err := o.raw.Read(o.in.call); err != nil {
 		return 0, err
 	}
-	return max(o.in.n, 0), o.in.err
+	return o.in.n, o.in.err
 }
 
 // readAtOnce is read(2) of a file that has something to read or says that it has

@@ -17,14 +17,13 @@ import (
 type Polled struct {
 	link.Link // without channels
 
-	card  *card
-	file  *osFile
-	space *packet.Buffer // that the next frame is read into,
-	read  bool           // or that was read into space while the loop was idle
+	reader
+	file *osFile
+	read bool // the next frame is in space already, since the loop was idle
 
 	turn  func() (next time.Time, idle bool)
 	step  func(fd uintptr) bool
-	fd    int       // while turn is called
+	fd    uintptr   // while turn is called
 	armed time.Time // the deadline of the next read
 	err   error     // that Receive has met
 }
@@ -36,7 +35,7 @@ func OpenPolled(cfg Config) (*Polled, error) {
 		return nil, err
 	}
 	c.emit = c.transmit
-	p := &Polled{Link: l, card: c, file: c.file.(*osFile), space: c.newSpace()}
+	p := &Polled{Link: l, reader: reader{card: c, space: c.newSpace()}, file: c.file.(*osFile)}
 	p.step = p.takeTurn
 	return p, nil
 }
@@ -46,7 +45,7 @@ func OpenPolled(cfg Config) (*Polled, error) {
 // that it is not idle. An idle turn has called Receive until there was nothing.
 // Poll returns when the device is closed or gone, with the reason.
 func (p *Polled) Poll(turn func() (next time.Time, idle bool)) error {
-	defer p.space.Release()
+	defer p.release()
 	p.turn = turn
 	for {
 		err := p.file.raw.Read(p.step)
@@ -64,7 +63,7 @@ func (p *Polled) Poll(turn func() (next time.Time, idle bool)) error {
 // takeTurn is one turn. It returns false to be called again when there is a
 // frame: whatever comes after Receive has found nothing is noticed.
 func (p *Polled) takeTurn(fd uintptr) bool {
-	p.fd = int(fd)
+	p.fd = fd
 	next, idle := p.turn()
 	if !idle || p.err != nil || p.readBusily(next) {
 		return true
@@ -101,19 +100,10 @@ func (p *Polled) readBusily(next time.Time) bool {
 	}
 }
 
-// tryRead reads a frame into space, if there is one.
+// tryRead reads a frame into space, if there is one. It runs inside of a read of
+// the runtime's poller, which must not begin another.
 func (p *Polled) tryRead() error {
-	for {
-		n, err := unix.Read(p.fd, p.space.Extend(p.space.Room()))
-		p.space.Trim(max(n, 0))
-		switch err {
-		case unix.EINTR:
-		case unix.EINVAL: // as in card.read
-			p.card.stats.DropMalformed.Add(1)
-		default:
-			return err
-		}
-	}
+	return p.fill(func(space []byte) (int, error) { return p.file.in.do(p.fd, space) })
 }
 
 // arm sets the deadline. One that moves ahead is left as it is, and the turn
@@ -137,9 +127,8 @@ func (p *Polled) Receive() *packet.Buffer {
 		}
 		p.read = false
 		p.file.poll.due() // counts the read
-		var b *packet.Buffer
-		if b, p.space = p.card.receive(p.space); b != nil {
-			p.card.arrived(b)
+		if b := p.take(); b != nil {
+			p.arrived(b)
 			return b
 		}
 	}
@@ -147,12 +136,12 @@ func (p *Polled) Receive() *packet.Buffer {
 }
 
 // Send takes a frame, and gives it to the device. It has one caller at a time.
-func (p *Polled) Send(b *packet.Buffer) { p.card.send(b) }
+func (p *Polled) Send(b *packet.Buffer) { p.send(b) }
 
 // Close closes the device, and takes away what Open has made. It may be called
 // from any goroutine, and waits for a turn to end.
 func (p *Polled) Close() error {
 	err := p.file.Close()
-	p.card.undo()
+	p.undo()
 	return err
 }
