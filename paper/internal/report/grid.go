@@ -17,8 +17,29 @@ type table interface {
 	// spoken are the works and subjects that it speaks of.
 	spoken() []labelled
 
-	// flags have the benchmark measure just this.
-	flags() string
+	// made is where its figures come from.
+	made() origin
+}
+
+// An origin is what measures a table.
+type origin struct {
+	expression string // of the works
+	more       string // flags
+	tags       string // of the build
+	from       *Run   // that all of it is of; nil means the first that has measured a work
+}
+
+func (o origin) made() origin { return o }
+
+// flags have the benchmark measure just this.
+func (o origin) flags() string { return "-only '" + o.expression + "'" + o.more }
+
+// runs are those that the figures may be of.
+func (o origin) runs(r *Report) *Report {
+	if o.from != nil {
+		return New(*o.from)
+	}
+	return r
 }
 
 // A cell is a part of a head.
@@ -29,15 +50,11 @@ type cell struct {
 
 // A comparison has a line for each work and metric, and a column for each subject.
 type comparison struct {
-	expression string
-	works      []line
-	subjects   []string // keys, or gvisor
-	ratios     []ratio
-	spread     bool // shown with each median
-
-	tags string // of the build that measures it
-	more string // flags
-	from *Run   // as in a profile
+	origin
+	works    []line
+	subjects []string // keys, or gvisor
+	ratios   []ratio
+	spread   bool // shown with each median
 }
 
 // A line is one metric of one work.
@@ -49,12 +66,8 @@ type line struct {
 // A ratio is a column with the ratio of one subject to another.
 type ratio struct{ head, of, to string }
 
-func (t comparison) flags() string { return "-only '" + t.expression + "'" + t.more }
-
 func (t comparison) rows(r *Report) (head []cell, lines [][]string) {
-	if t.from != nil {
-		r = New(*t.from)
-	}
+	r = t.runs(r)
 	works := slices.DeleteFunc(slices.Clone(t.works), func(l line) bool { return !t.measured(r, l, t.subjects) })
 	subjects := slices.DeleteFunc(slices.Clone(t.subjects), func(key string) bool {
 		return !slices.ContainsFunc(works, func(l line) bool { return t.measured(r, l, []string{key}) })
@@ -110,18 +123,15 @@ func (t comparison) cell(r *Report, l line, key string) string {
 
 // A profile has a line for each work on a subject, and a column for each metric.
 type profile struct {
-	expression string
-	more       string // flags
-	from       *Run   // that all of it is of; nil means the first that has measured a work
-	first      string // what stands over the labels
-	works      []labelled
-	metrics    []result.Metric
+	origin
+	first   string // what stands over the labels
+	works   []labelled
+	metrics []result.Metric
 }
 
 // A labelled is a work on a subject.
 type labelled struct{ label, work, subject string }
 
-func (t profile) flags() string      { return "-only '" + t.expression + "'" + t.more }
 func (t profile) spoken() []labelled { return t.works }
 
 func (t profile) rows(r *Report) (head []cell, lines [][]string) {
@@ -129,9 +139,7 @@ func (t profile) rows(r *Report) (head []cell, lines [][]string) {
 	for _, m := range t.metrics {
 		head = append(head, cell{m.Name + ", " + m.Unit, true})
 	}
-	if t.from != nil {
-		r = New(*t.from)
-	}
+	r = t.runs(r)
 	for _, w := range t.works {
 		cells, any := []string{w.label}, false
 		for _, m := range t.metrics {
@@ -149,7 +157,7 @@ func (t profile) rows(r *Report) (head []cell, lines [][]string) {
 func (r *Report) markdown(t table) string {
 	head, lines := t.rows(r)
 	if len(lines) == 0 {
-		return fmt.Sprintf("*Not measured.* It is made by `%s`.\n", command(t, result.Settings{}))
+		return fmt.Sprintf("*Not measured.* It is made by `%s`.\n", command(t.made(), result.Settings{}))
 	}
 	return grid(head, lines) + "\n" + r.made(t)
 }
@@ -177,7 +185,7 @@ func (r *Report) made(t table) string {
 	var commands []string
 	for i, run := range r.Runs {
 		if r.uses(t, run) {
-			commands = append(commands, fmt.Sprintf("`%s` (run %d)", command(t, run.Settings), i+1))
+			commands = append(commands, fmt.Sprintf("`%s` (run %d)", command(t.made(), run.Settings), i+1))
 		}
 	}
 	s := "*Made by* " + strings.Join(commands, ", ") + "."
@@ -211,27 +219,20 @@ func (t comparison) gaps(r *Report) string {
 }
 
 // command is the command that measures just a table.
-func command(t table, s result.Settings) string {
+func command(o origin, s result.Settings) string {
 	words := []string{"go run ./bench"}
-	if c, ok := t.(comparison); ok && c.tags != "" {
-		words[0] = "go run -tags " + c.tags + " ./bench"
+	if o.tags != "" {
+		words[0] = "go run -tags " + o.tags + " ./bench"
 	}
 	if s.Rounds > 0 {
 		words = append(words, fmt.Sprintf("-rounds %d -seconds %v -cc %s", s.Rounds, s.Seconds, s.Congestion))
 	}
-	return strings.Join(append(words, t.flags()), " ")
+	return strings.Join(append(words, o.flags()), " ")
 }
 
 // uses says whether a table has figures of a run.
 func (r *Report) uses(t table, run Run) bool {
-	var from *Run
-	switch t := t.(type) {
-	case profile:
-		from = t.from
-	case comparison:
-		from = t.from
-	}
-	if from != nil {
+	if from := t.made().from; from != nil {
 		return from.File == run.File
 	}
 	return slices.ContainsFunc(t.spoken(), func(l labelled) bool {

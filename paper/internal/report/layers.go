@@ -12,7 +12,7 @@ type layers struct{ protocol string }
 func (t layers) work() string {
 	return fmt.Sprintf("layers of 1 byte over %s, both on one CPU", t.protocol)
 }
-func (t layers) flags() string      { return "-only '^layers'" }
+func (t layers) made() origin       { return origin{expression: "^layers"} }
 func (t layers) spoken() []labelled { return []labelled{{"", t.work(), "gonet"}} }
 
 // rows has a line for each process, and one for all of them.

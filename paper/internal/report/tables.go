@@ -63,7 +63,7 @@ func toKernelAndGVisor() []ratio {
 func bulk() table {
 	works := append(streams(1, 8, 64), "bulk to the server by WriteTo, 1 stream", "bulk to the server by WriteTo, 8 streams")
 	return comparison{
-		expression: "^bulk", works: lines(works, result.Goodput), spread: true,
+		origin: origin{expression: "^bulk"}, works: lines(works, result.Goodput), spread: true,
 		subjects: []string{"kernel", "gonet", gvisor, "raw-copy", "raw"},
 		ratios:   append(toKernelAndGVisor(), ratio{"GoNet / copied once", "gonet", "raw-copy"}),
 	}
@@ -71,7 +71,7 @@ func bulk() table {
 
 func plainFrames() table {
 	return comparison{
-		expression: "^bulk (to|from)", works: lines(streams(1, 8, 64), result.Goodput), spread: true,
+		origin: origin{expression: "^bulk (to|from)"}, works: lines(streams(1, 8, 64), result.Goodput), spread: true,
 		subjects: []string{"kernel-plain", "gonet-plain", "gvisor-tap", "raw-plain"},
 		ratios:   []ratio{{"GoNet / kernel", "gonet-plain", "kernel-plain"}, {"GoNet / gVisor", "gonet-plain", "gvisor-tap"}},
 	}
@@ -80,7 +80,7 @@ func plainFrames() table {
 func device() table {
 	works := []string{"read of a frame of 1514 bytes", "write of a frame of 1514 bytes"}
 	return comparison{
-		expression: "of a frame of", works: lines(works, result.PerFrame), spread: true,
+		origin: origin{expression: "of a frame of"}, works: lines(works, result.PerFrame), spread: true,
 		subjects: []string{"raw", "raw-plain"},
 	}
 }
@@ -97,7 +97,7 @@ func oneByte(ways ...string) (works []string) {
 
 func requests() table {
 	return comparison{
-		expression: "^1 byte", works: lines(oneByte("both on one CPU", "a CPU each", "64 at a time"), result.P50, result.P99, result.P999),
+		origin: origin{expression: "^1 byte"}, works: lines(oneByte("both on one CPU", "a CPU each", "64 at a time"), result.P50, result.P99, result.P999),
 		subjects: []string{"kernel", "gonet", gvisor, "raw"}, ratios: toKernelAndGVisor(),
 	}
 }
@@ -105,7 +105,7 @@ func requests() table {
 func connections() table {
 	works := []string{"connections made and closed, 1 at a time", "connections made and closed, 32 at a time"}
 	return comparison{
-		expression: "^connections", works: lines(works, result.Rate, result.P50, result.P99), spread: true,
+		origin: origin{expression: "^connections"}, works: lines(works, result.Rate, result.P50, result.P99), spread: true,
 		subjects: []string{"kernel", "gonet", gvisor}, ratios: toKernelAndGVisor(),
 	}
 }
@@ -120,13 +120,13 @@ func web(m result.Metric) table {
 		}
 	}
 	return comparison{
-		expression: "^HTTP", works: lines(works, m), subjects: []string{"kernel", "gonet", gvisor}, ratios: toKernelAndGVisor(),
+		origin: origin{expression: "^HTTP"}, works: lines(works, m), subjects: []string{"kernel", "gonet", gvisor}, ratios: toKernelAndGVisor(),
 	}
 }
 
 func cpu() table {
 	return comparison{
-		expression: "^bulk (to|from)", works: lines(streams(1, 8), result.CPUMachine, result.CPUServer, result.CPUClient),
+		origin: origin{expression: "^bulk (to|from)"}, works: lines(streams(1, 8), result.CPUMachine, result.CPUServer, result.CPUClient),
 		subjects: []string{"kernel", "gonet", gvisor, "raw-copy", "kernel-plain", "gonet-plain"},
 		ratios:   toKernelAndGVisor(),
 	}
@@ -134,7 +134,7 @@ func cpu() table {
 
 func frames() table {
 	t := profile{
-		expression: "^(bulk (to|from)|1 byte)", first: "of GoNet's process",
+		origin: origin{expression: "^(bulk (to|from)|1 byte)"}, first: "of GoNet's process",
 		metrics: []result.Metric{result.FrameSize, result.Allocations, result.Switches, result.Threads},
 	}
 	works := append(streams(1, 8), oneByte("both on one CPU", "a CPU each")...)
@@ -148,7 +148,7 @@ func frames() table {
 
 func links() table {
 	return comparison{
-		expression: "^bulk (to|from) the server, 8 streams$", works: lines(streams(8), result.Goodput, result.CPUMachine), spread: true,
+		origin: origin{expression: "^bulk (to|from) the server, 8 streams$"}, works: lines(streams(8), result.Goodput, result.CPUMachine), spread: true,
 		subjects: []string{"kernel", "kernel-8links", "gonet", "gonet-8links", "gonet-8stacks"},
 		ratios: []ratio{
 			{"GoNet: 8 links / one", "gonet-8links", "gonet"}, {"8 stacks / one", "gonet-8stacks", "gonet"},
@@ -160,7 +160,7 @@ func links() table {
 func idle() table {
 	works := []string{result.IdleWork(10000)}
 	return comparison{
-		expression: "^10,000 idle", subjects: []string{"kernel", "gonet", gvisor}, ratios: toKernelAndGVisor(),
+		origin: origin{expression: "^10,000 idle"}, subjects: []string{"kernel", "gonet", gvisor}, ratios: toKernelAndGVisor(),
 		works: lines(works, result.Memory, result.Heap, result.Kernel, result.EstablishTime, result.P50, result.P99, result.CloseTime),
 	}
 }
@@ -168,7 +168,7 @@ func idle() table {
 // growth has a line for each number of connections that was held.
 func (r *Report) growth() table {
 	t := profile{
-		expression: "idle", first: "GoNet, connections",
+		origin: origin{expression: "idle"}, first: "GoNet, connections",
 		metrics: []result.Metric{
 			result.Memory, result.Process, result.Peak, result.EstablishTime, result.P50, result.P99, result.Answering, result.CloseTime,
 		},
@@ -200,7 +200,7 @@ func (r *Report) points(key string) (most []result.Point, of *Run) {
 
 func hops() table {
 	t := profile{
-		expression: "^6 hops", first: "an echo request in memory",
+		origin: origin{expression: "^6 hops"}, first: "an echo request in memory",
 		metrics: []result.Metric{result.PerFrame, result.PerHop, result.Allocations, result.Switches, result.Threads},
 	}
 	for _, w := range []string{
@@ -226,10 +226,10 @@ func direct(graph, loop, kernel string) table {
 		}
 	}
 	return comparison{
-		expression: "^(bulk|1 byte over TCP)",
-		works:      append(lines(streams(1, 8), result.Goodput, result.CPUMachine), lines(tcp, result.P50, result.P99)...),
-		subjects:   []string{graph, loop, kernel},
-		ratios:     []ratio{{"graph / one loop", graph, loop}, {"one loop / kernel", loop, kernel}},
+		origin:   origin{expression: "^(bulk|1 byte over TCP)"},
+		works:    append(lines(streams(1, 8), result.Goodput, result.CPUMachine), lines(tcp, result.P50, result.P99)...),
+		subjects: []string{graph, loop, kernel},
+		ratios:   []ratio{{"graph / one loop", graph, loop}, {"one loop / kernel", loop, kernel}},
 	}
 }
 
@@ -238,8 +238,10 @@ func direct(graph, loop, kernel string) table {
 func (r *Report) graph() table {
 	const work = "bulk to the server, 1 stream"
 	t := comparison{
-		expression: "^(bulk (to|from) the server, (1|8) streams?$|1 byte over TCP, (both|64)|connections made and closed, 1 )",
-		more:       " -subjects gonet,direct -busypoll -1ns", tags: "copies",
+		origin: origin{
+			expression: "^(bulk (to|from) the server, (1|8) streams?$|1 byte over TCP, (both|64)|connections made and closed, 1 )",
+			more:       " -subjects gonet,direct -busypoll -1ns", tags: "copies",
+		},
 		works: append(
 			lines(streams(1, 8), result.Hops, result.Switches, result.Copies, result.CPUServer),
 			lines([]string{"1 byte over TCP, both on one CPU", "1 byte over TCP, 64 at a time", "connections made and closed, 1 at a time"},

@@ -190,8 +190,8 @@ func Tables() map[string][]string {
 	all := make(map[string][]string)
 	for _, t := range New().tables() {
 		for _, l := range t.spoken() {
-			if works := all[t.flags()]; !slices.Contains(works, l.work) {
-				all[t.flags()] = append(works, l.work)
+			if works := all[t.made().flags()]; !slices.Contains(works, l.work) {
+				all[t.made().flags()] = append(works, l.work)
 			}
 		}
 	}
