@@ -1,0 +1,126 @@
+package tcp
+
+import (
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/seed-012105e5/gonet/ipv4"
+	"github.com/seed-012105e5/gonet/packet"
+)
+
+// A caller is a peer in real time that makes short connections to a server:
+// each sends a byte, has it back, and closes.
+type caller struct {
+	in, out chan *packet.Buffer
+	flow    flow // as the server sees it
+	nxt     seq  // of the caller
+	rcv     seq  // and of the server
+}
+
+// withCaller runs f with a caller of a server that echoes.
+func withCaller(tb testing.TB, f func(c *caller)) {
+	table, err := ipv4.NewTable([]ipv4.Interface{{Addrs: []netip.Prefix{netip.MustParsePrefix("10.0.0.1/24")}}}, nil)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	c := &caller{in: make(chan *packet.Buffer, 16), out: make(chan *packet.Buffer, 16), flow: peerFlow(1)}
+	calls, reports, ended := make(chan Call), make(chan ipv4.Report), make(chan struct{})
+	cfg := Config{Table: table, Random: rand.New(rand.NewPCG(1, 8)).Uint64}
+	go func() {
+		Demux(c.in, reports, calls, c.out, c.out, make(chan ipv4.Advice), cfg, new(Stats))
+		close(ended)
+	}()
+	s := NewSockets(calls, ended)
+	l, err := s.Listen(netip.AddrPortFrom(netip.IPv4Unspecified(), 80))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func(conn net.Conn) {
+				buf := make([]byte, 64)
+				for {
+					n, err := conn.Read(buf)
+					if err != nil {
+						break
+					}
+					conn.Write(buf[:n])
+				}
+				conn.Close()
+			}(conn)
+		}
+	}()
+	f(c)
+	l.Close()
+	s.Shutdown()
+	close(c.in)
+	close(reports)
+	<-ended
+}
+
+// send has the server get a segment.
+func (c *caller) send(f flags, text string) {
+	s := segment{seq: c.nxt, ack: c.rcv, flags: f, len: len(text), window: 60000}
+	if f == SYN {
+		s.opts = options{mss: 1460, hasScale: true, scale: 7, sackPermitted: true}
+	}
+	b := packet.Get(len(text))
+	b.Append([]byte(text))
+	to := flow{c.flow.remote, c.flow.local}
+	encode(b, &s, &to)
+	ipv4.Push(b, ipv4.Fields{Protocol: ipv4.ProtocolTCP, Src: to.local.addr(), Dst: to.remote.addr()})
+	b.Pull(ipv4.MinHeaderLen)
+	b.CompleteChecksum()
+	b.Arrived = time.Now()
+	c.nxt = s.end()
+	c.in <- b
+}
+
+// want waits for a segment of the server with the flags f, and takes it.
+func (c *caller) want(f flags) {
+	for {
+		b := <-c.out
+		h := header(b.Bytes()[ipv4.MinHeaderLen:])
+		got, end := h.flags(), h.seq().add(len(h)-h.len())
+		b.Release()
+		if got&(SYN|FIN) != 0 {
+			end++
+		}
+		c.rcv = end
+		if got&f == f {
+			return
+		}
+	}
+}
+
+// call makes one connection.
+func (c *caller) call() {
+	c.flow.remote.port = 1024 + (c.flow.remote.port+1)%60000
+	c.nxt, c.rcv = testIRS, 0
+	c.send(SYN, "")
+	c.want(SYN | ACK)
+	c.send(ACK, "")
+	c.send(ACK|PSH, "a")
+	c.want(PSH)
+	c.send(FIN|ACK, "")
+	c.want(FIN)
+	c.send(ACK, "")
+}
+
+// BenchmarkConnection makes, uses and ends connections to a server, one after
+// the other.
+func BenchmarkConnection(b *testing.B) {
+	withCaller(b, func(c *caller) {
+		b.ReportAllocs()
+		for b.Loop() {
+			c.call()
+		}
+	})
+}
