@@ -40,7 +40,6 @@ type demux struct {
 	servers  servers        // for Fast Open as a client
 
 	running int             // processes
-	spare   []*activity     // of connections that have gone to sleep, for those that wake
 	closing bool            // the stack ends: nothing new begins
 	idle    []chan struct{} // to be closed when none is running
 

@@ -25,6 +25,8 @@ type door struct {
 	fastOpens fastOpens // as a server
 
 	challenges challengeLimit // of all half-open connections
+
+	spares spares
 }
 
 // A host is what a door is part of: the demultiplexer, or a Machine.

@@ -61,11 +61,11 @@ func (m *cookieMaker) check(now time.Time, f flow, c cookie) (ok, outdated bool)
 	return outdated, true
 }
 
-// early is the connection of a SYN with a good cookie: in SYN-RECEIVED, with
-// the text of s for its user, and the SYN-ACK that acknowledges it (section
-// 4.2.2). It takes s.text.
-func (h *halfOpen) early(now time.Time, cfg *Config, stats *Stats, f flow, mtu int, s *segment) (*tcb, segment) {
-	t := h.connection(now, cfg, stats, f, mtu)
+// early makes t, which is in CLOSED, the connection of a SYN with a good cookie:
+// in SYN-RECEIVED, with the text of s for its user. It returns the SYN-ACK that
+// acknowledges it (section 4.2.2). It takes s.text.
+func (h *halfOpen) early(now time.Time, t *tcb, s *segment) segment {
+	h.connection(now, t)
 	t.fastOpen = &fastOpen{passive: true}
 	t.lastHeard = now
 	t.snd.wnd = int(s.window) // of a SYN: not scaled
@@ -78,12 +78,12 @@ func (h *halfOpen) early(now time.Time, cfg *Config, stats *Stats, f flow, mtu i
 		t.takeText(t.rcv.nxt, s.text, s.train)
 		s.text = nil
 	}
-	reply := h.synACK(now, cfg, mtu)
+	reply := h.synACK(now, t.cfg, t.path.link)
 	reply.ack = t.rcv.nxt
 	reply.window = uint16(min(t.free(), 0xffff))
 	t.acknowledged(&reply)
 	t.rtoAt = now.Add(t.rtt.rto())
-	return t, reply
+	return reply
 }
 
 // resetSlotLife is how long a place stays taken whose connection was reset: as
@@ -152,7 +152,8 @@ func (d *door) fastOpenArrives(now time.Time, f flow, l *Listener, s *segment, o
 		return false
 	}
 	h := newHalfOpen(now, s, d.initialSeq(now, f, old), d.secrets.timestampOffset(f), &d.cfg)
-	t, reply := h.early(now, &d.cfg, d.stats, f, d.mtu(f), s)
+	t := d.spares.newTCB(&d.cfg, d.stats, f, h.iss, d.mtu(f))
+	reply := h.early(now, t, s)
 	d.recall(now, t)
 	if outdated {
 		reply.opts.fastOpen = d.giveCookie(now, f)

@@ -85,10 +85,9 @@ func (h *halfOpen) timestamps(now time.Time) options {
 	return options{hasTimestamps: true, tsVal: timestamp(now, h.tsOffset), tsEcr: h.tsRecent}
 }
 
-// connection is the whole TCB in SYN-RECEIVED, for the segment that completes
-// the handshake to arrive at.
-func (h *halfOpen) connection(now time.Time, cfg *Config, stats *Stats, f flow, mtu int) *tcb {
-	t := newTCB(cfg, stats, f, h.iss, mtu)
+// connection makes t, which is in CLOSED with the ISS of h, the whole TCB in
+// SYN-RECEIVED, for the segment that completes the handshake to arrive at.
+func (h *halfOpen) connection(now time.Time, t *tcb) {
 	t.state, t.passive = SynReceived, true
 	t.rcv.irs, t.rcv.nxt = h.irs, h.irs+1
 	t.tsOffset, t.route = h.tsOffset, h.route
@@ -107,7 +106,6 @@ func (h *halfOpen) connection(now time.Time, cfg *Config, stats *Stats, f flow, 
 		t.board.markAllLost()
 		t.board.resend(h.iss, h.iss+1, now, sending{}) // Karn: its acknowledgement is ambiguous
 	}
-	return t
 }
 
 // repeated takes a SYN that came again. The answer echoes its timestamp, not

@@ -59,7 +59,8 @@ func (n *node) fastOpenArrives(f flow, s *segment) bool {
 		return false
 	}
 	h := newHalfOpen(n.now, s, n.iss, tsOffset(), &n.cfg)
-	t, reply := h.early(n.now, &n.cfg, &n.stats, f, n.mtu, s)
+	t := newTCB(&n.cfg, &n.stats, f, h.iss, n.mtu)
+	reply := h.early(n.now, t, s)
 	if outdated {
 		reply.opts.fastOpen = n.fastOpens.cookies.give(n.now, f)
 	}
@@ -95,7 +96,8 @@ func (n *node) halfOpenArrives(f flow, h *halfOpen, s segment) {
 }
 
 func (n *node) complete(f flow, h *halfOpen, s segment) {
-	t := h.connection(n.now, &n.cfg, &n.stats, f, n.mtu)
+	t := newTCB(&n.cfg, &n.stats, f, h.iss, n.mtu)
+	h.connection(n.now, t)
 	t.segmentArrives(n.now, &s)
 	if !t.state.synchronized() {
 		if reply, ok := output(t, n.now); ok {

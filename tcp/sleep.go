@@ -24,12 +24,12 @@ func (t *tcb) rest() *activity {
 	return a
 }
 
-// rise is its opposite. As the user has sent nothing, the next samples of the
+// rise is its opposite, with an activity that is as if new. As the user has sent nothing, the next samples of the
 // rate say what he sends, and not what the network carries.
 func (t *tcb) rise(a *activity) {
-	*a = activity{board: scoreboard{flights: a.board.flights, losses: t.kept.lost}}
 	t.activity = a
-	t.sendq = sendQueue{first: t.snd.nxt, limit: t.kept.sendLimit, unit: t.trainLen()}
+	t.board.losses = t.kept.lost
+	t.sendq.first, t.sendq.limit, t.sendq.unit = t.snd.nxt, t.kept.sendLimit, t.trainLen()
 	t.recvq.limit = t.kept.receiveLimit
 	t.detector, _ = newDetector(t.opts.recovery, t.sackOK) // the name has been checked
 	t.recover = t.snd.una - 1
@@ -84,14 +84,9 @@ func (d *demux) slept(n notice) {
 	d.rest(h, n.slept)
 }
 
-// mostSpare bounds what is kept for connections that wake.
-const mostSpare = 64
-
 // rest keeps the state of a connection without a process.
 func (d *demux) rest(h handle, t *tcb) {
-	if a := t.rest(); len(d.spare) < mostSpare {
-		d.spare = append(d.spare, a)
-	}
+	d.spares.putActivity(t.rest())
 	h.conn.state, h.in = t, nil
 	d.conns[h.conn.flow] = h
 }
@@ -100,11 +95,7 @@ func (d *demux) rest(h handle, t *tcb) {
 func (d *demux) wake(h handle) handle {
 	t := h.conn.state
 	h.conn.state = nil
-	a := new(activity)
-	if last := len(d.spare) - 1; last >= 0 {
-		a, d.spare = d.spare[last], d.spare[:last]
-	}
-	t.rise(a)
+	t.rise(d.spares.activities.take())
 	d.stats.Woken.Add(1)
 	return d.spawn(h, t, nil)
 }

@@ -164,7 +164,8 @@ func (d *door) challengeHalfOpen(now time.Time, f *flow, h *halfOpen, s *segment
 // complete lets s arrive at the whole connection. If that establishes it, the
 // host gets it.
 func (d *door) complete(now time.Time, f flow, h *halfOpen, l *Listener, s segment) {
-	t := h.connection(now, &d.cfg, d.stats, f, d.mtu(f))
+	t := d.spares.newTCB(&d.cfg, d.stats, f, h.iss, d.mtu(f))
+	h.connection(now, t)
 	d.recall(now, t)
 	t.segmentArrives(now, &s)
 	if !t.state.synchronized() {
@@ -173,6 +174,7 @@ func (d *door) complete(now time.Time, f flow, h *halfOpen, l *Listener, s segme
 			d.send(&f, &reply)
 		}
 		t.release()
+		d.spares.putTCB(t)
 		return
 	}
 	delete(d.halfOpens.byFlow, f)

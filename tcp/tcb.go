@@ -185,11 +185,18 @@ func (t *tcb) ownOptions() *socketOptions {
 // newTCB returns a connection in CLOSED. Mtu is that of the path as far as it
 // is known: of the first link.
 func newTCB(cfg *Config, stats *Stats, f flow, iss seq, mtu int) *tcb {
-	t := &tcb{activity: new(activity), flow: f, cfg: cfg, stats: stats, opts: &cfg.options}
+	t := &tcb{activity: new(activity)}
+	t.begin(cfg, stats, f, iss, mtu)
+	return t
+}
+
+// begin makes t, which is empty, a connection in CLOSED.
+func (t *tcb) begin(cfg *Config, stats *Stats, f flow, iss seq, mtu int) {
+	t.flow, t.cfg, t.stats, t.opts = f, cfg, stats, &cfg.options
 	t.snd.iss, t.snd.una, t.snd.nxt = iss, iss, iss
 	t.recover = iss
 	t.ecn.until = iss + 1 // nothing on a SYN can be marked
-	t.sendq = sendQueue{first: iss + 1, limit: cfg.sendLimit()}
+	t.sendq.first, t.sendq.limit = iss+1, cfg.sendLimit()
 	t.path, t.snd.peerMSS = newPathMTU(mtu, cfg.MTUProbing), defaultMSS
 	t.recvq.limit = cfg.receiveLimit()
 	t.recvFixed, t.sendFixed = cfg.ReceiveBuffer > 0, cfg.SendBuffer > 0
@@ -199,7 +206,6 @@ func newTCB(cfg *Config, stats *Stats, f flow, iss seq, mtu int) *tcb {
 	t.snd.mss = defaultMSS
 	t.beginControl(time.Time{})
 	t.updateMSS()
-	return t
 }
 
 // defaultMSS is the MSS of a peer that does not say (MUST-15).

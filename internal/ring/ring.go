@@ -42,6 +42,13 @@ func (q *Queue[T]) Pop() T {
 	return x
 }
 
+// Clear drops all items.
+func (q *Queue[T]) Clear() {
+	for q.len > 0 {
+		q.Pop()
+	}
+}
+
 // Insert puts x before item i.
 func (q *Queue[T]) Insert(i int, x T) {
 	q.Push(x)

@@ -19,6 +19,9 @@ func TestAgainstSlice(t *testing.T) {
 			i := rnd.IntN(len(want) + 1)
 			q.Insert(i, x)
 			want = slices.Insert(want, i, x)
+		case op < 6 && rnd.IntN(1000) == 0:
+			q.Clear()
+			want = want[:0]
 		case len(want) > 0:
 			if got := q.Pop(); got != want[0] {
 				t.Fatalf("Pop = %d, want %d", got, want[0])
