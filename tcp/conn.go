@@ -55,7 +55,7 @@ type process struct {
 	*Conn
 	at      *desk
 	t       *tcb
-	in      <-chan *packet.Buffer // closed when the stack ends
+	in      chan *packet.Buffer // closed when the stack ends
 	out     chan<- *packet.Buffer
 	advice  chan<- ipv4.Advice
 	pending pending
@@ -278,29 +278,22 @@ func (p *process) announce() {
 		p.tellDrained()
 	}
 	if p.opened != nil && p.t.state.synchronized() {
-		p.tellOpened(nil)
+		p.opened <- nil // there is room
+		p.opened = nil
 	}
 }
 
 // tellDrained tells who waits for it that nothing more is to be delivered.
-func (p *process) tellDrained() {
-	if p.drained != nil {
-		close(p.drained)
-		p.drained = nil
-	}
-}
-
-// tellOpened tells who has dialled how it has gone.
-func (p *process) tellOpened(err error) {
-	if p.opened != nil {
-		p.opened <- err // there is room
-		p.opened = nil
+func (c *Conn) tellDrained() {
+	if c.drained != nil {
+		close(c.drained)
+		c.drained = nil
 	}
 }
 
 // end gives everything back, tells the demultiplexer, and then the users.
 func (p *process) end() {
-	t := p.t
+	c, t, opened := p.Conn, p.t, p.opened
 	p.timer.Stop()
 	p.dropPending()
 	e := &ending{info: t.info(), rest: make(chan recvQueue, 1)}
@@ -312,20 +305,22 @@ func (p *process) end() {
 	if e.readErr = t.readError(); e.readErr == nil {
 		e.readErr = net.ErrClosed
 	}
-	p.leave()
-	if p.signals != nil {
-		close(p.signals)
+	p.leave() // p and t are the demultiplexer's now
+	if c.signals != nil {
+		close(c.signals)
 	}
-	p.move(&desk{ended: e})
-	p.tellDrained()
-	p.tellOpened(e.readErr)
+	c.move(&desk{ended: e})
+	c.tellDrained()
+	if opened != nil {
+		opened <- e.readErr // there is room
+	}
 }
 
 // leave tells the demultiplexer that no more segments are wanted, and what is
 // to be put in the table of TIME-WAIT. What is still in the inbox is the
 // demultiplexer's.
 func (p *process) leave() {
-	n := notice{flow: p.flow, departs: true, mtu: p.t.path.finding(), fastOpen: p.t.fastOpen, reset: p.t.err == syscall.ECONNRESET}
+	n := notice{flow: p.flow, departs: p, mtu: p.t.path.finding(), fastOpen: p.t.fastOpen, reset: p.t.err == syscall.ECONNRESET}
 	if p.t.state == TimeWait {
 		tw := p.t.timeWait(time.Now())
 		n.timeWait = &tw

@@ -14,11 +14,12 @@ import (
 type Call func(now time.Time, d *demux)
 
 // A notice is what a connection's process tells the demultiplexer: how a Fast
-// Open has gone, and, last, that it has ended.
+// Open has gone, and, last, that it has ended. It touches nothing of itself after
+// that.
 type notice struct {
 	flow     flow
-	departs  bool
-	slept    *tcb      // it has not ended, but needs no process for now (sleep.go)
+	departs  *process  // the connection has ended, and its process
+	slept    *process  // the process has, but the connection only needs none for now (sleep.go)
 	wakes    *Conn     // it is the user's: a process is wanted
 	timeWait *timeWait // with departs: nil when it ended otherwise
 	fastOpen *fastOpen // nil when there is nothing to tell
@@ -39,7 +40,8 @@ type demux struct {
 	portUses map[uint16]int // how many connections and listeners have a local port
 	servers  servers        // for Fast Open as a client
 
-	running int             // processes
+	running int // processes
+	free    stock[process]
 	closing bool            // the stack ends: nothing new begins
 	idle    []chan struct{} // to be closed when none is running
 
@@ -191,30 +193,47 @@ func (d *demux) hand(f flow, c handle, b *packet.Buffer) {
 func (d *demux) start(t *tcb, opened chan<- error) *Conn {
 	c := newConn(t.flow, d.notices)
 	d.portUses[c.flow.local.port]++
-	if h := (handle{conn: c}); t.cfg.SleepAfter > 0 && t.quiet() {
-		d.rest(h, t)
+	if t.cfg.SleepAfter > 0 && t.quiet() {
+		d.rest(c, t)
 	} else {
-		d.spawn(h, t, opened)
+		d.spawn(d.process(), c, t, opened)
 	}
 	return c
 }
 
-// spawn begins the process of a connection, with an inbox that may be there
-// already.
-func (d *demux) spawn(h handle, t *tcb, opened chan<- error) handle {
-	if h.in == nil {
-		h.in = make(chan *packet.Buffer, inbox)
+// process is one to be spawned, with an empty inbox.
+func (d *demux) process() *process {
+	p := d.free.take()
+	if p.in == nil {
+		p.in, p.timer = make(chan *packet.Buffer, inbox), time.NewTimer(time.Hour)
 	}
-	h.conn.wanted = false
-	d.conns[h.conn.flow] = h
+	return p
+}
+
+// spawn begins the process of a connection, of whose fields it takes inbox and
+// timer.
+func (d *demux) spawn(p *process, c *Conn, t *tcb, opened chan<- error) handle {
+	c.wanted = false
+	h := handle{p.in, c}
+	d.conns[c.flow] = h
 	d.running++
-	p := &process{
-		Conn: h.conn, at: staffed(), t: t, in: h.in, out: d.out, advice: d.advice,
-		opened: opened, timer: time.NewTimer(time.Hour), began: time.Now(),
+	*p = process{
+		Conn: c, at: staffed(), t: t, in: p.in, out: d.out, advice: d.advice,
+		opened: opened, timer: p.timer, began: time.Now(),
 	}
 	p.move(p.at)
 	go p.run()
 	return h
+}
+
+// dismiss keeps a process that has ended for another connection. Its inbox is
+// empty, its timer stopped.
+func (d *demux) dismiss(p *process) {
+	if d.closing {
+		return // the inbox is closed
+	}
+	*p = process{in: p.in, timer: p.timer}
+	d.free.put(p)
 }
 
 // noticed takes what a connection has to tell.
@@ -227,7 +246,7 @@ func (d *demux) noticed(n notice) {
 		}
 	}
 	switch {
-	case n.departs:
+	case n.departs != nil:
 		d.departed(n)
 	case n.slept != nil:
 		d.slept(n)
@@ -249,6 +268,8 @@ func (d *demux) departed(n notice) {
 	for len(c.in) > 0 {
 		d.stranger(n.flow, <-c.in)
 	}
+	d.spares.putTCB(n.departs.t)
+	d.dismiss(n.departs)
 	d.running--
 	if d.running == 0 {
 		for _, idle := range d.idle {

@@ -58,7 +58,7 @@ func (p *process) sleep() {
 	p.timer.Stop()
 	p.t.stats.Slept.Add(1)
 	p.move(unstaffed())
-	p.notices <- notice{flow: p.flow, slept: p.t}
+	p.notices <- notice{flow: p.flow, slept: p}
 }
 
 // wake has the demultiplexer begin a process for a connection that sleeps at
@@ -75,20 +75,21 @@ func (c *Conn) wake(k *desk) {
 // slept takes the state of a connection whose process has gone to sleep. If it
 // was wanted in the meantime, there is a new process at once.
 func (d *demux) slept(n notice) {
-	h := d.conns[n.flow]
+	p, h := n.slept, d.conns[n.flow]
 	d.running--
 	if h.conn.wanted || len(h.in) > 0 || d.closing {
-		d.spawn(h, n.slept, nil)
+		d.spawn(p, h.conn, p.t, nil)
 		return
 	}
-	d.rest(h, n.slept)
+	d.rest(h.conn, p.t)
+	d.dismiss(p)
 }
 
 // rest keeps the state of a connection without a process.
-func (d *demux) rest(h handle, t *tcb) {
+func (d *demux) rest(c *Conn, t *tcb) {
 	d.spares.putActivity(t.rest())
-	h.conn.state, h.in = t, nil
-	d.conns[h.conn.flow] = h
+	c.state = t
+	d.conns[c.flow] = handle{conn: c}
 }
 
 // wake gives a sleeping connection a process, and returns how it is reached.
@@ -97,7 +98,7 @@ func (d *demux) wake(h handle) handle {
 	h.conn.state = nil
 	t.rise(d.spares.activities.take())
 	d.stats.Woken.Add(1)
-	return d.spawn(h, t, nil)
+	return d.spawn(d.process(), h.conn, t, nil)
 }
 
 // wanted is a call of the user's, who has found no process.

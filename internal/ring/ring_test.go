@@ -46,3 +46,17 @@ func TestSteadyStateDoesNotAllocate(t *testing.T) {
 		t.Errorf("%v allocations per Push and Pop", n)
 	}
 }
+
+// TestClear: no memory is held for what has left, and little for what was long.
+func TestClear(t *testing.T) {
+	for _, n := range []int{0, 1, 50, 1000} {
+		var q Queue[*int]
+		for range n {
+			q.Push(&n)
+		}
+		q.Clear()
+		if q.Len() > 0 || len(q.items) > 64 || slices.ContainsFunc(q.items, func(p *int) bool { return p != nil }) {
+			t.Errorf("%d items: %d are left, in a memory of %d: %v", n, q.Len(), len(q.items), q.items)
+		}
+	}
+}
