@@ -98,7 +98,7 @@ func (t *tcb) negotiate(now time.Time, s *segment) {
 	} else {
 		t.snd.scale, t.rcv.scale = 0, 0 // RFC 7323 section 2.2: both or none
 	}
-	t.updateMSS()
+	t.fitMSS()
 	t.beginControl(now)
 	t.rcv.edge = t.rcv.nxt.add(min(t.recvq.limit, 0xffff)) // the window of a SYN is not scaled
 	t.lastACK = t.rcv.nxt

@@ -52,7 +52,7 @@ func (c Config) Check() error {
 }
 
 // beginControl begins with the names that the connection has, which have been
-// checked: when it is made, and anew when MSS and SACK are known.
+// checked: when it opens actively, and anew when MSS and SACK are known.
 func (t *tcb) beginControl(now time.Time) {
 	t.setCongestionControl(now, t.opts.congestion, 0)
 	t.setLossRecovery(t.opts.recovery)

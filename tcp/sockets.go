@@ -148,6 +148,7 @@ func (d *demux) newActive(now time.Time, local, remote endpoint, route *sourceRo
 	}
 	old := d.timeWaits.reuse(f, d.stats)
 	t := d.spares.newTCB(&d.cfg, d.stats, f, d.initialSeq(now, f, old), d.mtu(flow{remote: toEndpoint(netip.AddrPortFrom(route.towards(to), 0))}))
+	t.beginControl(time.Time{})
 	t.route = route
 	t.tsOffset = d.secrets.timestampOffset(f)
 	d.recall(now, t)

@@ -187,10 +187,12 @@ func (t *tcb) ownOptions() *socketOptions {
 func newTCB(cfg *Config, stats *Stats, f flow, iss seq, mtu int) *tcb {
 	t := &tcb{activity: new(activity)}
 	t.begin(cfg, stats, f, iss, mtu)
+	t.beginControl(time.Time{})
 	return t
 }
 
-// begin makes t, which is empty, a connection in CLOSED.
+// begin makes t, which is empty, a connection in CLOSED, yet without congestion
+// control.
 func (t *tcb) begin(cfg *Config, stats *Stats, f flow, iss seq, mtu int) {
 	t.flow, t.cfg, t.stats, t.opts = f, cfg, stats, &cfg.options
 	t.snd.iss, t.snd.una, t.snd.nxt = iss, iss, iss
@@ -204,8 +206,7 @@ func (t *tcb) begin(cfg *Config, stats *Stats, f flow, iss seq, mtu int) {
 	t.rcv.mss = defaultMSS
 	t.rtt = newRTT(cfg.MinRTO)
 	t.snd.mss = defaultMSS
-	t.beginControl(time.Time{})
-	t.updateMSS()
+	t.fitMSS()
 }
 
 // defaultMSS is the MSS of a peer that does not say (MUST-15).
@@ -218,13 +219,18 @@ const headersLen = 20 + minHeaderLen
 // link without options (RFC 6691).
 func offeredMSS(mtu int) uint16 { return uint16(min(mtu, 0xffff) - headersLen) }
 
-// updateMSS computes the effective send MSS (RFC 9293 section 3.7.1): what
-// both the peer and the path take, less the options that go on each segment.
+// updateMSS is fitMSS that tells congestion control.
 func (t *tcb) updateMSS() {
+	t.fitMSS()
+	t.cc.SetMSS(t.snd.mss)
+}
+
+// fitMSS computes the effective send MSS (RFC 9293 section 3.7.1): what both the
+// peer and the path take, less the options that go on each segment.
+func (t *tcb) fitMSS() {
 	t.path.limit(t.snd.peerMSS + headersLen)
 	t.snd.mss = max(8, t.textFor(t.path.mtu))
 	t.sendq.unit = t.trainLen()
-	t.cc.SetMSS(t.snd.mss)
 }
 
 // trainLen is how much text fits in one train: a whole number of segments in
