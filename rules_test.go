@@ -62,7 +62,6 @@ var wiring = map[string]string{
 	"tap/card_linux.go":             "a link starts its own goroutines",
 	"tcp/demux.go":                  "connections start there, and only there",
 	"tcp/desk.go":                   "the channels between a connection and its users",
-	"tcp/conn.go":                   "what a connection leaves behind",
 	"tcp/socket.go":                 "the answers to calls of users",
 	"tcp/sockets.go":                "the answers to calls of users",
 	"tcp/listener.go":               "the queue of a listener",

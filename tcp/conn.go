@@ -296,11 +296,12 @@ func (p *process) end() {
 	c, t, opened := p.Conn, p.t, p.opened
 	p.timer.Stop()
 	p.dropPending()
-	e := &ending{info: t.info(), rest: make(chan recvQueue, 1)}
+	e := &ending{info: t.info()}
+	e.desk.ended = e
 	_, e.writeErr = t.write(time.Now(), nil)
 	t.stats.Closed.Add(1)
 
-	e.rest <- t.recvq.leftOver()
+	e.keep(&t.recvq)
 	t.release()
 	if e.readErr = t.readError(); e.readErr == nil {
 		e.readErr = net.ErrClosed
@@ -309,7 +310,7 @@ func (p *process) end() {
 	if c.signals != nil {
 		close(c.signals)
 	}
-	c.move(&desk{ended: e})
+	c.move(&e.desk)
 	c.tellDrained()
 	if opened != nil {
 		opened <- e.readErr // there is room

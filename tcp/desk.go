@@ -62,16 +62,28 @@ func (c *Conn) stir() {
 	c.move(&k)
 }
 
-// An ending is what the process of a connection has left behind.
+// An ending is what the process of a connection has left behind, at a desk.
 type ending struct {
-	rest     chan recvQueue // what is left to read; whoever takes it owns it until it is put back
+	desk     desk
+	rest     chan recvQueue // what is left to read; whoever takes it owns it until it is put back; nil for nothing
 	readErr  error          // what calls return
 	writeErr error
 	info     Info
 }
 
+// keep has users find what is left of q, if there is something.
+func (e *ending) keep(q *recvQueue) {
+	if q.readyLen > 0 {
+		e.rest = make(chan recvQueue, 1)
+		e.rest <- q.leftOver()
+	}
+}
+
 // read reads what is left.
 func (e *ending) read(p []byte) (r result) {
+	if e.rest == nil {
+		return result{err: e.readErr}
+	}
 	q := <-e.rest
 	if p == nil {
 		r.b = q.take()
@@ -87,6 +99,9 @@ func (e *ending) read(p []byte) (r result) {
 
 // discard gives it back.
 func (e *ending) discard() {
+	if e.rest == nil {
+		return
+	}
 	q := <-e.rest
 	q.clear()
 	e.rest <- q
