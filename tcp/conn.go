@@ -20,6 +20,7 @@ import (
 type Conn struct {
 	flow     flow
 	isClosed atomic.Bool // Close was called
+	lingers  atomic.Bool // Close waits
 
 	// A call has waited that can be told of a deadline by stir only.
 	unlimited atomic.Bool
@@ -103,8 +104,8 @@ func (p *process) run() {
 			p.read(lent)
 		case lent := <-wr:
 			p.write(lent)
-		case f := <-p.at.ctl:
-			f(time.Now(), t)
+		case o := <-p.at.ctl:
+			p.obey(o)
 		case now := <-p.timer.C:
 			p.armed = time.Time{}
 			t.expire(now)
@@ -190,6 +191,14 @@ func (p *process) read(lent []byte) {
 func (p *process) write(lent []byte) {
 	n, err := p.t.write(time.Now(), lent)
 	p.at.back <- result{n: n, err: err}
+}
+
+// obey does what somebody wants.
+func (p *process) obey(o order) {
+	o.run(time.Now(), p.t)
+	if o.waits {
+		p.at.back <- result{}
+	}
 }
 
 // transmit hands segments to the network layer until it is busy, or nothing

@@ -177,6 +177,11 @@ func (d *demux) hand(f flow, c handle, b *packet.Buffer) {
 		select {
 		case c.in <- b:
 			return
+		default: // a look at one channel costs much less than a select over two
+		}
+		select {
+		case c.in <- b:
+			return
 		case n := <-d.notices:
 			d.noticed(n)
 		}
@@ -314,7 +319,7 @@ func (d *demux) tell(c *Conn, f func(now time.Time, t *tcb)) bool {
 			return false
 		}
 		select {
-		case k.ctl <- f:
+		case k.ctl <- order{run: f}:
 			return true
 		case <-k.left:
 		case n := <-d.notices:

@@ -14,13 +14,19 @@ import (
 // The desk in use is changed by the owner of the connection's state only: its
 // process, or the demultiplexer while there is none.
 type desk struct {
-	rd   chan []byte                      // the reader lends a slice to be filled; nil asks for a whole Buffer
-	wr   chan []byte                      // the writer lends a slice to be taken from
-	ctl  chan func(now time.Time, t *tcb) // everything else that users and ICMP want
-	back chan result                      // the answer, which comes before anything else is taken
+	rd   chan []byte // the reader lends a slice to be filled; nil asks for a whole Buffer
+	wr   chan []byte // the writer lends a slice to be taken from
+	ctl  chan order  // everything else that users and ICMP want
+	back chan result // the answer, which comes before anything else is taken
 
 	left  chan struct{} // closed when another desk has taken the place of this one
 	ended *ending       // not nil: the connection has ended
+}
+
+// An order is something that the process does.
+type order struct {
+	run   func(now time.Time, t *tcb)
+	waits bool // for an answer, when it is done
 }
 
 // A result answers a call.
@@ -33,7 +39,7 @@ type result struct {
 // staffed is the desk of a process.
 func staffed() *desk {
 	return &desk{
-		rd: make(chan []byte), wr: make(chan []byte), ctl: make(chan func(time.Time, *tcb)),
+		rd: make(chan []byte), wr: make(chan []byte), ctl: make(chan order),
 		back: make(chan result), left: make(chan struct{}),
 	}
 }

@@ -97,6 +97,12 @@ func (c *Conn) lendWrite(p []byte) (int, error) {
 		case k.wr <- p:
 			r := <-k.back
 			return r.n, r.err
+		default:
+		}
+		select {
+		case k.wr <- p:
+			r := <-k.back
+			return r.n, r.err
 		case <-k.left:
 		case <-passed:
 		}
@@ -190,31 +196,37 @@ func (c *Conn) Close() error {
 		return c.opError("close", net.ErrClosed)
 	}
 	c.stopDeadlines()
-	linger := noLinger
-	var drained <-chan struct{}
-	c.do(func(now time.Time, t *tcb) {
-		c.stir()
-		linger = t.opts.linger
-		if linger == 0 {
-			t.orphan = true
-			t.abort(nil)
-			return
-		}
-		t.close(now)
-		if linger > 0 {
-			c.drained = make(chan struct{})
-			drained = c.drained
-		}
-	})
-	c.discard()
-	if drained != nil {
-		c.lingerFor(linger, drained)
+	if c.lingers.Load() {
+		c.linger()
+	} else {
+		c.order(order{run: c.close}) // it comes before all that is asked of the process from now on
 	}
+	c.discard()
 	return nil
 }
 
-// lingerFor waits until all is delivered, for so long at most; then it aborts.
-func (c *Conn) lingerFor(d time.Duration, drained <-chan struct{}) {
+// close is what Close has the process do.
+func (c *Conn) close(now time.Time, t *tcb) {
+	c.stir()
+	if t.opts.linger == 0 {
+		t.orphan = true
+		t.abort(nil)
+		return
+	}
+	t.close(now)
+}
+
+// linger closes, and waits until all is delivered, for so long at most as the
+// user has said; then it aborts.
+func (c *Conn) linger() {
+	var d time.Duration
+	drained := make(chan struct{})
+	if !c.do(func(now time.Time, t *tcb) {
+		c.close(now, t)
+		c.drained, d = drained, t.opts.linger
+	}) {
+		return
+	}
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
@@ -244,21 +256,36 @@ func (c *Conn) CloseRead() error {
 }
 
 // do has the process run f, and waits for it. It returns false, and f is not
-// run, when the process has ended.
+// run, when the connection has ended.
 func (c *Conn) do(f func(now time.Time, t *tcb)) bool {
+	k := c.order(order{f, true})
+	if k == nil {
+		return false
+	}
+	<-k.back
+	return true
+}
+
+// order gives o to the process, and returns the desk where that was; nil, when the
+// connection has ended.
+func (c *Conn) order(o order) *desk {
 	for {
 		k := c.desk.Load()
 		switch {
 		case k.ended != nil:
-			return false
+			return nil
 		case k.asleep():
 			c.wake(k)
 			continue
 		}
 		select {
-		case k.ctl <- func(now time.Time, t *tcb) { f(now, t); k.back <- result{} }:
-			<-k.back
-			return true
+		case k.ctl <- o:
+			return k
+		default: // the process is at work; a look at one channel costs much less than a select over two
+		}
+		select {
+		case k.ctl <- o:
+			return k
 		case <-k.left:
 		}
 	}

@@ -53,6 +53,7 @@ func (c *Conn) SetKeepAliveConfig(k net.KeepAliveConfig) error {
 func (c *Conn) SetLinger(sec int) error {
 	return c.call("set", func(_ time.Time, t *tcb) {
 		t.ownOptions().linger = max(noLinger, time.Duration(sec)*time.Second)
+		c.lingers.Store(sec > 0)
 	})
 }
 
