@@ -3,6 +3,7 @@ package tcp
 import (
 	"math/rand/v2"
 	"net"
+	"net/http"
 	"net/netip"
 	"testing"
 	"time"
@@ -20,8 +21,29 @@ type caller struct {
 	rcv     seq  // and of the server
 }
 
-// withCaller runs f with a caller of a server that echoes.
-func withCaller(tb testing.TB, f func(c *caller)) {
+// echoTo serves the connections of l.
+func echoTo(l net.Listener) {
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		go func(conn net.Conn) {
+			buf := make([]byte, 64)
+			for {
+				n, err := conn.Read(buf)
+				if err != nil {
+					break
+				}
+				conn.Write(buf[:n])
+			}
+			conn.Close()
+		}(conn)
+	}
+}
+
+// withCaller runs f with a caller of what serves.
+func withCaller(tb testing.TB, serve func(l net.Listener), f func(c *caller)) {
 	table, err := ipv4.NewTable([]ipv4.Interface{{Addrs: []netip.Prefix{netip.MustParsePrefix("10.0.0.1/24")}}}, nil)
 	if err != nil {
 		tb.Fatal(err)
@@ -38,25 +60,7 @@ func withCaller(tb testing.TB, f func(c *caller)) {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	go func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func(conn net.Conn) {
-				buf := make([]byte, 64)
-				for {
-					n, err := conn.Read(buf)
-					if err != nil {
-						break
-					}
-					conn.Write(buf[:n])
-				}
-				conn.Close()
-			}(conn)
-		}
-	}()
+	go serve(l)
 	f(c)
 	l.Close()
 	s.Shutdown()
@@ -100,13 +104,18 @@ func (c *caller) want(f flags) {
 	}
 }
 
-// call makes one connection.
-func (c *caller) call() {
+// open begins a connection.
+func (c *caller) open() {
 	c.flow.remote.port = 1024 + (c.flow.remote.port+1)%60000
 	c.nxt, c.rcv = testIRS, 0
 	c.send(SYN, "")
 	c.want(SYN | ACK)
 	c.send(ACK, "")
+}
+
+// call makes one connection.
+func (c *caller) call() {
+	c.open()
 	c.send(ACK|PSH, "a")
 	c.want(PSH)
 	c.send(FIN|ACK, "")
@@ -117,10 +126,24 @@ func (c *caller) call() {
 // BenchmarkConnection makes, uses and ends connections to a server, one after
 // the other.
 func BenchmarkConnection(b *testing.B) {
-	withCaller(b, func(c *caller) {
+	withCaller(b, echoTo, func(c *caller) {
 		b.ReportAllocs()
 		for b.Loop() {
 			c.call()
 		}
+	})
+}
+
+// BenchmarkHTTP has package net/http serve requests on one connection.
+func BenchmarkHTTP(b *testing.B) {
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write(make([]byte, 1000)) })}
+	withCaller(b, func(l net.Listener) { server.Serve(l) }, func(c *caller) {
+		c.open()
+		b.ReportAllocs()
+		for b.Loop() {
+			c.send(ACK|PSH, "GET / HTTP/1.1\r\nHost: server\r\n\r\n")
+			c.want(PSH)
+		}
+		server.Close()
 	})
 }

@@ -306,16 +306,6 @@ func (c *Conn) LocalAddr() net.Addr { return c.flow.local.netAddr() }
 // RemoteAddr returns the *net.TCPAddr of the peer.
 func (c *Conn) RemoteAddr() net.Addr { return c.flow.remote.netAddr() }
 
-func (e endpoint) netAddr() *net.TCPAddr { return net.TCPAddrFromAddrPort(e.addrPort()) }
-
-// opError wraps err as package net does. io.EOF stays as it is.
-func (c *Conn) opError(op string, err error) error {
-	if err == nil || err == io.EOF {
-		return err
-	}
-	return &net.OpError{Op: op, Net: "tcp", Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: err}
-}
-
 func isClosed(c <-chan struct{}) bool {
 	select {
 	case <-c:
