@@ -23,10 +23,13 @@ func (t *tcb) open(now time.Time) {
 // that is nearly full takes nothing, so that a fast writer is not served byte
 // by byte.
 func (t *tcb) writable() bool {
+	if t.finQueued {
+		return true
+	}
 	if t.state == SynSent || t.state == SynReceived && !t.acceptedEarly() {
 		return false
 	}
-	return !t.canSend() || t.finQueued || t.sendq.room() >= t.sendq.limit/4
+	return !t.canSend() || t.sendq.room() >= t.sendq.limit/4
 }
 
 // canSend says whether the text that the user queues may go out.

@@ -123,6 +123,25 @@ func (c *caller) call() {
 	c.send(ACK, "")
 }
 
+// connectionCost is the most allocations that a short connection may cost, with
+// two of the server's own.
+const connectionCost = 19
+
+// TestConnectionCost counts them.
+func TestConnectionCost(t *testing.T) {
+	if packet.Checked {
+		t.Skip("under -race packets are not used again")
+	}
+	withCaller(t, echoTo, func(c *caller) {
+		for range 100 {
+			c.call()
+		}
+		if n := testing.AllocsPerRun(1000, c.call); n > connectionCost {
+			t.Errorf("%v allocations, which should be %d at most", n, connectionCost)
+		}
+	})
+}
+
 // BenchmarkConnection makes, uses and ends connections to a server, one after
 // the other.
 func BenchmarkConnection(b *testing.B) {

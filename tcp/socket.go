@@ -33,11 +33,21 @@ func (c *Conn) lendRead(p []byte) result {
 		}
 		select {
 		case k.rd <- p: // not before there is something to read; so this wakes nobody
-			return <-k.back
+			return c.answer(k)
 		case <-k.left:
 		case <-passed:
 		}
 	}
+}
+
+// answer is what the process at k says of a slice. Close has it answer all who
+// wait, with an error of the machine's.
+func (c *Conn) answer(k *desk) result {
+	r := <-k.back
+	if r.err != nil && c.isClosed.Load() {
+		r.err = net.ErrClosed
+	}
+	return r
 }
 
 // approach is how a call begins that may wait, and how it goes on when it is
@@ -95,13 +105,13 @@ func (c *Conn) lendWrite(p []byte) (int, error) {
 		}
 		select {
 		case k.wr <- p:
-			r := <-k.back
+			r := c.answer(k)
 			return r.n, r.err
 		default:
 		}
 		select {
 		case k.wr <- p:
-			r := <-k.back
+			r := c.answer(k)
 			return r.n, r.err
 		case <-k.left:
 		case <-passed:
@@ -199,15 +209,14 @@ func (c *Conn) Close() error {
 	if c.lingers.Load() {
 		c.linger()
 	} else {
-		c.order(order{run: c.close}) // it comes before all that is asked of the process from now on
+		c.order(order{run: closes}) // it comes before all that is asked of the process from now on
 	}
 	c.discard()
 	return nil
 }
 
-// close is what Close has the process do.
-func (c *Conn) close(now time.Time, t *tcb) {
-	c.stir()
+// closes is what Close has the process do. Who waits for t is served then.
+func closes(now time.Time, t *tcb) {
 	if t.opts.linger == 0 {
 		t.orphan = true
 		t.abort(nil)
@@ -222,7 +231,7 @@ func (c *Conn) linger() {
 	var d time.Duration
 	drained := make(chan struct{})
 	if !c.do(func(now time.Time, t *tcb) {
-		c.close(now, t)
+		closes(now, t)
 		c.drained, d = drained, t.opts.linger
 	}) {
 		return
