@@ -14,8 +14,8 @@ import (
 type Call func(now time.Time, d *demux)
 
 // A notice is what a connection's process tells the demultiplexer: how a Fast
-// Open has gone, and, last, that it has ended. It touches nothing of itself after
-// that.
+// Open has gone, and, last, that it has ended. With that it hands itself over, with
+// all that it owns, and touches none of it any more.
 type notice struct {
 	flow     flow
 	departs  *process  // the connection has ended, and its process

@@ -24,8 +24,9 @@ func (t *tcb) rest() *activity {
 	return a
 }
 
-// rise is its opposite, with an activity that is as if new. As the user has sent nothing, the next samples of the
-// rate say what he sends, and not what the network carries.
+// rise is its opposite, with an activity that is as if new. As the user has sent
+// nothing, the next samples of the rate say what he sends, and not what the network
+// carries.
 func (t *tcb) rise(a *activity) {
 	t.activity = a
 	t.board.losses = t.kept.lost

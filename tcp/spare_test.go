@@ -118,8 +118,7 @@ func (p *peer) wantSpare(n int) {
 	})
 }
 
-// TestSparesBound: not more is kept than a bound allows, and nothing when the
-// stack ends.
+// TestSparesBound: not more is kept than the bound allows.
 func TestSparesBound(t *testing.T) {
 	withPeer(t, Config{SleepAfter: -1}, func(p *peer) {
 		l := p.listen()
