@@ -2,6 +2,7 @@ package tap
 
 import (
 	"io"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -9,61 +10,123 @@ import (
 	"github.com/seed-012105e5/gonet/packet"
 )
 
-// A frameFile is a tap as its two goroutines see it: a frame a call.
+// A frameFile is a queue of a tap as its two goroutines see it: a frame a call.
 type frameFile interface {
 	io.Reader                      // waits until there is a frame
 	tryRead(p []byte) (int, error) // does not wait: EAGAIN
 	writeFrame(p []byte) error     // does not wait
+	attach(on bool) error          // lets the kernel send frames this way, or not
 	io.Closer                      // wakes a Read
 }
 
-// A card is a tap and the two goroutines around it.
+// A card is a tap and the goroutines around it: one that reads and one that
+// writes, and the same two for each further queue.
 type card struct {
-	file    frameFile
-	vnet    bool // each frame has a virtio-net header
-	maxLen  int  // of a frame that is not a train, in bytes
+	queues  []*queue
+	bulk    chan byte // what flows have brought long trains: entries of a fan
+	vnet    bool      // each frame has a virtio-net header
+	maxLen  int       // of a frame that is not a train, in bytes
 	stats   *link.Stats
 	closing chan struct{} // closed when Tx was
 	closed  chan struct{} // closed when the device was, too, and all is undone
 	undo    func()        // takes away what Open has made
-	emit    func(*packet.Buffer)
-	gone    bool // the device has; of the writer
+}
+
+// A queue is one of the ways between a card and the kernel.
+type queue struct {
+	*card
+	file frameFile
+	emit func(*packet.Buffer)
+	gone bool // the device has; of who writes
+}
+
+// newCard returns a card with a queue for each file.
+func newCard[F frameFile](files []F, vnet bool, mtu int) *card {
+	c := &card{
+		vnet: vnet, maxLen: mtu + ethernetLen + vlanLen, stats: new(link.Stats), undo: func() {},
+		closing: make(chan struct{}), closed: make(chan struct{}),
+	}
+	if len(files) > 1 {
+		c.bulk = make(chan byte, link.QueueLen)
+	}
+	for _, f := range files {
+		q := &queue{card: c, file: f}
+		q.emit = q.transmit
+		c.queues = append(c.queues, q)
+	}
+	return c
 }
 
 // start starts the goroutines, and returns the ends of their channels.
 func (c *card) start() (rx <-chan *packet.Buffer, tx chan<- *packet.Buffer) {
 	in := make(chan *packet.Buffer, link.QueueLen)
 	out := make(chan *packet.Buffer, link.QueueLen)
-	c.closing, c.closed = make(chan struct{}), make(chan struct{})
-	c.emit = c.transmit
 	go c.read(in)
 	go c.write(out)
 	return in, out
 }
 
-// read brings the frames of the device to rx, and ends when there is no
-// device any more. While nobody takes them the kernel's queue fills, and the
-// kernel drops what does not fit.
+// read brings the frames of all queues to rx, each queue in a goroutine, and
+// closes rx when there is no device any more.
 //
-// Owns: the buffer that the next frame is read into, and the train that is made of frames.
-// Reads: the device, closing, closed.
+// Owns: nothing but what its queues own.
+// Reads: closing, closed.
 // Writes: rx.
-// Blocks on: a device without frames, rx; closed at the end.
+// Blocks on: its queues; closed at the end.
 func (c *card) read(rx chan<- *packet.Buffer) {
 	defer close(rx)
-	defer c.awaitClose()
-	r := reader{card: c, space: c.newSpace()}
+	var others sync.WaitGroup
+	for _, q := range c.queues[1:] {
+		others.Go(func() { q.read(rx) })
+	}
+	c.queues[0].read(rx)
+	others.Wait()
+	c.awaitClose()
+}
+
+// write brings the frames of tx to the device until tx is closed, and then
+// closes the device.
+//
+// Owns: the device's end.
+// Reads: tx.
+// Writes: the device, closing, closed.
+// Blocks on: tx, or on its queues.
+func (c *card) write(tx <-chan *packet.Buffer) {
+	if len(c.queues) == 1 {
+		c.queues[0].write(tx)
+	} else {
+		c.spread(tx)
+	}
+	close(c.closing)
+	for _, q := range c.queues {
+		q.file.Close() // of no use any more, whatever it says
+	}
+	c.undo()
+	close(c.closed)
+}
+
+// read brings the frames of one queue to rx, and ends when there is no device
+// any more. While nobody takes them the kernel's queue fills, and the kernel
+// drops what does not fit.
+//
+// Owns: the buffer that the next frame is read into, and the train that is made of frames.
+// Reads: the device, closing.
+// Writes: rx, bulk (which when full is told the next time).
+// Blocks on: a device without frames, rx.
+func (q *queue) read(rx chan<- *packet.Buffer) {
+	r := reader{queue: q, space: q.newSpace()}
 	defer r.release()
 	for {
 		b, err := r.next()
 		if err != nil {
 			return
 		}
-		c.arrived(b)
+		q.arrived(b)
+		q.tellBulk(b)
 		select {
 		case rx <- b:
-		case <-c.closing:
-			c.stats.DropClosed.Add(1)
+		case <-q.closing:
+			q.stats.DropClosed.Add(1)
 			b.Release()
 			return
 		}
@@ -80,25 +143,20 @@ func (c *card) awaitClose() {
 	}
 }
 
-// write brings the frames of tx to the device until tx is closed, and then
-// closes the device.
+// write brings the frames of tx to one queue of the device until tx is closed.
 //
-// Owns: the device's end, and the frames that it has taken together.
+// Owns: the frames that it has taken together.
 // Reads: tx.
-// Writes: the device, closing, closed.
+// Writes: the device.
 // Blocks on: tx.
-func (c *card) write(tx <-chan *packet.Buffer) {
+func (q *queue) write(tx <-chan *packet.Buffer) {
 	var batch [link.QueueLen]*packet.Buffer
 	for b := range tx {
 		batch[0] = b
 		for _, b := range batch[:1+takeUp(tx, batch[1:])] {
-			c.send(b)
+			q.send(b)
 		}
 	}
-	close(c.closing)
-	c.file.Close() // of no use any more, whatever it says
-	c.undo()
-	close(c.closed)
 }
 
 // takeUp takes the frames that wait in tx, as many as fit into batch, and says
@@ -121,48 +179,48 @@ func takeUp(tx <-chan *packet.Buffer, batch []*packet.Buffer) (n int) {
 
 // send gives one frame to the device, which cuts trains and completes
 // checksums if it has a virtio-net header.
-func (c *card) send(b *packet.Buffer) {
-	if b.SegmentSize == 0 && b.Len() > c.maxLen {
-		c.stats.DropTooLong.Add(1)
+func (q *queue) send(b *packet.Buffer) {
+	if b.SegmentSize == 0 && b.Len() > q.maxLen {
+		q.stats.DropTooLong.Add(1)
 		b.Release()
 		return
 	}
-	if c.vnet {
+	if q.vnet {
 		if h, ok := vnetFor(b); ok {
-			c.put(b, h)
+			q.put(b, h)
 			return
 		}
 	}
-	if !link.Cut(b, c.emit) {
-		c.stats.DropMalformed.Add(1)
+	if !link.Cut(b, q.emit) {
+		q.stats.DropMalformed.Add(1)
 	}
 }
 
 // transmit gives the device a frame as it goes on the wire.
-func (c *card) transmit(b *packet.Buffer) { c.put(b, vnetHeader{}) }
+func (q *queue) transmit(b *packet.Buffer) { q.put(b, vnetHeader{}) }
 
 // put writes a frame behind its virtio-net header, and counts what becomes of
 // it. Nothing is tried twice: a device that is full drops, as hardware does.
-func (c *card) put(b *packet.Buffer, h vnetHeader) {
+func (q *queue) put(b *packet.Buffer, h vnetHeader) {
 	defer b.Release()
-	if c.gone {
-		c.stats.DropClosed.Add(1)
+	if q.gone {
+		q.stats.DropClosed.Add(1)
 		return
 	}
 	frameLen := b.Len()
-	if c.vnet {
+	if q.vnet {
 		h.put(b.Push(vnetLen))
 	}
-	switch err := c.file.writeFrame(b.Bytes()); err {
+	switch err := q.file.writeFrame(b.Bytes()); err {
 	case nil:
-		c.stats.TxFrames.Add(1)
-		c.stats.TxBytes.Add(uint64(frameLen))
+		q.stats.TxFrames.Add(1)
+		q.stats.TxBytes.Add(uint64(frameLen))
 	case unix.EAGAIN, unix.ENOBUFS, unix.ENOMEM:
-		c.stats.DropTxFull.Add(1)
+		q.stats.DropTxFull.Add(1)
 	case unix.EBADFD: // the device was deleted
-		c.gone = true
-		c.stats.DropClosed.Add(1)
+		q.gone = true
+		q.stats.DropClosed.Add(1)
 	default: // EIO: the device is down
-		c.stats.DropTxError.Add(1)
+		q.stats.DropTxError.Add(1)
 	}
 }

@@ -19,6 +19,9 @@ type scriptedFile struct {
 	closed  chan struct{}
 	written [][]byte
 	fail    error // of the next write
+
+	attached bool
+	refuse   error // of attach
 }
 
 func (f *scriptedFile) Read(p []byte) (int, error) {
@@ -52,13 +55,19 @@ func (f *scriptedFile) writeFrame(p []byte) error {
 	return f.fail
 }
 
+func (f *scriptedFile) attach(on bool) error {
+	f.attached = on
+	return f.refuse
+}
+
 func (f *scriptedFile) Close() error { close(f.closed); return nil }
 
 // scripted starts a card with an MTU of 1500 on a scriptedFile.
 func scripted(vnet bool) (*scriptedFile, link.Link, *int) {
 	f := &scriptedFile{reads: make(chan any), closed: make(chan struct{})}
 	undone := new(int)
-	c := &card{file: f, vnet: vnet, maxLen: 1518, stats: new(link.Stats), undo: func() { *undone++ }}
+	c := newCard([]*scriptedFile{f}, vnet, 1500)
+	c.undo = func() { *undone++ }
 	rx, tx := c.start()
 	return f, link.Link{Rx: rx, Tx: tx, Stats: c.stats}, undone
 }
@@ -305,12 +314,11 @@ func TestNoAllocation(t *testing.T) {
 		t.Skip("the race detector empties pools")
 	}
 	f := &endlessFile{frame: read(vnetHeader{1, gsoTCPv4, 54, 1460, 34, 16}, 20000)}
-	c := &card{file: f, vnet: true, maxLen: 1518, stats: new(link.Stats)}
-	c.emit = c.transmit
-	r := reader{card: c, space: c.newSpace()}
+	q := newCard([]*endlessFile{f}, true, 1500).queues[0]
+	r := reader{queue: q, space: q.newSpace()}
 	forward := func() {
 		b, _ := r.next()
-		c.send(b)
+		q.send(b)
 	}
 	big := testing.AllocsPerRun(1000, forward)
 	f.frame = read(vnetHeader{}, 60)
@@ -326,3 +334,4 @@ func (f *endlessFile) Read(p []byte) (int, error)  { return copy(p, f.frame), ni
 func (f *endlessFile) tryRead([]byte) (int, error) { return 0, unix.EAGAIN }
 func (f *endlessFile) writeFrame([]byte) error     { return nil }
 func (f *endlessFile) Close() error                { return nil }
+func (f *endlessFile) attach(bool) error           { return nil }

@@ -1,6 +1,7 @@
 package tap
 
 import (
+	"fmt"
 	"net"
 	"os"
 	"syscall"
@@ -15,108 +16,190 @@ const node = "/dev/net/tun"
 
 // A device is an open tap.
 type device struct {
-	file  *os.File
+	files []*os.File // one for each queue
 	name  string
 	vnet  bool // frames have a virtio-net header
-	stays bool // it was there before, and outlives its file
+	stays bool // it was there before, and outlives its files
 }
 
-// openDevice makes the tap of this name, or attaches to it.
-func openDevice(name string, offload bool) (*device, error) {
-	fd, err := unix.Open(node, unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, explainNode(err)
+func (d *device) close() {
+	for _, f := range d.files {
+		f.Close()
 	}
-	_, err = net.InterfaceByName(name)
-	exists := err == nil
+}
 
-	var d *device
-	if offload && hasVNet(fd) {
-		d, err = openVNet(fd, name)
-	} else {
-		d, err = openPlain(fd, name, exists)
-	}
+// openDevice makes the tap of this name with so many queues, or attaches to it.
+// One that is there has as many only if it was made for several.
+func openDevice(name string, offload bool, queues int) (*device, error) {
+	d := &device{name: name}
+	_, err := net.InterfaceByName(name)
+	d.stays = err == nil // nobody else holds it, so it can only be persistent
+	mode, err := d.mode(offload, queues > 1)
 	if err != nil {
-		return nil, explainAttach(name, exists, err)
+		return nil, err
 	}
-	d.stays = exists // nobody else holds it, so it can only be persistent
+	if mode&unix.IFF_MULTI_QUEUE == 0 {
+		queues = 1
+	}
+	for len(d.files) < queues {
+		if err := d.addQueue(mode); err != nil {
+			d.close()
+			return nil, explainAttach(name, d.stays, err)
+		}
+		mode &^= unix.IFF_TUN_EXCL // from now on it is there
+	}
 	return d, nil
 }
 
-// hasVNet says whether this kernel knows virtio-net headers.
-func hasVNet(fd int) bool {
-	features, err := unix.IoctlGetUint32(fd, unix.TUNGETFEATURES)
-	return err == nil && features&unix.IFF_VNET_HDR != 0
+// mode is how the device is to be attached to: the flags of TUNSETIFF.
+func (d *device) mode(offload, several bool) (flags uint16, err error) {
+	features, err := deviceFeatures()
+	if err != nil {
+		return 0, err
+	}
+	d.vnet = offload && features&unix.IFF_VNET_HDR != 0
+	if d.vnet {
+		flags |= unix.IFF_VNET_HDR
+	}
+	if !d.stays {
+		if several {
+			flags |= unix.IFF_MULTI_QUEUE
+		}
+		return flags | unix.IFF_TUN_EXCL, nil
+	}
+	there, err := netlink.TapQueues(d.name)
+	if err != nil {
+		return 0, fmt.Errorf("tap: %s: %w", d.name, err)
+	}
+	if there.Several {
+		flags |= unix.IFF_MULTI_QUEUE
+		if there.Held > 0 { // the kernel would let us in beside them
+			return 0, explainAttach(d.name, true, unix.EBUSY)
+		}
+	}
+	return flags, nil
 }
 
-// openVNet makes fd a tap with virtio-net headers, whose kernel leaves TCP
-// trains uncut and checksums undone. On error it closes fd.
-func openVNet(fd int, name string) (*device, error) {
-	name, err := attach(fd, name, unix.IFF_VNET_HDR)
-	if err == nil {
-		err = os.NewSyscallError("TUNSETVNETHDRSZ", unix.IoctlSetPointerInt(fd, unix.TUNSETVNETHDRSZ, vnetLen))
+func openNode() (fd int, err error) {
+	fd, err = unix.Open(node, unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return -1, explainNode(err)
 	}
-	if err == nil {
-		err = os.NewSyscallError("TUNSETVNETLE", unix.IoctlSetPointerInt(fd, unix.TUNSETVNETLE, 1))
+	return fd, nil
+}
+
+// deviceFeatures are the flags of TUNSETIFF that this kernel knows.
+func deviceFeatures() (flags uint32, err error) {
+	fd, err := openNode()
+	if err != nil {
+		return 0, err
 	}
-	if err == nil {
-		const offloads = unix.TUN_F_CSUM | unix.TUN_F_TSO4 | unix.TUN_F_TSO_ECN
-		err = os.NewSyscallError("TUNSETOFFLOAD", unix.IoctlSetInt(fd, unix.TUNSETOFFLOAD, offloads))
+	defer unix.Close(fd)
+	flags, err = unix.IoctlGetUint32(fd, unix.TUNGETFEATURES)
+	return flags, os.NewSyscallError("TUNGETFEATURES", err)
+}
+
+// addQueue attaches one more file to the device; the first one makes it, if
+// need be, and learns its name.
+func (d *device) addQueue(mode uint16) error {
+	fd, err := openNode()
+	if err != nil {
+		return err
+	}
+	if !d.vnet && len(d.files) == 0 {
+		return d.openPlain(fd, mode)
+	}
+	d.name, err = attach(fd, d.name, mode)
+	if err == nil && d.vnet {
+		err = setOffload(fd)
+	}
+	if err == nil && len(d.files) > 0 {
+		err = attachQueue(fd, false) // until it is wanted
 	}
 	if err != nil {
 		unix.Close(fd)
-		return nil, err
+		return err
 	}
 	// NewFile gives fd to the poller, for which it is in error until attached.
-	return &device{file: os.NewFile(uintptr(fd), node), name: name, vnet: true}, nil
+	d.files = append(d.files, os.NewFile(uintptr(fd), node))
+	return nil
 }
 
-// attach ties fd to a tap, and returns its name.
-func attach(fd int, name string, flags uint16) (string, error) {
+// attach ties fd to a tap, and returns the name of that.
+func attach(fd int, name string, mode uint16) (string, error) {
 	request, err := unix.NewIfreq(name)
 	if err != nil {
-		return "", err
+		return name, err
 	}
-	request.SetUint16(unix.IFF_TAP | unix.IFF_NO_PI | flags)
+	request.SetUint16(unix.IFF_TAP | unix.IFF_NO_PI | mode)
 	if err := unix.IoctlIfreq(fd, unix.TUNSETIFF, request); err != nil {
-		return "", os.NewSyscallError("TUNSETIFF", err)
+		return name, os.NewSyscallError("TUNSETIFF", err)
 	}
 	return request.Name(), nil
 }
 
-// openPlain opens a tap without virtio-net headers. It closes fd, with which
-// it first asks whether the device can be had: when it cannot, water loses a descriptor.
-func openPlain(fd int, name string, exists bool) (*device, error) {
+// attachQueue has the kernel use the queue of fd, which is that of a tap for
+// several, or leave it alone.
+func attachQueue(fd int, on bool) error {
+	request, err := unix.NewIfreq("")
+	if err != nil {
+		return err
+	}
+	request.SetUint16(unix.IFF_DETACH_QUEUE)
+	if on {
+		request.SetUint16(unix.IFF_ATTACH_QUEUE)
+	}
+	return os.NewSyscallError("TUNSETQUEUE", unix.IoctlIfreq(fd, unix.TUNSETQUEUE, request))
+}
+
+// setOffload has the kernel leave TCP trains uncut and checksums undone, and
+// say so in virtio-net headers.
+func setOffload(fd int) error {
+	if err := unix.IoctlSetPointerInt(fd, unix.TUNSETVNETHDRSZ, vnetLen); err != nil {
+		return os.NewSyscallError("TUNSETVNETHDRSZ", err)
+	}
+	if err := unix.IoctlSetPointerInt(fd, unix.TUNSETVNETLE, 1); err != nil {
+		return os.NewSyscallError("TUNSETVNETLE", err)
+	}
+	const offloads = unix.TUN_F_CSUM | unix.TUN_F_TSO4 | unix.TUN_F_TSO_ECN
+	return os.NewSyscallError("TUNSETOFFLOAD", unix.IoctlSetInt(fd, unix.TUNSETOFFLOAD, offloads))
+}
+
+// openPlain makes the first queue of a tap without virtio-net headers. It
+// closes fd, with which it first asks whether the device can be had: when it
+// cannot, water loses a descriptor.
+func (d *device) openPlain(fd int, mode uint16) error {
 	var err error
-	if exists {
-		_, err = attach(fd, name, 0)
+	if d.stays {
+		_, err = attach(fd, d.name, mode)
 	} else {
 		err = mayMake()
 	}
 	unix.Close(fd)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	config := water.Config{DeviceType: water.TAP}
-	config.Name, config.Persist = name, exists // water would make it vanish at close
+	config.Name, config.MultiQueue = d.name, mode&unix.IFF_MULTI_QUEUE != 0
+	config.Persist = d.stays // water would make it vanish at close
 
 	syscall.ForkLock.RLock() // until the descriptor is closed at exec, as water leaves it open
+	defer syscall.ForkLock.RUnlock()
 	tap, err := water.New(config)
 	if err != nil {
-		syscall.ForkLock.RUnlock()
-		return nil, err
+		return err
 	}
 	file := tap.ReadWriteCloser.(*os.File)
 	err = control(file, func(fd int) error {
 		unix.CloseOnExec(fd)
 		return unix.IoctlSetInt(fd, unix.TUNSETOFFLOAD, 0) // of an earlier holder
 	})
-	syscall.ForkLock.RUnlock()
 	if err != nil {
 		file.Close()
-		return nil, os.NewSyscallError("TUNSETOFFLOAD", err)
+		return os.NewSyscallError("TUNSETOFFLOAD", err)
 	}
-	return &device{file: file, name: tap.Name()}, nil
+	d.name, d.files = tap.Name(), append(d.files, file)
+	return nil
 }
 
 // mayMake returns EPERM when this program may not make interfaces in its

@@ -30,13 +30,13 @@ func explainNode(err error) error {
 func explainAttach(name string, exists bool, err error) error {
 	switch {
 	case exists && errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("tap: %s belongs to another user: give it to this one with sudo ip tuntap del dev %s mode tap; sudo ip tuntap add dev %s mode tap user %d: %w", name, name, name, os.Getuid(), err)
+		return fmt.Errorf("tap: %s belongs to another user: give it to this one with sudo ip tuntap del dev %s mode tap; sudo ip tuntap add dev %s mode tap multi_queue user %d: %w", name, name, name, os.Getuid(), err)
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("tap: this program may not make a tap. Three ways out: run it with sudo; or give it the right with sudo setcap cap_net_admin+ep PROGRAM; or run it in a private network of its own, as the examples do with -rootless: %w", err)
 	case errors.Is(err, unix.EBUSY):
 		return fmt.Errorf("tap: %s is held by another program: end that one, or choose another name: %w", name, err)
 	case exists && errors.Is(err, unix.EINVAL):
-		return fmt.Errorf("tap: an interface %s is there already, and is no tap with one queue: choose another name: %w", name, err)
+		return fmt.Errorf("tap: an interface %s is there already, and is no tap: choose another name: %w", name, err)
 	}
 	return fmt.Errorf("tap: %s: %w", name, err)
 }

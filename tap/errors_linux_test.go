@@ -24,7 +24,7 @@ func TestExplain(t *testing.T) {
 		{explainNode(unix.EACCES), fs.ErrPermission, []string{"sudo chmod 666 /dev/net/tun"}},
 		{explainNode(unix.EMFILE), unix.EMFILE, []string{"/dev/net/tun"}},
 		{explainAttach("tap0", false, call(unix.EPERM)), fs.ErrPermission, []string{"sudo;", "sudo setcap cap_net_admin+ep", "-rootless"}},
-		{explainAttach("tap0", true, call(unix.EPERM)), fs.ErrPermission, []string{"tap0 belongs to another user", "sudo ip tuntap add dev tap0 mode tap user"}},
+		{explainAttach("tap0", true, call(unix.EPERM)), fs.ErrPermission, []string{"tap0 belongs to another user", "sudo ip tuntap add dev tap0 mode tap multi_queue user"}},
 		{explainAttach("tap0", true, call(unix.EBUSY)), unix.EBUSY, []string{"tap0 is held by another program"}},
 		{explainAttach("eth0", true, call(unix.EINVAL)), unix.EINVAL, []string{"eth0 is there already, and is no tap", "another name"}},
 		{explainAttach("tap0", false, call(unix.EINVAL)), unix.EINVAL, []string{"tap0", "TUNSETIFF"}},

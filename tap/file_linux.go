@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// An osFile is a tap's file behind the runtime's poller.
+// An osFile is a file of a tap behind the runtime's poller.
 type osFile struct {
 	*os.File
 	raw syscall.RawConn
@@ -27,6 +27,18 @@ type attempt struct {
 	frame []byte
 	n     int
 	err   error
+}
+
+// frameFiles returns the files of d as a card uses them.
+func (d *device) frameFiles(busy time.Duration) (files []*osFile, err error) {
+	for _, f := range d.files {
+		o, err := newOSFile(f, busy)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, o)
+	}
+	return files, nil
 }
 
 func newOSFile(f *os.File, busy time.Duration) (*osFile, error) {
@@ -63,6 +75,12 @@ func (o *osFile) writeFrame(p []byte) error {
 		return err
 	}
 	return o.out.err
+}
+
+// attach makes this file one of those by which the kernel sends frames, or takes
+// it from them; frames that have come by it stay, and it can always be written to.
+func (o *osFile) attach(on bool) error {
+	return control(o.File, func(fd int) error { return attachQueue(fd, on) })
 }
 
 // Read waits for a frame.

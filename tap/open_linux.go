@@ -33,21 +33,22 @@ func openCard(cfg Config) (*card, link.Link, error) {
 	if err != nil {
 		return nil, link.Link{}, err
 	}
-	d, err := openDevice(cfg.Name, !cfg.DisableOffload)
+	d, err := openDevice(cfg.Name, !cfg.DisableOffload, cfg.Queues)
 	if err != nil {
 		return nil, link.Link{}, err
 	}
-	file, err := newOSFile(d.file, cfg.BusyPoll)
+	files, err := d.frameFiles(cfg.BusyPoll)
 	if err != nil {
-		d.file.Close()
+		d.close()
 		return nil, link.Link{}, fmt.Errorf("tap: %s: %w", d.name, err)
 	}
 	mtu, undo, err := setUpHost(d, cfg)
 	if err != nil {
-		d.file.Close()
+		d.close()
 		return nil, link.Link{}, explainHost(d.name, err)
 	}
-	c := &card{file: file, vnet: d.vnet, maxLen: mtu + ethernetLen + vlanLen, stats: new(link.Stats), undo: undo}
+	c := newCard(files, d.vnet, mtu)
+	c.undo = undo
 	return c, link.Link{Name: d.name, MTU: mtu, MAC: cfg.MAC, Stats: c.stats}, nil
 }
 

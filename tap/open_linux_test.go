@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/seed-012105e5/gonet/internal/netlink"
 	"github.com/seed-012105e5/gonet/internal/netns"
 	"github.com/seed-012105e5/gonet/link"
 	"github.com/seed-012105e5/gonet/packet"
@@ -72,10 +73,16 @@ func hostSide(ns *netns.NS, name string) (i *net.Interface, addrs string, err er
 	return i, addrs, err
 }
 
-// eachKind runs a test with and without the virtio-net header.
+// eachKind runs a test with and without the virtio-net header, and with one
+// queue and several.
 func eachKind(t *testing.T, test func(t *testing.T, cfg Config)) {
-	for name, disable := range map[string]bool{"offload": false, "plain": true} {
-		t.Run(name, func(t *testing.T) { test(t, Config{DisableOffload: disable}) })
+	for name, cfg := range map[string]Config{
+		"offload":           {Queues: 1},
+		"offload, 3 queues": {Queues: 3},
+		"plain":             {Queues: 1, DisableOffload: true},
+		"plain, 3 queues":   {Queues: 3, DisableOffload: true},
+	} {
+		t.Run(name, func(t *testing.T) { test(t, cfg) })
 	}
 }
 
@@ -136,8 +143,9 @@ func descriptors(t *testing.T) int {
 	return len(all)
 }
 
-// premade makes a persistent tap that belongs to this user.
-func premade(t *testing.T, ns *netns.NS, name string) {
+// premade makes a persistent tap that belongs to this user, for several queues
+// if mode says so.
+func premade(t *testing.T, ns *netns.NS, name string, mode uint16) {
 	t.Helper()
 	err := ns.Do(func() error {
 		fd, err := unix.Open(node, unix.O_RDWR, 0)
@@ -145,7 +153,7 @@ func premade(t *testing.T, ns *netns.NS, name string) {
 			return err
 		}
 		defer unix.Close(fd)
-		if _, err := attach(fd, name, 0); err != nil {
+		if _, err := attach(fd, name, mode); err != nil {
 			return err
 		}
 		return errors.Join(unix.IoctlSetInt(fd, unix.TUNSETOWNER, os.Geteuid()), unix.IoctlSetInt(fd, unix.TUNSETPERSIST, 1))
@@ -155,12 +163,20 @@ func premade(t *testing.T, ns *netns.NS, name string) {
 	}
 }
 
+// modeFor is the mode of a tap that has the queues of cfg.
+func modeFor(cfg Config) uint16 {
+	if cfg.Queues > 1 {
+		return unix.IFF_MULTI_QUEUE
+	}
+	return 0
+}
+
 // TestPremade attaches to a tap that was there before, which stays, with what
 // others have set.
 func TestPremade(t *testing.T) {
 	eachKind(t, func(t *testing.T, cfg Config) {
 		ns := private(t)
-		premade(t, ns, "tap0")
+		premade(t, ns, "tap0", modeFor(cfg))
 		if err := errors.Join(ns.SetMTU("tap0", 1400), ns.AddAddr("tap0", netip.MustParsePrefix("10.9.0.1/24"))); err != nil {
 			t.Fatal(err)
 		}
@@ -231,7 +247,7 @@ func TestRefused(t *testing.T) {
 	eachKind(t, func(t *testing.T, cfg Config) {
 		ns := private(t)
 		cfg.Name = "tap0"
-		premade(t, ns, "mine")
+		premade(t, ns, "mine", modeFor(cfg))
 		held := mustOpen(t, ns, cfg)
 		before := descriptors(t)
 		with := func(change func(*Config)) error {
@@ -265,6 +281,48 @@ func TestRefused(t *testing.T) {
 		}
 		finish(held)
 	})
+}
+
+// TestQueues asks the kernel how many queues a tap has: what was wanted, unless
+// it was there before, for one only.
+func TestQueues(t *testing.T) {
+	for _, test := range []struct {
+		name         string
+		premade      bool
+		mode         uint16
+		wanted, want int
+	}{
+		{"new", false, 0, 4, 4},
+		{"premade with multi_queue", true, unix.IFF_MULTI_QUEUE, 4, 4},
+		{"premade with multi_queue, for one", true, unix.IFF_MULTI_QUEUE, 1, 1},
+		{"premade", true, 0, 4, 0},
+	} {
+		for _, plain := range []bool{false, true} {
+			ns := private(t)
+			if test.premade {
+				premade(t, ns, "tap0", test.mode)
+			}
+			cfg := Config{Name: "tap0", DisableOffload: plain, Queues: test.wanted}
+			ask := func() (q netlink.Queues) {
+				if err := ns.Do(func() (err error) { q, err = netlink.TapQueues("tap0"); return err }); err != nil {
+					t.Fatal(err)
+				}
+				return q
+			}
+			before := descriptors(t)
+			l := mustOpen(t, ns, cfg)
+			if q := ask(); q.Several != (test.want > 0) || q.Held != test.want {
+				t.Errorf("%s, plain %v: %+v, want %d held", test.name, plain, q, test.want)
+			}
+			if _, err := open(ns, cfg); !errors.Is(err, syscall.EBUSY) {
+				t.Errorf("%s, plain %v: opened twice: %v", test.name, plain, err)
+			}
+			finish(l)
+			if _, _, err := hostSide(ns, "tap0"); (err == nil) != test.premade || ask().Held != 0 || descriptors(t) != before {
+				t.Errorf("%s, plain %v: after close %v, %+v, %d descriptors more", test.name, plain, err, ask(), descriptors(t)-before)
+			}
+		}
+	}
 }
 
 // TestDeleted deletes the device from outside.

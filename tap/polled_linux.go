@@ -28,14 +28,15 @@ type Polled struct {
 	err   error     // that Receive has met
 }
 
-// OpenPolled is Open, without the goroutines.
+// OpenPolled is Open, without the goroutines, and so with one queue.
 func OpenPolled(cfg Config) (*Polled, error) {
+	cfg.Queues = 1
 	c, l, err := openCard(cfg)
 	if err != nil {
 		return nil, err
 	}
-	c.emit = c.transmit
-	p := &Polled{Link: l, reader: reader{card: c, space: c.newSpace()}, file: c.file.(*osFile)}
+	q := c.queues[0]
+	p := &Polled{Link: l, reader: reader{queue: q, space: q.newSpace()}, file: q.file.(*osFile)}
 	p.step = p.takeTurn
 	return p, nil
 }

@@ -10,11 +10,11 @@ import (
 	"github.com/seed-012105e5/gonet/packet"
 )
 
-// A reader is the reading half of a card. What a device without offloads gives
+// A reader is the reading half of a queue. What a device without offloads gives
 // frame by frame it joins to trains, as far as frames are there already:
 // nothing waits for what may come.
 type reader struct {
-	*card
+	*queue
 	space *packet.Buffer // for the next read
 	train link.Train
 	ahead *packet.Buffer // a frame that has been read, and did not fit the train before it; or nil

@@ -83,8 +83,8 @@ func TestReadTrains(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			before := packet.Live()
-			card := &card{file: &listFile{frames: c.frames}, maxLen: 1518, stats: new(link.Stats)}
-			r := reader{card: card, space: card.newSpace()}
+			q := newCard([]*listFile{{frames: c.frames}}, false, 1500).queues[0]
+			r := reader{queue: q, space: q.newSpace()}
 			var got []int
 			for {
 				b, err := r.next()
@@ -98,7 +98,7 @@ func TestReadTrains(t *testing.T) {
 			if !slices.Equal(got, c.want) {
 				t.Errorf("frames of %v bytes, want %v", got, c.want)
 			}
-			s := card.stats
+			s := q.stats
 			if n := s.DropMalformed.Load() + s.DropTooLong.Load(); n != c.dropped || int(s.Joined.Load()) != len(c.frames)-len(got)-int(n) {
 				t.Errorf("%d dropped, %d joined", n, s.Joined.Load())
 			}
@@ -113,15 +113,15 @@ func TestReadTrains(t *testing.T) {
 // is counted.
 func TestReadTrainsEnd(t *testing.T) {
 	before := packet.Live()
-	card := &card{file: &listFile{frames: segments(1000, 0)}, maxLen: 1518, stats: new(link.Stats)}
-	r := reader{card: card, space: card.newSpace()}
+	q := newCard([]*listFile{{frames: segments(1000, 0)}}, false, 1500).queues[0]
+	r := reader{queue: q, space: q.newSpace()}
 	b, err := r.next()
 	if err != nil || b.Len() != 1054 {
 		t.Fatal(b, err)
 	}
 	b.Release()
 	r.release()
-	if n, leaked := card.stats.DropClosed.Load(), packet.Live()-before; n != 1 || leaked != 0 {
+	if n, leaked := q.stats.DropClosed.Load(), packet.Live()-before; n != 1 || leaked != 0 {
 		t.Errorf("%d dropped, %d leaked", n, leaked)
 	}
 }
@@ -133,13 +133,13 @@ func TestReadTrainsNoAllocation(t *testing.T) {
 	}
 	stream := segments(1460, 1460, 1460, 1460, 1460, 1460, 1460, 1460)
 	file := &listFile{}
-	card := &card{file: file, maxLen: 1518, stats: new(link.Stats)}
-	r := reader{card: card, space: card.newSpace()}
+	q := newCard([]*listFile{file}, false, 1500).queues[0]
+	r := reader{queue: q, space: q.newSpace()}
 	if n := testing.AllocsPerRun(1000, func() {
 		file.frames = stream
 		b, _ := r.next()
 		b.Release()
-	}); n != 0 || card.stats.Joined.Load() != 7*1001 {
-		t.Errorf("%v allocations a train, %d joined", n, card.stats.Joined.Load())
+	}); n != 0 || q.stats.Joined.Load() != 7*1001 {
+		t.Errorf("%v allocations a train, %d joined", n, q.stats.Joined.Load())
 	}
 }

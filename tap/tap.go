@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"runtime"
 	"strings"
 	"time"
 )
@@ -22,7 +23,7 @@ import (
 // leaves the host's side of it alone.
 type Config struct {
 	// Name of the device, at most 15 bytes. A tap of this name that is there
-	// already (sudo ip tuntap add dev tap0 mode tap user $USER) is used as it
+	// already (sudo ip tuntap add dev tap0 mode tap multi_queue user $USER) is used as it
 	// is, and stays there at close. A %d stands for the first free number.
 	// Empty means "gonet%d".
 	Name string
@@ -47,6 +48,14 @@ type Config struct {
 	// DisableOffload opens a plain tap, without the virtio-net header.
 	DisableOffload bool
 
+	// Queues is how many queues there are between the device and the kernel. The
+	// first serves all flows but those that carry much, which are spread over the
+	// others, so that several CPUs serve the device at once; the frames of a flow
+	// stay in order. 0 means one, and where Go uses more than one CPU two more for
+	// each, up to 9 in all. A tap that is there already has one, unless it was made
+	// with multi_queue.
+	Queues int
+
 	// BusyPoll is how long the reader of the device asks for the next frame
 	// before it sleeps, while that pays. It halves the time of a request
 	// where client and server have CPUs of their own, and costs CPU time. 0
@@ -62,7 +71,11 @@ const (
 	maxNameLen = 15
 	minMTU     = 68
 	maxMTU     = 65521
+	maxQueues  = 256
 )
+
+// mostQueues bounds what an opener gets who has not said how many he wants.
+const mostQueues = 9
 
 // complete checks a Config, and fills in the zero values.
 func (cfg Config) complete() (Config, error) {
@@ -76,6 +89,8 @@ func (cfg Config) complete() (Config, error) {
 		return cfg, fmt.Errorf("tap: name %q cannot be that of an interface: choose one like tap0", cfg.Name)
 	case cfg.MTU != 0 && (cfg.MTU < minMTU || cfg.MTU > maxMTU):
 		return cfg, fmt.Errorf("tap: MTU %d: choose one from %d to %d, or 0 for what the device has", cfg.MTU, minMTU, maxMTU)
+	case cfg.Queues < 0 || cfg.Queues > maxQueues:
+		return cfg, fmt.Errorf("tap: %d queues: choose from 1 to %d, or 0 for what suits this machine", cfg.Queues, maxQueues)
 	case cfg.MAC[0]&1 != 0:
 		return cfg, fmt.Errorf("tap: MAC % x names a group of stations: choose one whose first byte is even", cfg.MAC)
 	case cfg.HostMAC[0]&1 != 0:
@@ -84,6 +99,7 @@ func (cfg Config) complete() (Config, error) {
 		return cfg, fmt.Errorf("tap: HostAddr %v is not the IPv4 address of a host with its network: give one like 10.0.0.1/24", cfg.HostAddr)
 	}
 	cfg.BusyPoll = cmp.Or(cfg.BusyPoll, DefaultBusyPoll)
+	cfg.Queues = cmp.Or(cfg.Queues, queuesFor(runtime.GOMAXPROCS(0)))
 	if cfg.MAC == [6]byte{} {
 		cfg.MAC = randomMAC(cfg.Random)
 	}
@@ -91,6 +107,16 @@ func (cfg Config) complete() (Config, error) {
 		return cfg, fmt.Errorf("tap: MAC and HostMAC are both % x: the two ends of a cable need addresses of their own", cfg.MAC)
 	}
 	return cfg, nil
+}
+
+// queuesFor is how many queues suit so many CPUs. With two for each of them
+// besides the first there is work for all even where flows are spread badly; one
+// CPU gains nothing from several.
+func queuesFor(cpus int) int {
+	if cpus == 1 {
+		return 1
+	}
+	return min(1+2*cpus, mostQueues)
 }
 
 // isHost says whether p is the address of one host: not the network's own

@@ -2,6 +2,7 @@ package tap
 
 import (
 	"net/netip"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -24,6 +25,9 @@ func TestComplete(t *testing.T) {
 		{"MTU too small", Config{MTU: 67}, "from 68 to 65521"},
 		{"MTU too large", Config{MTU: 65522}, "from 68 to 65521"},
 		{"MTU negative", Config{MTU: -1}, "from 68 to 65521"},
+		{"most queues", Config{Queues: 256}, ""},
+		{"too many queues", Config{Queues: 257}, "from 1 to 256"},
+		{"negative queues", Config{Queues: -1}, "from 1 to 256"},
 		{"group MAC", Config{MAC: [6]byte{1}}, "first byte is even"},
 		{"group host MAC", Config{HostMAC: [6]byte{0xff}}, "first byte is even"},
 		{"one MAC twice", Config{MAC: [6]byte{2}, HostMAC: [6]byte{2}}, "of their own"},
@@ -45,6 +49,18 @@ func TestComplete(t *testing.T) {
 		case test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)):
 			t.Errorf("%s: %v, want %q", test.name, err, test.want)
 		}
+	}
+}
+
+func TestQueuesFor(t *testing.T) {
+	for cpus, want := range map[int]int{1: 1, 2: 5, 4: 9, 64: 9} {
+		if got := queuesFor(cpus); got != want {
+			t.Errorf("%d queues for %d CPUs, want %d", got, cpus, want)
+		}
+	}
+	cfg, err := Config{}.complete()
+	if want := queuesFor(runtime.GOMAXPROCS(0)); err != nil || cfg.Queues != want {
+		t.Errorf("%d queues, %v; want %d", cfg.Queues, err, want)
 	}
 }
 

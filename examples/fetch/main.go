@@ -5,9 +5,9 @@
 //	sudo go run ./examples/fetch -v -o page.html http://example.com/
 //
 // The first is on this machine, where the tap must be there before the server
-// starts: make it with sudo ip tuntap add dev tap0 mode tap user $USER; sudo
-// ip addr add 10.0.0.1/24 dev tap0. The second needs a kernel that forwards:
-// sudo sysctl net.ipv4.ip_forward=1; sudo iptables -t nat -A POSTROUTING -s
+// starts: make it with sudo ip tuntap add dev tap0 mode tap multi_queue user
+// $USER; sudo ip addr add 10.0.0.1/24 dev tap0. The second needs a kernel that
+// forwards: sudo sysctl net.ipv4.ip_forward=1; sudo iptables -t nat -A POSTROUTING -s
 // 10.0.0.2 -j MASQUERADE.
 package main
 

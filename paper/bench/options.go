@@ -27,6 +27,7 @@ type options struct {
 	seconds    float64
 	congestion string
 	busyPoll   time.Duration
+	queues     int
 	idle       []idleNumber
 	out        string // a directory; "" means that nothing is written
 	json, csv  string
@@ -48,6 +49,7 @@ func parse(args []string, out io.Writer) (*options, error) {
 	f.Float64Var(&o.seconds, "seconds", 1.5, "how long each measurement takes, without its warm-up")
 	f.StringVar(&o.congestion, "cc", "reno", "congestion control of both sides: reno or cubic")
 	f.DurationVar(&o.busyPoll, "busypoll", 0, "how long GoNet's reader of a tap asks again before it sleeps; 0 means what it does by itself, negative none")
+	f.IntVar(&o.queues, "queues", 0, "how many queues GoNet's taps have; 0 means what it does by itself")
 	f.Func("idle", "`numbers` of idle connections, each for all subjects or for some: 10000,100000,1000000:kernel+gonet (default 10000)", func(s string) (err error) {
 		o.idle, err = numbers(s)
 		return err

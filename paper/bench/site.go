@@ -117,7 +117,8 @@ func (at *site) load(ctx context.Context, t agent.Task) (*agent.Process, error) 
 }
 
 func (at *site) start(ctx context.Context, ns *netns.NS, role string, t agent.Task) (*agent.Process, error) {
-	t.Server, t.Peer, t.Cables, t.Congestion, t.BusyPoll = serverAddr(), clientAddr(), at.cables(), at.congestion, at.busyPoll
+	t.Server, t.Peer, t.Cables, t.Congestion = serverAddr(), clientAddr(), at.cables(), at.congestion
+	t.BusyPoll, t.Queues = at.busyPoll, at.queues
 	p, err := agent.Start(ctx, ns, role, t)
 	if err == nil {
 		at.agents = append(at.agents, p)

@@ -28,6 +28,7 @@ type Task struct {
 	Threads    int          // GOMAXPROCS of such a process; 0 means what the Go runtime chooses
 	Congestion string
 	BusyPoll   time.Duration // of the server: tap.Config.BusyPoll
+	Queues     int           // and tap.Config.Queues
 	Trace      string        // of the server: a file for a trace of the Go runtime, its first phase
 	PhaseTime  time.Duration // of a phase that takes a given time
 	Profile    string        // of the server: what the names of files with profiles begin with; "" means none

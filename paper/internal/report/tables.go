@@ -240,7 +240,7 @@ func (r *Report) graph() table {
 	t := comparison{
 		origin: origin{
 			expression: "^(bulk (to|from) the server, (1|8) streams?$|1 byte over TCP, (both|64)|connections made and closed, 1 )",
-			more:       " -subjects gonet,direct -busypoll -1ns", tags: "copies",
+			more:       " -subjects gonet,direct -busypoll -1ns -queues 1", tags: "copies",
 		},
 		works: append(
 			lines(streams(1, 8), result.Hops, result.Switches, result.Copies, result.CPUServer),

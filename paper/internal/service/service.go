@@ -61,7 +61,7 @@ func Start(t agent.Task) (agent.Worker, error) {
 
 // begin starts the stack, or what is there instead, and the service of a task.
 func begin(s subject.Subject, t agent.Task, c *agent.Counters) (io.Closer, error) {
-	cfg := subject.Config{Addr: t.Server, Peer: t.Peer, Cables: t.Cables, Congestion: t.Congestion, BusyPoll: t.BusyPoll}
+	cfg := subject.Config{Addr: t.Server, Peer: t.Peer, Cables: t.Cables, Congestion: t.Congestion, BusyPoll: t.BusyPoll, Queues: t.Queues}
 	if s.Serve != nil {
 		if !slices.Contains(s.Works, t.Work) {
 			return nil, fmt.Errorf("%s cannot do %s", s.Name, t.Work)

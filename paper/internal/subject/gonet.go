@@ -33,7 +33,7 @@ func ours(key, name string, plain bool) Subject {
 func startOurs(cfg Config, ends []end, plain bool) (Stack, error) {
 	c := gonet.Config{TCP: tcp.Config{Congestion: cfg.Congestion}}
 	for _, e := range ends {
-		card, err := tap.Open(tap.Config{Name: e.device, HostAddr: e.peer, DisableOffload: plain, BusyPoll: cfg.BusyPoll})
+		card, err := tap.Open(tap.Config{Name: e.device, HostAddr: e.peer, DisableOffload: plain, BusyPoll: cfg.BusyPoll, Queues: cfg.Queues})
 		if err != nil {
 			return nil, err // and the process ends
 		}

@@ -49,6 +49,7 @@ type Config struct {
 	Cables     int          // 0 means 1; see agent.Nth for the addresses on the others
 	Congestion string
 	BusyPoll   time.Duration // of GoNet's taps: tap.Config.BusyPoll
+	Queues     int           // and tap.Config.Queues
 }
 
 // A Stack is what programs see of a TCP/IP stack.
