@@ -60,6 +60,7 @@ var wiring = map[string]string{
 	"link/cable.go":                 "a link starts its own goroutines",
 	"link/tee.go":                   "a link starts its own goroutines",
 	"tap/card_linux.go":             "a link starts its own goroutines",
+	"tap/fan_linux.go":              "the writers of further queues, while there is work for them",
 	"tcp/demux.go":                  "connections start there, and only there",
 	"tcp/desk.go":                   "the channels between a connection and its users",
 	"tcp/socket.go":                 "the answers to calls of users",
@@ -225,8 +226,15 @@ func TestRuleWiring(t *testing.T) {
 			case *ast.GoStmt:
 				what = "a goroutine is started"
 			case *ast.CallExpr:
-				if f, ok := n.Fun.(*ast.Ident); ok && f.Name == "make" && isChannel(n.Args[0]) {
-					what = "a channel is made"
+				switch f := n.Fun.(type) {
+				case *ast.Ident:
+					if f.Name == "make" && isChannel(n.Args[0]) {
+						what = "a channel is made"
+					}
+				case *ast.SelectorExpr:
+					if f.Sel.Name == "Go" { // of a sync.WaitGroup
+						what = "a goroutine is started"
+					}
 				}
 			}
 			if what != "" {
