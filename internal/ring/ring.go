@@ -8,7 +8,11 @@ type Queue[T any] struct {
 	items []T // the length is a power of two
 	head  int
 	len   int
+	most  int // items since it was last empty
 }
+
+// short is the room, in items, that a queue keeps in any case.
+const short = 64
 
 // Len is how many items there are.
 func (q *Queue[T]) Len() int { return q.len }
@@ -25,6 +29,7 @@ func (q *Queue[T]) At(i int) *T {
 func (q *Queue[T]) Push(x T) {
 	q.grow()
 	q.len++
+	q.most = max(q.most, q.len)
 	*q.At(q.len - 1) = x
 }
 
@@ -36,14 +41,20 @@ func (q *Queue[T]) Pop() T {
 	*p = zero // no memory is held for what has left
 	q.head = (q.head + 1) & (len(q.items) - 1)
 	q.len--
-	if q.len == 0 && len(q.items) > 64 {
-		q.items, q.head = nil, 0 // what was long once is not kept for ever
+	if q.len == 0 {
+		if len(q.items) > short && q.most <= short {
+			q.items, q.head = nil, 0 // what was long once is not kept for ever
+		}
+		q.most = 0
 	}
 	return x
 }
 
-// Clear drops all items.
+// Clear drops all items, and the room for many.
 func (q *Queue[T]) Clear() {
+	if len(q.items) > short {
+		*q = Queue[T]{}
+	}
 	for q.len > 0 {
 		q.Pop()
 	}

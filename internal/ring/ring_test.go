@@ -47,6 +47,27 @@ func TestSteadyStateDoesNotAllocate(t *testing.T) {
 	}
 }
 
+// TestLongSteadyState: a queue that is long again and again keeps its room, until
+// it has been short for once.
+func TestLongSteadyState(t *testing.T) {
+	var q Queue[int]
+	fill := func(n int) {
+		for i := range n {
+			q.Push(i)
+		}
+		for range n {
+			q.Pop()
+		}
+	}
+	fill(100)
+	if n := testing.AllocsPerRun(100, func() { fill(100) }); n != 0 {
+		t.Errorf("%v allocations for 100 items that come and go", n)
+	}
+	if fill(10); q.items != nil {
+		t.Errorf("room for %d items after 10", len(q.items))
+	}
+}
+
 // TestClear: no memory is held for what has left, and little for what was long.
 func TestClear(t *testing.T) {
 	for _, n := range []int{0, 1, 50, 1000} {
