@@ -15,7 +15,8 @@ import (
 // follows. When no long train has passed for a while it is folded again.
 //
 // A flow keeps its queue until then, and the fan is folded when all has been
-// written, so that no frame overtakes another of its flow.
+// written, so that no frame that leaves overtakes another of its flow. Those that
+// arrive may: the queue that a flow has left is still read when the next one is.
 type fan struct {
 	first   *queue
 	rest    []*queue

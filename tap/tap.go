@@ -50,10 +50,11 @@ type Config struct {
 
 	// Queues is how many queues there are between the device and the kernel. The
 	// first serves all flows but those that carry much, which are spread over the
-	// others, so that several CPUs serve the device at once; the frames of a flow
-	// stay in order. 0 means one, and where Go uses more than one CPU two more for
-	// each, up to 9 in all. A tap that is there already has one, unless it was made
-	// with multi_queue.
+	// others, so that several CPUs serve the device at once: that is for programs
+	// that move much over several connections. What is sent stays in order; what
+	// arrives may lose it for a moment when flows change their queue. 0 means one,
+	// AutoQueues as many as suit the CPUs. A tap that is there already has one,
+	// unless it was made with multi_queue.
 	Queues int
 
 	// BusyPoll is how long the reader of the device asks for the next frame
@@ -74,8 +75,11 @@ const (
 	maxQueues  = 256
 )
 
-// mostQueues bounds what an opener gets who has not said how many he wants.
-const mostQueues = 9
+// AutoQueues stands for one queue, and where Go uses more than one CPU two more
+// for each, up to 9 in all.
+const AutoQueues = -1
+
+const mostQueues = 9 // that AutoQueues may stand for
 
 // complete checks a Config, and fills in the zero values.
 func (cfg Config) complete() (Config, error) {
@@ -89,8 +93,8 @@ func (cfg Config) complete() (Config, error) {
 		return cfg, fmt.Errorf("tap: name %q cannot be that of an interface: choose one like tap0", cfg.Name)
 	case cfg.MTU != 0 && (cfg.MTU < minMTU || cfg.MTU > maxMTU):
 		return cfg, fmt.Errorf("tap: MTU %d: choose one from %d to %d, or 0 for what the device has", cfg.MTU, minMTU, maxMTU)
-	case cfg.Queues < 0 || cfg.Queues > maxQueues:
-		return cfg, fmt.Errorf("tap: %d queues: choose from 1 to %d, or 0 for what suits this machine", cfg.Queues, maxQueues)
+	case cfg.Queues < AutoQueues || cfg.Queues > maxQueues:
+		return cfg, fmt.Errorf("tap: %d queues: choose from 1 to %d, or AutoQueues for what suits this machine", cfg.Queues, maxQueues)
 	case cfg.MAC[0]&1 != 0:
 		return cfg, fmt.Errorf("tap: MAC % x names a group of stations: choose one whose first byte is even", cfg.MAC)
 	case cfg.HostMAC[0]&1 != 0:
@@ -99,7 +103,10 @@ func (cfg Config) complete() (Config, error) {
 		return cfg, fmt.Errorf("tap: HostAddr %v is not the IPv4 address of a host with its network: give one like 10.0.0.1/24", cfg.HostAddr)
 	}
 	cfg.BusyPoll = cmp.Or(cfg.BusyPoll, DefaultBusyPoll)
-	cfg.Queues = cmp.Or(cfg.Queues, queuesFor(runtime.GOMAXPROCS(0)))
+	cfg.Queues = cmp.Or(cfg.Queues, 1)
+	if cfg.Queues == AutoQueues {
+		cfg.Queues = queuesFor(runtime.GOMAXPROCS(0))
+	}
 	if cfg.MAC == [6]byte{} {
 		cfg.MAC = randomMAC(cfg.Random)
 	}

@@ -27,7 +27,7 @@ func TestComplete(t *testing.T) {
 		{"MTU negative", Config{MTU: -1}, "from 68 to 65521"},
 		{"most queues", Config{Queues: 256}, ""},
 		{"too many queues", Config{Queues: 257}, "from 1 to 256"},
-		{"negative queues", Config{Queues: -1}, "from 1 to 256"},
+		{"negative queues", Config{Queues: -2}, "from 1 to 256"},
 		{"group MAC", Config{MAC: [6]byte{1}}, "first byte is even"},
 		{"group host MAC", Config{HostMAC: [6]byte{0xff}}, "first byte is even"},
 		{"one MAC twice", Config{MAC: [6]byte{2}, HostMAC: [6]byte{2}}, "of their own"},
@@ -58,9 +58,10 @@ func TestQueuesFor(t *testing.T) {
 			t.Errorf("%d queues for %d CPUs, want %d", got, cpus, want)
 		}
 	}
-	cfg, err := Config{}.complete()
-	if want := queuesFor(runtime.GOMAXPROCS(0)); err != nil || cfg.Queues != want {
-		t.Errorf("%d queues, %v; want %d", cfg.Queues, err, want)
+	for queues, want := range map[int]int{0: 1, 7: 7, AutoQueues: queuesFor(runtime.GOMAXPROCS(0))} {
+		if cfg, err := (Config{Queues: queues}).complete(); err != nil || cfg.Queues != want {
+			t.Errorf("%d: %d queues, %v; want %d", queues, cfg.Queues, err, want)
+		}
 	}
 }
 

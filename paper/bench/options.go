@@ -17,6 +17,7 @@ import (
 	"github.com/seed-012105e5/gonet/paper/internal/figure"
 	"github.com/seed-012105e5/gonet/paper/internal/result"
 	"github.com/seed-012105e5/gonet/paper/internal/subject"
+	"github.com/seed-012105e5/gonet/tap"
 )
 
 // options is the command line.
@@ -49,7 +50,7 @@ func parse(args []string, out io.Writer) (*options, error) {
 	f.Float64Var(&o.seconds, "seconds", 1.5, "how long each measurement takes, without its warm-up")
 	f.StringVar(&o.congestion, "cc", "reno", "congestion control of both sides: reno or cubic")
 	f.DurationVar(&o.busyPoll, "busypoll", 0, "how long GoNet's reader of a tap asks again before it sleeps; 0 means what it does by itself, negative none")
-	f.IntVar(&o.queues, "queues", 0, "how many queues GoNet's taps have; 0 means what it does by itself")
+	f.IntVar(&o.queues, "queues", tap.AutoQueues, "how many queues GoNet's taps have; -1 means as many as suit the CPUs")
 	f.Func("idle", "`numbers` of idle connections, each for all subjects or for some: 10000,100000,1000000:kernel+gonet (default 10000)", func(s string) (err error) {
 		o.idle, err = numbers(s)
 		return err

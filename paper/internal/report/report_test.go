@@ -109,6 +109,12 @@ func TestRuns(t *testing.T) {
 	if v, ok := r.ratio(to1, result.Goodput, "gonet", "raw-copy"); ok {
 		t.Errorf("figures of two runs have the ratio %v", v)
 	}
+	third := some()
+	third.Results = &result.Results{Settings: result.Settings{Rounds: 1}}
+	second.Settings.Rounds = 5
+	if got := New(first, second, third, first).rounds(); got != "3, 5 or 1 rounds" {
+		t.Errorf("%s", got)
+	}
 }
 
 func TestMarks(t *testing.T) {

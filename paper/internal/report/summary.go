@@ -2,6 +2,9 @@ package report
 
 import (
 	"fmt"
+	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/seed-012105e5/gonet/paper/internal/result"
 )
@@ -36,8 +39,22 @@ func (r *Report) conditions() string {
 	if len(r.Runs) == 0 {
 		return "Nothing was measured."
 	}
-	s := r.Runs[0].Settings
-	return fmt.Sprintf("Medians of %s, congestion control %s, on %s.", plural(s.Rounds, "round"), s.Congestion, r.machine())
+	return fmt.Sprintf("Medians of %s, congestion control %s, on %s.", r.rounds(), r.Runs[0].Settings.Congestion, r.machine())
+}
+
+// rounds says how many rounds the runs have, of which each work is of one.
+func (r *Report) rounds() string {
+	var counts []string
+	for _, run := range r.Runs {
+		if n := strconv.Itoa(run.Settings.Rounds); !slices.Contains(counts, n) {
+			counts = append(counts, n)
+		}
+	}
+	if len(counts) == 1 {
+		return plural(r.Runs[0].Settings.Rounds, "round")
+	}
+	last := len(counts) - 1
+	return strings.Join(counts[:last], ", ") + " or " + counts[last] + " rounds"
 }
 
 // machine is where the first run was made.
