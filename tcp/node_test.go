@@ -292,3 +292,11 @@ func parseSegment(b *packet.Buffer) (s segment, err error) {
 	err = parse(b, &s)
 	return s, err
 }
+
+// newTCB returns a connection in CLOSED, with congestion control.
+func newTCB(cfg *Config, stats *Stats, f flow, iss seq, mtu int) *tcb {
+	t := &tcb{activity: new(activity)}
+	t.begin(cfg, stats, f, iss, mtu)
+	t.beginControl(time.Time{})
+	return t
+}

@@ -36,8 +36,8 @@ type spares struct {
 	activities stock[activity]
 }
 
-// newTCB is like the function of that name, but without congestion control as
-// yet: it begins with the handshake.
+// newTCB returns a connection in CLOSED, without congestion control as yet: it
+// begins with the handshake.
 func (s *spares) newTCB(cfg *Config, stats *Stats, f flow, iss seq, mtu int) *tcb {
 	t := s.tcbs.take()
 	t.activity = s.activities.take()

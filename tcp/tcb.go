@@ -182,17 +182,8 @@ func (t *tcb) ownOptions() *socketOptions {
 	return t.opts
 }
 
-// newTCB returns a connection in CLOSED. Mtu is that of the path as far as it
-// is known: of the first link.
-func newTCB(cfg *Config, stats *Stats, f flow, iss seq, mtu int) *tcb {
-	t := &tcb{activity: new(activity)}
-	t.begin(cfg, stats, f, iss, mtu)
-	t.beginControl(time.Time{})
-	return t
-}
-
 // begin makes t, which is empty, a connection in CLOSED, yet without congestion
-// control.
+// control. Mtu is that of the path as far as it is known: of the first link.
 func (t *tcb) begin(cfg *Config, stats *Stats, f flow, iss seq, mtu int) {
 	t.flow, t.cfg, t.stats, t.opts = f, cfg, stats, &cfg.options
 	t.snd.iss, t.snd.una, t.snd.nxt = iss, iss, iss

@@ -10,7 +10,8 @@ import (
 )
 
 // Queues says what the kernel tells of the queues of a tap. The zero value is
-// also that of an interface which is no tap, and of a kernel before 4.16, which does not tell.
+// also that of an interface which is no tap, and of a kernel before 4.16, which
+// does not tell.
 type Queues struct {
 	Several bool // it was made for more than one
 	Held    int  // how many there are, if it was: attached by a program's file, used or not
