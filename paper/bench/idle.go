@@ -115,6 +115,11 @@ func (h holding) open(ctx context.Context) ([]result.Figure, error) {
 		return nil, err
 	}
 	took := time.Since(start).Seconds()
+	established, err := h.server.Sample()
+	if err != nil {
+		return nil, err
+	}
+	opening := established.Since(before)
 	if err := sleep(ctx, h.settle); err != nil {
 		return nil, err
 	}
@@ -129,6 +134,8 @@ func (h holding) open(ctx context.Context) ([]result.Figure, error) {
 		result.Kernel.Of((kernelAfter - kernelBefore) / h.n),
 		result.Process.Of(float64(after.RSS) / 1e9), result.Peak.Of(float64(after.Peak) / 1e9),
 		result.Establish.Of(h.n / took), result.EstablishTime.Of(took),
+		result.EstablishUser.Of(opening.User.Seconds() * 1e6 / h.n),
+		result.EstablishSystem.Of((opening.CPU - opening.User).Seconds() * 1e6 / h.n),
 	}, err
 }
 

@@ -72,8 +72,8 @@ func printGrowth(out io.Writer, r *result.Results) {
 		if !ok {
 			continue
 		}
-		fmt.Fprintf(out, "\n%s, each of %s idle connections beside each of %s (1 is linear growth): memory %s, time to establish %s, time to close %s\n",
+		fmt.Fprintf(out, "\n%s, each of %s idle connections beside each of %s (1 is linear growth): memory %s, time to establish %s (user time of the server %s), time to close %s\n",
 			s.Name, result.Number(float64(l.To)), result.Number(float64(l.From)),
-			result.Number(l.Memory), result.Number(l.Establish), result.Number(l.Close))
+			result.Number(l.Memory), result.Number(l.Establish), result.Number(l.User), result.Number(l.Close))
 	}
 }

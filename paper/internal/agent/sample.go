@@ -45,6 +45,7 @@ type Sample struct {
 	Latency  Counts
 
 	CPU      time.Duration // user and system time
+	User     time.Duration // user time alone
 	Allocs   uint64        // allocations on the heap
 	Switches uint64        // goroutines that began to run again; an estimate, see goroutineSwitches
 	Threads  uint64        // switches of threads
@@ -62,7 +63,7 @@ func (s Sample) Since(before Sample) Sample {
 		Lost: s.Lost - before.Lost, Open: s.Open - before.Open,
 		Told: Told{Hops: s.Told.Hops - before.Told.Hops, Copied: s.Told.Copied - before.Told.Copied},
 		Busy: s.Busy - before.Busy, Latency: s.Latency.Since(before.Latency),
-		CPU: s.CPU - before.CPU, Allocs: s.Allocs - before.Allocs, Switches: s.Switches - before.Switches,
+		CPU: s.CPU - before.CPU, User: s.User - before.User, Allocs: s.Allocs - before.Allocs, Switches: s.Switches - before.Switches,
 		Threads: s.Threads - before.Threads, Heap: s.Heap - before.Heap, RSS: s.RSS - before.RSS,
 		Peak: s.Peak,
 	}
@@ -85,7 +86,7 @@ func (c *Counters) sample(start time.Time, collect bool) (s Sample, err error) {
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
 		return s, os.NewSyscallError("getrusage", err)
 	}
-	s.CPU = CPUTime(&usage)
+	s.CPU, s.User = CPUTime(&usage), time.Duration(usage.Utime.Nano())
 	s.Threads = uint64(usage.Nvcsw + usage.Nivcsw)
 	s.Peak = usage.Maxrss << 10
 	readRuntime(&s)

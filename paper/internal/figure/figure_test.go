@@ -30,6 +30,7 @@ func TestDraw(t *testing.T) {
 	for work, times := range map[string]float64{few: 1, many: 1.1} {
 		r.Add(work, "gonet", result.Memory.Of(4000*times))
 		r.Add(work, "gonet", result.Establish.Of(25000/times))
+		r.Add(work, "gonet", result.EstablishUser.Of(20))
 		r.Add(work, "gonet", result.Closing.Of(20000*times))
 	}
 	dir := t.TempDir()

@@ -32,6 +32,7 @@ func panels() []panel {
 	return []panel{
 		{"memory of the server, GB", func(p result.Point) float64 { return p.Memory / 1e9 }},
 		{"time to establish all, s", func(p result.Point) float64 { return p.Establish }},
+		{"user time of the server for it, s", func(p result.Point) float64 { return p.User }},
 		{"time to close all, s", func(p result.Point) float64 { return p.Close }},
 	}
 }

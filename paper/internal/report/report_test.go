@@ -42,6 +42,7 @@ func held() Run {
 		r.Add(result.IdleWork(n), "gonet", result.Memory.Of(4000*times))
 		r.Add(result.IdleWork(n), "gonet", result.Process.Of(0.004*times*float64(n)/1000))
 		r.Add(result.IdleWork(n), "gonet", result.Establish.Of(25000/times))
+		r.Add(result.IdleWork(n), "gonet", result.EstablishUser.Of(16*times))
 		r.Add(result.IdleWork(n), "gonet", result.Closing.Of(25000*times))
 		r.Add(result.IdleWork(n), "gonet", result.Answering.Of(float64(n)))
 	}
@@ -175,7 +176,7 @@ func TestExecute(t *testing.T) {
 		{`{{if more "` + to1 + `" "goodput" "gonet" "kernel"}}more{{else}}less{{end}}`, "less"},
 		{`{{if more "` + tcp + `" "p50" "gvisor" "gonet"}}more{{else}}less{{end}}`, "more"},
 		{`{{if measured "` + to1 + `" "goodput" "direct"}}yes{{else}}no{{end}}`, "no"},
-		{`{{linear "gonet"}}`, "GoNet, offload tap: each of 1,000,000 connections takes 1.25 times the memory of each of 10,000, 1.25 times the time to establish, and 0.800 times the time to close."},
+		{`{{linear "gonet"}}`, "GoNet, offload tap: each of 1,000,000 connections takes 1.25 times the memory of each of 10,000, 1.25 times the time to establish (1.25 times the user time of the server), and 0.800 times the time to close."},
 		{`{{linear "kernel"}}`, "How idle connections grow was not measured."},
 		{`{{figure "growth" "Growth"}}`, "![Growth](figures/growth.svg)"},
 		{`{{figure "hops" "Hops"}}`, "*Hops: not drawn, for it was not measured.*"},

@@ -161,7 +161,7 @@ func idle() table {
 	works := []string{result.IdleWork(10000)}
 	return comparison{
 		origin: origin{expression: "^10,000 idle"}, subjects: []string{"kernel", "gonet", gvisor}, ratios: toKernelAndGVisor(),
-		works: lines(works, result.Memory, result.Heap, result.Kernel, result.EstablishTime, result.P50, result.P99, result.CloseTime),
+		works: lines(works, result.Memory, result.Heap, result.Kernel, result.EstablishTime, result.EstablishUser, result.EstablishSystem, result.P50, result.P99, result.CloseTime),
 	}
 }
 
@@ -170,7 +170,7 @@ func (r *Report) growth() table {
 	t := profile{
 		origin: origin{expression: "idle"}, first: "GoNet, connections",
 		metrics: []result.Metric{
-			result.Memory, result.Process, result.Peak, result.EstablishTime, result.P50, result.P99, result.Answering, result.CloseTime,
+			result.Memory, result.Process, result.Peak, result.EstablishTime, result.EstablishUser, result.EstablishSystem, result.P50, result.P99, result.Answering, result.CloseTime,
 		},
 	}
 	numbers := []int{10000, 100000, 1000000} // of a report that has none

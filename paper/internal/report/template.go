@@ -152,8 +152,8 @@ func (r *Report) Linear(key string) string {
 	if !ok {
 		return "How idle connections grow was " + missing + "."
 	}
-	return fmt.Sprintf("%s: each of %s connections takes %s times the memory of each of %s, %s times the time to establish, and %s times the time to close.",
-		r.name(key), result.Number(float64(l.To)), result.Number(l.Memory), result.Number(float64(l.From)), result.Number(l.Establish), result.Number(l.Close))
+	return fmt.Sprintf("%s: each of %s connections takes %s times the memory of each of %s, %s times the time to establish (%s times the user time of the server), and %s times the time to close.",
+		r.name(key), result.Number(float64(l.To)), result.Number(l.Memory), result.Number(float64(l.From)), result.Number(l.Establish), result.Number(l.User), result.Number(l.Close))
 }
 
 // runs tells of all runs.

@@ -12,6 +12,7 @@ type Point struct {
 	N         int
 	Memory    float64 // bytes
 	Establish float64 // seconds
+	User      float64 // seconds of CPU time that the server's own code takes to establish them
 	Close     float64 // seconds
 }
 
@@ -41,13 +42,15 @@ func (r *Results) Growth(subject string) (all []Point) {
 		}
 		memory, ok1 := r.Find(work, subject, Memory.Name)
 		establish, ok2 := r.Find(work, subject, Establish.Name)
-		closing, ok3 := r.Find(work, subject, Closing.Name)
-		if !ok1 || !ok2 || !ok3 {
+		user, ok3 := r.Find(work, subject, EstablishUser.Name)
+		closing, ok4 := r.Find(work, subject, Closing.Name)
+		if !ok1 || !ok2 || !ok3 || !ok4 {
 			continue
 		}
 		all = append(all, Point{
 			N: n, Memory: Median(memory.Values) * float64(n),
-			Establish: float64(n) / Median(establish.Values), Close: float64(n) / Median(closing.Values),
+			Establish: float64(n) / Median(establish.Values), User: Median(user.Values) * float64(n) / 1e6,
+			Close: float64(n) / Median(closing.Values),
 		})
 	}
 	slices.SortFunc(all, func(a, b Point) int { return cmp.Compare(a.N, b.N) })
@@ -58,8 +61,8 @@ func (r *Results) Growth(subject string) (all []Point) {
 // what it takes where there are the fewest: with 1 growth is linear, with less it
 // is slower.
 type Linearity struct {
-	From, To                 int // connections
-	Memory, Establish, Close float64
+	From, To                       int // connections
+	Memory, Establish, User, Close float64
 }
 
 // Linear compares the ends of a growth; ok is false for fewer than two points.
@@ -71,6 +74,7 @@ func Linear(points []Point) (l Linearity, ok bool) {
 	factor := float64(many.N) / float64(few.N)
 	return Linearity{
 		From: few.N, To: many.N, Memory: many.Memory / few.Memory / factor,
-		Establish: many.Establish / few.Establish / factor, Close: many.Close / few.Close / factor,
+		Establish: many.Establish / few.Establish / factor, User: many.User / few.User / factor,
+		Close: many.Close / few.Close / factor,
 	}, true
 }

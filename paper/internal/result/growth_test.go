@@ -22,21 +22,22 @@ func TestIdleWork(t *testing.T) {
 // left out, and growth is the last beside the first, each.
 func TestGrowth(t *testing.T) {
 	r := &Results{Works: []string{"bulk", IdleWork(1000000), IdleWork(10000), IdleWork(500)}}
-	add := func(n int, each, establish, closing float64) {
+	add := func(n int, each, establish, user, closing float64) {
 		r.Add(IdleWork(n), "gonet", Memory.Of(each))
 		r.Add(IdleWork(n), "gonet", Establish.Of(establish))
+		r.Add(IdleWork(n), "gonet", EstablishUser.Of(user))
 		r.Add(IdleWork(n), "gonet", Closing.Of(closing))
 	}
-	add(1000000, 4400, 20000, 25000)
-	add(10000, 4000, 25000, 20000)
+	add(1000000, 4400, 20000, 21, 25000)
+	add(10000, 4000, 25000, 20, 20000)
 	r.Add(IdleWork(500), "gonet", Memory.Of(9000)) // it failed then
 	got := r.Growth("gonet")
-	want := []Point{{10000, 4e7, 0.4, 0.5}, {1000000, 4.4e9, 50, 40}}
+	want := []Point{{10000, 4e7, 0.4, 0.2, 0.5}, {1000000, 4.4e9, 50, 21, 40}}
 	if !reflect.DeepEqual(got, want) {
 		t.Fatalf("%+v", got)
 	}
 	l, ok := Linear(got)
-	if !ok || l.From != 10000 || l.To != 1000000 || !near(l.Memory, 1.1) || !near(l.Establish, 1.25) || !near(l.Close, 0.8) {
+	if !ok || l.From != 10000 || l.To != 1000000 || !near(l.Memory, 1.1) || !near(l.Establish, 1.25) || !near(l.User, 1.05) || !near(l.Close, 0.8) {
 		t.Errorf("%+v, %v", l, ok)
 	}
 	if _, ok := Linear(got[:1]); ok {

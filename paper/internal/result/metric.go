@@ -53,9 +53,13 @@ var (
 	Lost          = Metric{Name: "lost", Unit: "requests", Less: true}
 	Establish     = Metric{Name: "establish", Unit: "/s"}
 	EstablishTime = Metric{Name: "time to establish", Unit: "s", Less: true}
-	Answering     = Metric{Name: "answering", Unit: "connections"}
-	Closing       = Metric{Name: "close", Unit: "/s"}
-	CloseTime     = Metric{Name: "time to close", Unit: "s", Less: true}
+	// CPU time of the server's process until all are open: in its own code, and
+	// in the kernel.
+	EstablishUser   = Metric{Name: "user time to establish", Unit: "µs each", Less: true}
+	EstablishSystem = Metric{Name: "system time to establish", Unit: "µs each", Less: true}
+	Answering       = Metric{Name: "answering", Unit: "connections"}
+	Closing         = Metric{Name: "close", Unit: "/s"}
+	CloseTime       = Metric{Name: "time to close", Unit: "s", Less: true}
 
 	PerHop   = Metric{Name: "per hop", Unit: "ns", Less: true}
 	PerFrame = Metric{Name: "per frame", Unit: "ns", Less: true}
@@ -76,7 +80,7 @@ func All() []Metric {
 		Goodput, Rate, P50, P99, P999,
 		CPUMachine, CPUServer, CPUClient, WorkCPU, WorkServer, WorkClient,
 		FrameSize, Allocations, Switches, Threads, Hops, Copies, WorkHops, WorkCopies,
-		Memory, Process, Peak, Heap, Kernel, Lost, Establish, EstablishTime, Answering, Closing, CloseTime,
+		Memory, Process, Peak, Heap, Kernel, Lost, Establish, EstablishTime, EstablishUser, EstablishSystem, Answering, Closing, CloseTime,
 		PerHop, PerFrame, Running, Ready, WakeUps,
 	}
 }
