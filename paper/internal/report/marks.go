@@ -88,17 +88,57 @@ func (r *Report) Marks() string {
 				figures = append(figures, fmt.Sprintf("%s: %s", l.label, result.Number(v)))
 			}
 		}
-		rows = append(rows, []string{m.name, fmt.Sprintf("%s %s", m.holds, goal(m.goal)), strings.Join(figures, "; "), m.verdict(r)})
+		rows = append(rows, []string{m.name, m.sought(), strings.Join(figures, "; "), m.verdict(r)})
 	}
 	return grid(head, rows)
 }
 
-// goal is a number that nobody has measured.
-func goal(v float64) string {
-	if v >= 1000 {
+// Missed is the table of the figures that do not reach their marks, and of how far
+// the same machines in one loop, and the bare device without a stack, come: where
+// even that misses the mark, no stack behind the device reaches it.
+func (r *Report) Missed() string {
+	head := []cell{{"what", false}, {"mark", true}, {"GoNet", true}, {"its machines in one loop", true}, {"the bare device", true}}
+	var rows [][]string
+	for _, m := range marks() {
+		for _, l := range m.works {
+			v, ok := m.measured(r, l)
+			if !ok || m.holds.met(v, m.goal) {
+				continue
+			}
+			row := []string{m.name + ": " + l.label, m.sought(), result.Number(v)}
+			for _, key := range below(m.of) {
+				row = append(row, m.reachedBy(r, l, key))
+			}
+			rows = append(rows, row)
+		}
+	}
+	return grid(head, rows)
+}
+
+// sought is the mark in writing.
+func (m mark) sought() string {
+	if m.goal >= 1000 {
+		return fmt.Sprintf("%s %s", m.holds, result.Number(m.goal))
+	}
+	return fmt.Sprintf("%s %v", m.holds, m.goal)
+}
+
+// reachedBy is what another subject has in place of the one that the mark is for.
+func (m mark) reachedBy(r *Report, l line, key string) string {
+	m.of = key
+	if v, ok := m.measured(r, l); ok {
 		return result.Number(v)
 	}
-	return fmt.Sprint(v)
+	return "–"
+}
+
+// below are the subjects that do the same work as a stack with less: its machines
+// in one loop, and the device alone.
+func below(key string) []string {
+	if key == "gonet-plain" {
+		return []string{"direct-plain", "raw-plain"}
+	}
+	return []string{"direct", "raw"}
 }
 
 // MarksMet says how many figures reach their marks.

@@ -145,6 +145,23 @@ func TestMarks(t *testing.T) {
 	}
 }
 
+// TestMissed: what misses its mark stands beside what does the same work with
+// less, and what reaches it does not stand there.
+func TestMissed(t *testing.T) {
+	r := &result.Results{}
+	for key, v := range map[string]float64{
+		"kernel": 40, "gonet": 30, "direct": 36, "raw": 44, "kernel-plain": 10, "gonet-plain": 4, "raw-plain": 8, "gvisor-mmap": 10,
+	} {
+		r.Add(to1, key, result.Goodput.Of(v))
+	}
+	want := "| what | mark | GoNet | its machines in one loop | the bare device |\n|---|---:|---:|---:|---:|\n" +
+		"| bulk with offloads / kernel: to, 1 stream | ≥ 0.8 | 0.750 | 0.900 | 1.10 |\n" +
+		"| bulk, plain frames / kernel: to, 1 stream | ≥ 1 | 0.400 | – | 0.800 |\n"
+	if got := New(Run{File: "results.json", Results: r}).Missed(); got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+}
+
 // execute makes a text of a template.
 func execute(t *testing.T, r *Report, text string) (string, error) {
 	t.Helper()

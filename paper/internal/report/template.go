@@ -90,7 +90,7 @@ func (r *Report) functions(dir string) template.FuncMap {
 			}
 			return r.markdown(t), nil
 		},
-		"marks": r.Marks, "marksMet": r.MarksMet,
+		"marks": r.Marks, "missed": r.Missed, "marksMet": r.MarksMet,
 		"linear": r.Linear, "conditions": r.conditions, "machine": r.machine, "runs": r.runs,
 		"figure":  func(name, title string) string { return figure(dir, name, title) },
 		"section": func(file, heading string) (string, error) { return section(filepath.Join(dir, file), heading) },
