@@ -137,9 +137,7 @@ func (t *tcb) closeRead() {
 // unread the peer is told by a reset (RFC 9293 section 3.6.1, SHLD-3).
 func (t *tcb) close(now time.Time) {
 	if t.recvq.readyLen > 0 && (t.state.synchronized() && t.state != TimeWait || t.acceptedEarly()) {
-		t.orphan = true
-		t.recvq.clear()
-		t.abort(nil)
+		t.abandon(nil)
 		return
 	}
 	t.orphan = true
@@ -161,4 +159,12 @@ func (t *tcb) abort(err error) {
 		t.reply = segment{seq: q, ack: t.rcv.nxt, flags: RST | ACK}
 		t.replies = true
 	}
+}
+
+// abandon is ABORT by a user who asks for nothing any more. What he has not read
+// is given back, even where the connection has failed before.
+func (t *tcb) abandon(err error) {
+	t.orphan = true
+	t.recvq.clear()
+	t.abort(err)
 }

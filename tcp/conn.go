@@ -160,8 +160,7 @@ func (p *process) receive(b *packet.Buffer, ok bool) {
 	for n := 1; ; n++ {
 		if !ok {
 			p.in = nil
-			p.t.orphan = true
-			p.t.abort(net.ErrClosed)
+			p.t.abandon(net.ErrClosed)
 			return
 		}
 		p.t.packetArrives(b, &p.segment)

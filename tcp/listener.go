@@ -118,10 +118,7 @@ func (d *demux) unlisten(l *Listener) {
 	for {
 		select {
 		case c := <-l.accept:
-			if !d.tell(c, func(_ time.Time, t *tcb) {
-				t.orphan = true
-				t.abort(nil)
-			}) {
+			if !d.tell(c, func(_ time.Time, t *tcb) { t.abandon(nil) }) {
 				c.discard() // of one that has ended by itself
 			}
 		default:

@@ -194,8 +194,7 @@ func (m *Machine) Expire(now time.Time) {
 func (m *Machine) Close(now time.Time) {
 	clear(m.listeners)
 	for _, s := range m.streams {
-		s.t.orphan = true
-		s.t.abort(net.ErrClosed)
+		s.t.abandon(net.ErrClosed)
 		m.transmit(now, s)
 		s.t.release()
 	}

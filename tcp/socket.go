@@ -218,8 +218,7 @@ func (c *Conn) Close() error {
 // closes is what Close has the process do. Who waits for t is served then.
 func closes(now time.Time, t *tcb) {
 	if t.opts.linger == 0 {
-		t.orphan = true
-		t.abort(nil)
+		t.abandon(nil)
 		return
 	}
 	t.close(now)

@@ -106,10 +106,7 @@ func (c dialling) wait(ctx context.Context) error {
 		return err
 	case <-ctx.Done():
 		c.isClosed.Store(true)
-		c.do(func(_ time.Time, t *tcb) {
-			t.orphan = true
-			t.abort(ctx.Err())
-		})
+		c.do(func(_ time.Time, t *tcb) { t.abandon(ctx.Err()) })
 		return ctx.Err()
 	}
 }

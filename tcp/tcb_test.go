@@ -1,6 +1,7 @@
 package tcp
 
 import (
+	"syscall"
 	"testing"
 	"time"
 )
@@ -89,19 +90,27 @@ func TestNoSYNAfterWrap(t *testing.T) {
 	}
 }
 
-// TestAbortGivesBack: what a user has not read is given back when he aborts.
-func TestAbortGivesBack(t *testing.T) {
-	leakCheck(t)
-	n := newNode(Config{}, testISS)
-	n.open()
-	n.pump()
-	n.arrives(n.flow, segment{seq: testIRS, ack: testISS + 1, flags: SYN | ACK, window: 1000})
-	n.arrives(n.flow, segment{seq: testIRS + 1, ack: testISS + 1, flags: ACK, window: 1000, text: piece(0, 10, 10), len: 10})
-	n.arrives(n.flow, segment{seq: testIRS + 50, ack: testISS + 1, flags: ACK, window: 1000, text: piece(0, 10, 10), len: 10})
-	n.t.orphan = true
-	n.t.abort(nil)
-	if n.t.readable() && n.t.recvq.readyLen > 0 {
-		t.Errorf("%d bytes to be read", n.t.recvq.readyLen)
+// TestAbandonGivesBack: what a user has not read is given back when he aborts, be
+// it that the connection has failed before, and still owes the peer its reset.
+func TestAbandonGivesBack(t *testing.T) {
+	for _, failed := range []bool{false, true} {
+		leakCheck(t)
+		n := newNode(Config{}, testISS)
+		n.open()
+		n.pump()
+		n.arrives(n.flow, segment{seq: testIRS, ack: testISS + 1, flags: SYN | ACK, window: 1000})
+		n.arrives(n.flow, segment{seq: testIRS + 1, ack: testISS + 1, flags: ACK, window: 1000, text: piece(0, 10, 10), len: 10})
+		n.arrives(n.flow, segment{seq: testIRS + 50, ack: testISS + 1, flags: ACK, window: 1000, text: piece(0, 10, 10), len: 10})
+		if failed {
+			n.t.abort(syscall.ETIMEDOUT)
+		}
+		n.t.abandon(nil)
+		if !n.t.replies {
+			t.Errorf("failed %v: the peer gets no reset", failed)
+		}
+		if n.t.recvq.readyLen > 0 {
+			t.Errorf("failed %v: %d bytes to be read", failed, n.t.recvq.readyLen)
+		}
 	}
 }
 
