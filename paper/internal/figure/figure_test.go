@@ -42,7 +42,7 @@ func TestDraw(t *testing.T) {
 		t.Fatalf("%v, %v", files, err)
 	}
 	for name, label := range map[string]string{
-		"bulk-offload.svg": "to, 8", "bulk-8links.svg": "to the server", "layers-tcp.svg": "ipv4.Rx", "growth.svg": "1,000,000",
+		"bulk-offload.svg": "to, 8", "bulk-8links.svg": "to the server", "layers-tcp.svg": "ipv4.Rx", "growth.svg": "100k",
 	} {
 		text, err := os.ReadFile(filepath.Join(dir, name))
 		if err != nil || !strings.Contains(string(text), label) {
@@ -60,6 +60,14 @@ func wellFormed(t *testing.T, name, text string) {
 		} else if err != nil {
 			t.Errorf("%s: %v", name, err)
 			return
+		}
+	}
+}
+
+func TestBrief(t *testing.T) {
+	for v, want := range map[float64]string{0.01: "0.01", 1: "1", 100: "100", 1e3: "1k", 1e5: "100k", 1e6: "1M", 1e7: "10M"} {
+		if got := brief(v); got != want {
+			t.Errorf("%v is %q, want %q", v, got, want)
 		}
 	}
 }

@@ -30,10 +30,10 @@ type panel struct {
 
 func panels() []panel {
 	return []panel{
-		{"memory of the server, GB", func(p result.Point) float64 { return p.Memory / 1e9 }},
-		{"time to establish all, s", func(p result.Point) float64 { return p.Establish }},
-		{"user time of the server for it, s", func(p result.Point) float64 { return p.User }},
-		{"time to close all, s", func(p result.Point) float64 { return p.Close }},
+		{"memory, GB", func(p result.Point) float64 { return p.Memory / 1e9 }},
+		{"to establish all, s", func(p result.Point) float64 { return p.Establish }},
+		{"user time for it, s", func(p result.Point) float64 { return p.User }},
+		{"to close all, s", func(p result.Point) float64 { return p.Close }},
 	}
 }
 
@@ -154,10 +154,8 @@ func (decades) Ticks(low, high float64) (all []plot.Tick) {
 	for power := math.Floor(math.Log10(low)); power <= math.Ceil(math.Log10(high)); power++ {
 		for i := 1; i < 10; i++ {
 			t := plot.Tick{Value: float64(i) * math.Pow(10, power)}
-			if i == 1 && power < 3 {
-				t.Label = strconv.FormatFloat(t.Value, 'g', -1, 64)
-			} else if i == 1 {
-				t.Label = result.Number(t.Value)
+			if i == 1 {
+				t.Label = brief(t.Value)
 			}
 			if t.Value >= low*0.999 && t.Value <= high*1.001 {
 				all = append(all, t)
@@ -165,4 +163,16 @@ func (decades) Ticks(low, high float64) (all []plot.Tick) {
 		}
 	}
 	return all
+}
+
+// brief is a power of ten that takes little room: 0.1, 10, 100k, 1M.
+func brief(v float64) string {
+	unit := ""
+	switch {
+	case v >= 1e6:
+		v, unit = v/1e6, "M"
+	case v >= 1e3:
+		v, unit = v/1e3, "k"
+	}
+	return strconv.FormatFloat(v, 'g', -1, 64) + unit
 }
