@@ -94,8 +94,7 @@ func (r *Report) Marks() string {
 }
 
 // Missed is the table of the figures that do not reach their marks, and of how far
-// the same machines in one loop, and the bare device without a stack, come: where
-// even that misses the mark, no stack behind the device reaches it.
+// the same machines in one loop, and the bare device without a stack, come.
 func (r *Report) Missed() string {
 	head := []cell{{"what", false}, {"mark", true}, {"GoNet", true}, {"its machines in one loop", true}, {"the bare device", true}}
 	var rows [][]string
