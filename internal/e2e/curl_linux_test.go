@@ -49,15 +49,45 @@ func TestCurl(t *testing.T) {
 					}
 					h := newHost(t, c)
 					testCurl(t, h, files, sizes)
-					// The queue of a tap holds 1000 frames, and so a window of 1 MiB unless
-					// they are short: nobody has a reason to lose anything.
-					if n := h.Stats()["tcp.OutOfOrder"]; clean && mtu >= 1500 && n > 0 {
-						t.Errorf("%d segments came out of order over a wire that loses nothing", n)
+					if clean && mtu >= 1500 {
+						inOrder(t, h)
 					}
 				})
 			}
 		}
 	}
+}
+
+// inOrder checks that segments have come in order over a wire that loses nothing.
+// The queue of a tap holds 1000 frames. Now and then a tuned window is larger, and
+// the kernel drops what has no room, and says so.
+func inOrder(t *testing.T, h *host) {
+	t.Helper()
+	n := h.Stats()["tcp.OutOfOrder"]
+	if n == 0 {
+		return
+	}
+	if dropped := droppedByKernel(t, h); dropped > 0 {
+		t.Logf("%d segments came out of order: the kernel dropped %d frames that it had no room for", n, dropped)
+	} else {
+		t.Errorf("%d segments came out of order over a wire that loses nothing", n)
+	}
+}
+
+// droppedByKernel is how many frames the kernel had for the tap, and no room in
+// its queue: the twelfth number of the device (proc(5), /proc/net/dev).
+func droppedByKernel(t *testing.T, h *host) int {
+	t.Helper()
+	for line := range strings.Lines(h.output(t, time.Minute, "cat", "/proc/net/dev")) {
+		name, counters, _ := strings.Cut(strings.TrimSpace(line), ":")
+		if strings.HasPrefix(name, "tap") {
+			n, err := strconv.Atoi(strings.Fields(counters)[11])
+			must(t, err)
+			return n
+		}
+	}
+	t.Fatal("there is no tap")
+	return 0
 }
 
 func testCurl(t *testing.T, h *host, files string, sizes []int) {
