@@ -45,7 +45,7 @@ var layers = map[string][]string{
 // outside are packages that no packet passes: programs, and what tests need.
 // Only some of the rules hold for them.
 var outside = []string{
-	"examples", "paper", "scripts", "doc", "sim",
+	"examples", "paper", "scripts", "doc", "sim", "storage",
 	"internal/conformance", "internal/e2e", "internal/echopeer", "internal/impaired", "internal/netlink", "internal/netns",
 	"internal/packetdrill", "internal/referee", "internal/rootless", "internal/selfsigned",
 }
