@@ -59,8 +59,8 @@
 //
 // # Limitations
 //
-// IPv4 only. There is no name service, no DHCP, and no firewall: addresses are
-// literal and routes come from [Config]. ECN is the classic one: no AccECN (RFC
+// IPv4 only. There is no name service but for localhost, no DHCP, and no firewall:
+// routes come from [Config]. ECN is the classic one: no AccECN (RFC
 // 9768). While SYN cookies are sent, clients without timestamps get neither
 // window scale nor SACK. The text of a SYN may reach the application twice (RFC
 // 7413 section 6.1), so Fast Open is off until asked for. On a plain tap each

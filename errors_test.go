@@ -1,7 +1,6 @@
 package gonet
 
 import (
-	"context"
 	"errors"
 	"net"
 	"net/netip"
@@ -233,51 +232,6 @@ func TestErrorsOfUDP(t *testing.T) {
 		_, err = u.WriteTo(buf, &net.UDPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 1})
 		wantError(t, err, syscall.ENETUNREACH, "write", "udp")
 		wakes(t, func() error { _, _, err := u.ReadFrom(buf); return err }, func() { p.a.Close() }, net.ErrClosed)
-	})
-}
-
-func TestResolve(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
-		p := newPair(t)
-		defer p.close()
-		for _, c := range []struct{ network, address, want string }{
-			{"tcp6", ":80", "unknown network tcp6"},
-			{"unix", "/tmp/socket", "unknown network unix"},
-			{"", ":80", "unknown network"},
-			{"tcp", "10.0.0.1", "missing port"},
-			{"tcp", "10.0.0.1:", "port is not a number"},
-			{"tcp", "10.0.0.1:http", "port is not a number"},
-			{"tcp", "10.0.0.1:65536", "port is not a number"},
-			{"tcp", "example.com:80", "no name service"},
-			{"tcp", "[::1]:80", "not a literal IPv4 address"},
-		} {
-			_, err := p.a.Dial(c.network, c.address)
-			wantError(t, err, err, "dial", c.network)
-			if !strings.Contains(err.Error(), c.want) {
-				t.Errorf("dial %s %s: %v; want %q", c.network, c.address, err, c.want)
-			}
-			if _, err := p.a.Listen(c.network, c.address); err == nil || !strings.Contains(err.Error(), c.want) {
-				t.Errorf("listen %s %s: %v; want %q", c.network, c.address, err, c.want)
-			}
-		}
-		if _, err := p.a.ListenPacket("tcp", ":80"); err == nil {
-			t.Error("a packet socket of TCP")
-		}
-		if _, err := p.a.Listen("udp", ":80"); err == nil {
-			t.Error("a listener of UDP")
-		}
-		l, err := p.b.Listen("tcp4", "[::ffff:10.0.0.2]:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		c, err := p.a.DialContext(ctx, "tcp4", l.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		c.Close()
 	})
 }
 

@@ -139,7 +139,7 @@ func (s *Sockets) DialFastOpen(ctx context.Context, local, remote netip.AddrPort
 	var c dialling
 	err := net.ErrClosed
 	s.ask(func(now time.Time, d *demux) {
-		c, err = d.dialFastOpen(now, toEndpoint(local), toEndpoint(remote), data)
+		c, err = d.dialFastOpen(now, toEndpoint(local), thisHost(toEndpoint(remote)), data)
 	})
 	return c.finish(ctx, remote, err)
 }

@@ -60,7 +60,16 @@ type DialOptions struct {
 	SourceRoute []netip.Addr
 }
 
-// Dial connects to remote, and waits until the connection is established or
+// thisHost is e, where an unspecified address means this host, as connect(2)
+// has it.
+func thisHost(e endpoint) endpoint {
+	if e.addr().IsUnspecified() {
+		e.ip = [4]byte{127, 0, 0, 1}
+	}
+	return e
+}
+
+// Dial connects to remote, an unspecified address being this host, and waits until the connection is established or
 // ctx is done. Local may be the zero AddrPort, or have an unspecified address
 // or port 0. Errors are *net.OpError around ctx.Err(), syscall.ECONNREFUSED,
 // ETIMEDOUT, EHOSTUNREACH, ENETUNREACH, EADDRINUSE, EADDRNOTAVAIL, or
@@ -73,10 +82,11 @@ func (s *Sockets) Dial(ctx context.Context, local, remote netip.AddrPort) (*Conn
 // route is impossible.
 func (s *Sockets) DialWith(ctx context.Context, remote netip.AddrPort, o DialOptions) (*Conn, error) {
 	var c dialling
-	route, err := newSourceRoute(o.SourceRoute, toEndpoint(remote).addr())
+	to := thisHost(toEndpoint(remote))
+	route, err := newSourceRoute(o.SourceRoute, to.addr())
 	if err == nil {
 		err = net.ErrClosed
-		s.ask(func(now time.Time, d *demux) { c, err = d.dial(now, toEndpoint(o.Local), toEndpoint(remote), route) })
+		s.ask(func(now time.Time, d *demux) { c, err = d.dial(now, toEndpoint(o.Local), to, route) })
 	}
 	return c.finish(ctx, remote, err)
 }

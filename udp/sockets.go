@@ -205,9 +205,9 @@ func localAddr(a netip.Addr) (netip.Addr, error) {
 // remoteAddr brings a destination to its plain form.
 func remoteAddr(a netip.AddrPort) (netip.AddrPort, error) {
 	switch ip := a.Addr().Unmap(); {
-	case !ip.IsValid() || a.Port() == 0:
+	case a.Port() == 0:
 		return a, syscall.EINVAL
-	case ip.IsUnspecified():
+	case !ip.IsValid() || ip.IsUnspecified():
 		return netip.AddrPortFrom(loopback, a.Port()), nil
 	case !ip.Is4():
 		return a, syscall.EAFNOSUPPORT
