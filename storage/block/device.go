@@ -54,7 +54,9 @@ const (
 	ZeroFUA
 )
 
-// A ZeroWriter can make a range read as zeroes without being sent them.
+// A ZeroWriter can make a range read as zeroes without being sent them. The range
+// is aligned as that of a write. What it cannot do it refuses with ErrNotSupported
+// before it has changed anything, and [Disk] writes the zeroes as data.
 type ZeroWriter interface {
 	WriteZeroes(off, length int64, flags ZeroFlags) error
 }
@@ -95,6 +97,7 @@ type BlockSizes struct {
 	Minimum   int // reads and writes are aligned to it, a power of two
 	Preferred int // reads and writes aligned to it need no read before the write
 	Maximum   int // the longest read or write
+	Memory    int // the addresses of buffers are aligned to it, a power of two
 }
 
 // A BlockSizer cares how reads and writes are aligned. [Disk] hides it.
@@ -128,9 +131,32 @@ type ResizeNotifier interface {
 }
 
 // A ContextDevice has calls that end early, with the error of the context. What a
-// write has done until then is undefined within its range.
+// write has done until then is undefined within its range. With fua a write is
+// durable when it returns nil.
 type ContextDevice interface {
 	ReadAtContext(ctx context.Context, p []byte, off int64) (n int, err error)
-	WriteAtContext(ctx context.Context, p []byte, off int64) (n int, err error)
+	WriteAtContext(ctx context.Context, p []byte, off int64, fua bool) (n int, err error)
 	SyncContext(ctx context.Context) error
+}
+
+// A ContextTrimmer is a [Trimmer] whose calls end early.
+type ContextTrimmer interface {
+	TrimContext(ctx context.Context, off, length int64) error
+}
+
+// A ContextZeroWriter is a [ZeroWriter] whose calls end early.
+type ContextZeroWriter interface {
+	WriteZeroesContext(ctx context.Context, off, length int64, flags ZeroFlags) error
+}
+
+// A ContextExtentLister is an [ExtentLister] whose calls end early.
+type ContextExtentLister interface {
+	ExtentsContext(ctx context.Context, off, length int64, yield func(Extent) bool) error
+}
+
+// An InfoDevice knows better than its method set what it does by itself: a filter
+// has all methods, and what they do is up to the device behind it. [NewDisk] asks
+// it.
+type InfoDevice interface {
+	Info() Info
 }

@@ -1,0 +1,87 @@
+package block
+
+import (
+	"bytes"
+	"errors"
+	"slices"
+	"testing"
+)
+
+func TestMemorySparse(t *testing.T) {
+	for _, size := range []int64{1, pageSize, 1 << 30, 1 << 40, 1 << 62} {
+		m := NewMemory(size)
+		d, err := NewDisk(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := d.WriteAt([]byte{7}, size-1); err != nil {
+			t.Fatal(err)
+		}
+		if n := m.Allocated(); n != pageSize {
+			t.Errorf("a byte takes %d", n)
+		}
+		var all []Extent
+		d.Extents(0, size, func(e Extent) bool { all = append(all, e); return true })
+		last := (size - 1) &^ (pageSize - 1)
+		want := []Extent{{Off: 0, Length: last, Hole: true, Zero: true}, {Off: last, Length: size - last}}
+		if last == 0 {
+			want = want[1:]
+		}
+		if !slices.Equal(all, want) {
+			t.Errorf("of %d bytes: extents %+v", size, all)
+		}
+		if err := d.Trim(0, size); err != nil || m.Allocated() != 0 {
+			t.Errorf("after a trim of all: %v, %d bytes are allocated", err, m.Allocated())
+		}
+	}
+}
+
+func TestMemoryLimit(t *testing.T) {
+	m := NewMemoryLimit(1<<40, 2*pageSize)
+	if _, err := m.WriteAt(make([]byte, 2*pageSize), 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.WriteAt([]byte{1}, 1<<30); !errors.Is(err, ErrNoSpace) {
+		t.Error(err)
+	}
+	if err := m.WriteZeroes(1<<30, 1<<30, ZeroNoHole); !errors.Is(err, ErrNoSpace) {
+		t.Error(err)
+	}
+	m.Trim(0, pageSize)
+	if _, err := m.WriteAt([]byte{1}, 1<<30); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestMemoryResize shrinks and grows over the levels of the tree: what was cut off
+// must not come back.
+func TestMemoryResize(t *testing.T) {
+	m := NewMemory(100)
+	var told []int64
+	stop := m.NotifyResize(func(size int64) { told = append(told, size) })
+	m.WriteAt(bytes.Repeat([]byte{9}, 100), 0)
+	sizes := []int64{50, 1 << 20, 1 << 35, 1 << 50, 60, 1 << 62, 50, 100}
+	for _, size := range sizes {
+		if err := m.Resize(size); err != nil {
+			t.Fatal(err)
+		}
+		if size > 1<<21 {
+			m.WriteAt([]byte{8}, size-1)
+			m.WriteAt([]byte{8}, 1<<20)
+		}
+	}
+	stop()
+	m.Resize(100)
+	if !slices.Equal(told, sizes) {
+		t.Errorf("told of %d", told)
+	}
+	got := make([]byte, 100)
+	m.ReadAt(got, 0)
+	if want := append(bytes.Repeat([]byte{9}, 50), make([]byte, 50)...); !bytes.Equal(got, want) {
+		t.Errorf("got %d", got)
+	}
+	m.Resize(1 << 62)
+	if n := m.Allocated(); n != pageSize {
+		t.Errorf("%d bytes are allocated", n)
+	}
+}
