@@ -6,7 +6,7 @@
 //
 // Offsets and lengths are bytes. A range lies in a device when 0 <= off,
 // 0 <= length and off+length <= Size; calls with any other range change nothing
-// and return an error that is [ErrRange]. All methods may be called at the same
+// and return an error that is [ErrRange]; [Disk] sees to it. All methods may be called at the same
 // time from many goroutines; ranges that overlap and are under way at the same
 // time have no order, but each block of the smallest size (BlockSizes.Minimum) is
 // then either all of one write or all of another.
@@ -35,7 +35,8 @@ type Device interface {
 
 // A Trimmer can forget data. After Trim the range reads as zeroes or as it did
 // before, and takes less room if the device knows how. Ranges need no alignment;
-// what does not fill whole units of the device is left as it is.
+// what does not fill whole units of the device is left as it is. ErrNotSupported
+// says that nothing was done.
 type Trimmer interface {
 	Trim(off, length int64) error
 }

@@ -2,6 +2,7 @@ package block
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -226,13 +227,16 @@ func (d *Disk) TrimContext(ctx context.Context, off, length int64) error {
 	if err := d.checkWrite(off, length); err != nil || length == 0 {
 		return err
 	}
+	err := ctx.Err()
 	if d.ctxTrim != nil {
-		return d.ctxTrim.TrimContext(ctx, off, length)
+		err = d.ctxTrim.TrimContext(ctx, off, length)
+	} else if err == nil && d.trim != nil {
+		err = d.trim.Trim(off, length)
 	}
-	if err := ctx.Err(); err != nil || d.trim == nil {
-		return err
+	if errors.Is(err, ErrNotSupported) {
+		return nil
 	}
-	return d.trim.Trim(off, length)
+	return err
 }
 
 // Prefetch brings the range nearer if the device can.

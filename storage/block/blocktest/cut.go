@@ -1,0 +1,165 @@
+package blocktest
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+
+	"github.com/seed-012105e5/gonet/storage/block"
+	"github.com/seed-012105e5/gonet/storage/block/filter"
+)
+
+// Cuts says how TestPowerCuts goes about it. Zero values mean what is said.
+type Cuts struct {
+	Size   int64  // of the device in bytes, 1 MB
+	Store  int64  // of the device that it rests on, 4 MB
+	Rounds int    // power cuts, 50
+	Seed   uint64 // of all that is random
+}
+
+// TestPowerCuts cuts the power of a device that rests on another, again and again at
+// random instants, under random writes of several users, and looks whether all that
+// was acknowledged as durable is there, and no sector holds what was never written
+// to it. open makes the device on the store, which is all zeroes at first and then
+// what the last cut has left, and returns it; the device's size must be that of
+// Cuts. The device is left as it is at the cut: what it does then fails.
+func TestPowerCuts(t *testing.T, c Cuts, open func(store block.Device) (block.Device, error)) {
+	t.Helper()
+	if err := FindLoss(c, open); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// FindLoss is TestPowerCuts for tests of tests: it returns what was lost.
+func FindLoss(c Cuts, open func(store block.Device) (block.Device, error)) error {
+	if c.Size == 0 {
+		c.Size = 1 << 20
+	}
+	if c.Store == 0 {
+		c.Store = 4 << 20
+	}
+	if c.Rounds == 0 {
+		c.Rounds = 50
+	}
+	r := rand.New(rand.NewPCG(c.Seed, 0))
+	store := block.NewMemory(c.Store)
+	m := NewModel(int(c.Size / SectorSize))
+	for round := range c.Rounds {
+		if err := cutOnce(store, m, r, open); err != nil {
+			return fmt.Errorf("seed %d, cut %d: %w", c.Seed, round, err)
+		}
+	}
+	return nil
+}
+
+// cutOnce is one life of the device: what the last cut has left is looked at, then
+// users write until the power goes. Sometimes it goes while the device is opened.
+func cutOnce(store block.Device, m *Model, r *rand.Rand, open func(block.Device) (block.Device, error)) error {
+	power, err := filter.NewVolatile(store)
+	if err != nil {
+		return err
+	}
+	writes := 1 + r.IntN(200)
+	if r.IntN(4) == 0 {
+		writes = 1 + r.IntN(5)
+	}
+	power.CutAfter(writes, r.Uint64())
+	dev, err := open(power)
+	if errors.Is(err, block.ErrClosed) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("opening what the cut has left: %w", err)
+	}
+	d, err := block.NewDisk(dev)
+	if err != nil {
+		return err
+	}
+	if err := m.CheckAfterCut(d); err != nil {
+		if errors.Is(err, block.ErrClosed) {
+			return nil
+		}
+		return err
+	}
+	const users = 4
+	errs := make([]error, users)
+	var wg sync.WaitGroup
+	for u := range users {
+		user := User{Disk: d, Model: m, Rand: rand.New(rand.NewPCG(r.Uint64(), uint64(u))), Number: u, Of: users}
+		wg.Go(func() { errs[u] = user.Run(1 << 20) })
+	}
+	wg.Wait()
+	for _, err := range errs {
+		if !errors.Is(err, block.ErrClosed) {
+			return err
+		}
+	}
+	return nil
+}
+
+// A User writes to its own sectors of a disk at random, and looks whether it finds
+// what it wrote. Of so many users, each has runs of sectors of its own.
+type User struct {
+	Disk       *block.Disk
+	Model      *Model
+	Rand       *rand.Rand
+	Number, Of int
+}
+
+const runSectors = 24 // that neighbours of the same user are: 12 KB, across clusters
+
+// Run makes so many operations, or ends with the first error.
+func (u User) Run(operations int) error {
+	buffer := make([]byte, runSectors*SectorSize)
+	for range operations {
+		if err := u.step(buffer); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (u User) step(buffer []byte) error {
+	runs := (len(u.Model.sectors)/runSectors - u.Number + u.Of - 1) / u.Of
+	first := int64(u.Number+u.Of*u.Rand.IntN(runs)) * runSectors
+	skip := u.Rand.Int64N(runSectors)
+	count := 1 + u.Rand.Int64N(runSectors-skip)
+	first += skip
+	p := buffer[:count*SectorSize]
+	off, length := first*SectorSize, count*SectorSize
+	switch u.Rand.IntN(10) {
+	case 0, 1, 2, 3:
+		done := u.Model.Write(p, first)
+		if _, err := u.Disk.WriteAt(p, off); err != nil {
+			return err
+		}
+		done(false)
+	case 4:
+		done := u.Model.Write(p, first)
+		if _, err := u.Disk.WriteAtFUA(p, off); err != nil {
+			return err
+		}
+		done(true)
+	case 5:
+		flags := []block.ZeroFlags{0, block.ZeroNoHole, block.ZeroFUA}[u.Rand.IntN(3)]
+		done := u.Model.Zero(first, count)
+		if err := u.Disk.WriteZeroes(off, length, flags); err != nil {
+			return err
+		}
+		done(flags&block.ZeroFUA != 0)
+	case 6:
+		done := u.Model.Sync()
+		if err := u.Disk.Sync(); err != nil {
+			return err
+		}
+		done()
+	default:
+		if _, err := u.Disk.ReadAt(p, off); err != nil {
+			return err
+		}
+		return u.Model.CheckNow(p, first)
+	}
+	return nil
+}
