@@ -132,6 +132,7 @@ func (t *tcb) takeSACKs(s *segment, w *witness) {
 		}
 		t.board.sack(b.left, b.right, w)
 	}
+	t.stats.IgnoredSACKs.Add(uint64(t.board.news.ignored))
 }
 
 // isDuplicate is the definition of a duplicate acknowledgement of RFC 5681

@@ -88,7 +88,7 @@ func (t *tcb) synSentArrives(now time.Time, s *segment) {
 func (t *tcb) negotiate(now time.Time, s *segment) {
 	o := &s.opts
 	if o.mss != 0 {
-		t.snd.peerMSS = int(o.mss)
+		t.snd.peerMSS = max(int(o.mss), minMSS)
 	}
 	t.sackOK = o.sackPermitted && !t.cfg.NoSACK
 	t.timestamps = o.hasTimestamps && !t.cfg.NoTimestamps

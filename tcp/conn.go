@@ -231,7 +231,6 @@ func (p *process) prepare() {
 	s, old := &p.segment, &p.pending
 	if old.b != nil && old.seq == s.seq && old.len == s.len && old.flags&SYN == s.flags&SYN {
 		old.b.Pull(old.b.Len() - s.len)
-		old.b.SegmentSize = 0
 		p.t.address(old.b, s)
 	} else {
 		p.dropPending()

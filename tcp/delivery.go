@@ -26,9 +26,13 @@ type sending struct {
 	losses    uint64        // bytes deemed lost until then
 	inFlight  int32         // P.tx_in_flight
 	limited   bool          // P.is_app_limited
+
+	unit int32 // text of each of its segments but the last, in bytes; 0 for a single one
+	fin  bool  // it ends with our FIN
 }
 
-// sent notes that n bytes go out while pipe bytes are in flight.
+// sent notes that n bytes go out while pipe bytes are in flight. What segments
+// they are the caller knows.
 func (d *delivery) sent(now time.Time, pipe, n int, losses uint64) sending {
 	if pipe == 0 {
 		d.firstSent, d.at = now, now

@@ -268,6 +268,7 @@ func (t *tcb) occupied(now time.Time, s *segment) {
 	t.pathSent(s, again)
 	pipe, n := t.pipe(), s.span()
 	how := t.delivery.sent(now, pipe, n, t.board.losses)
+	how.unit, how.fin = int32(t.cutAt(s)), s.has(FIN)
 	if again {
 		t.stats.Retransmits.Add(1)
 		t.count.resent += uint64(n)
@@ -314,15 +315,22 @@ func (t *tcb) build(s *segment) *packet.Buffer {
 	return b
 }
 
-// address writes the headers of s in front of its text.
-func (t *tcb) address(b *packet.Buffer, s *segment) {
+// cutAt is how much text each segment has of the train s; 0 when s is a single
+// segment.
+func (t *tcb) cutAt(s *segment) int {
 	mss := t.snd.mss
 	if s.opts.sacks > 0 {
-		mss -= 4 + 8*s.opts.sacks
+		mss = max(minText, mss-4-8*s.opts.sacks)
 	}
-	if s.len > mss && s.probe == 0 && !s.has(SYN) { // the text of a SYN has a bound of its own: addFastOpen
-		b.SegmentSize = mss
+	if s.len <= mss || s.probe > 0 || s.has(SYN) { // the text of a SYN has a bound of its own: addFastOpen
+		return 0
 	}
+	return mss
+}
+
+// address writes the headers of s in front of its text.
+func (t *tcb) address(b *packet.Buffer, s *segment) {
+	b.SegmentSize = t.cutAt(s)
 	encode(b, s, &t.flow)
 	t.route.push(b, ipv4.Fields{
 		TOS: t.opts.tos&^ipv4.ECNMask | uint8(s.ecn), TTL: t.opts.ttl, Protocol: ipv4.ProtocolTCP, DF: true,

@@ -98,7 +98,8 @@ func (r *rack) reoWnd(t *tcb) time.Duration {
 	return min(time.Duration(t.reordering.mult)*t.rtt.min/4, t.rtt.srtt)
 }
 
-// markLost is step 5, RACK_detect_loss.
+// markLost is step 5, RACK_detect_loss. Flights that went out once are in the
+// order in which they did: those behind one that is not due are not due either.
 func (r *rack) markLost(t *tcb, now time.Time) {
 	r.timer = time.Time{}
 	if r.at.IsZero() {
@@ -110,18 +111,39 @@ func (r *rack) markLost(t *tcb, now time.Time) {
 		if f.sacked || f.lost && !f.resent {
 			continue
 		}
-		if !(&flight{at: r.at, end: r.end}).sentAfter(f.at, f.end) {
-			if !f.everResent {
-				return // what follows was sent later still
-			}
-			continue
-		}
-		if at := f.at.Add(wait); at.After(now) {
-			r.timer = latest(r.timer, at)
-		} else {
+		due := !f.at.Add(wait).After(now)
+		switch {
+		case r.sentAfter(f) && f.everResent:
+		case r.sentAfter(f):
+			return // what follows was sent later still
+		case due:
 			t.board.markLost(i)
+		case f.everResent:
+			r.timer = latest(r.timer, f.at.Add(wait))
+		default:
+			r.timer = latest(r.timer, r.lastBefore(t, f).at.Add(wait))
+			return
 		}
 	}
+}
+
+// sentAfter says whether f was sent after the newest flight that has arrived.
+func (r *rack) sentAfter(f *flight) bool {
+	return !(&flight{at: r.at, end: r.end}).sentAfter(f.at, f.end)
+}
+
+// lastBefore is the last flight in front of r.end that may still be lost, f being
+// one: for it the timer is set.
+func (r *rack) lastBefore(t *tcb, f *flight) *flight {
+	i := t.board.find(r.end - 1)
+	for ; i > 0 && i < t.board.flights.Len() && t.board.flights.At(i).sacked; i-- { // once: runs are joined
+	}
+	if i < t.board.flights.Len() {
+		if last := t.board.flights.At(i); last.at.After(f.at) && !last.sacked && !last.lost && !last.everResent && !r.sentAfter(last) {
+			return last
+		}
+	}
+	return f
 }
 
 // timedOut is RACK_mark_losses_on_RTO (section 6.3): what was sent only just

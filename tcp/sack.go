@@ -90,8 +90,7 @@ func (s *scoreboard) markLostBehind(mss int) {
 // markLastLost marks the last n bytes as lost.
 func (s *scoreboard) markLastLost(n int) {
 	last := s.flights.Len() - 1
-	if f := s.flights.At(last); f.len() > n {
-		s.split(last, f.end.add(-n))
+	if f := s.flights.At(last); f.len() > n && s.split(last, f.end.add(-n)) {
 		last++
 	}
 	s.markLost(last)

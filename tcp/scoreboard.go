@@ -11,6 +11,7 @@ import (
 // acknowledged: one segment or one train.
 type flight struct {
 	start, end seq
+	grid       seq       // where a segment began of the last transmission; the others are sending.unit apart
 	at         time.Time // of the last transmission
 	sacked     bool      // the peer has it (RFC 2018)
 	lost       bool      // deemed lost
@@ -20,6 +21,44 @@ type flight struct {
 }
 
 func (f *flight) len() int { return f.end.sub(f.start) }
+
+// segments is what [left, right) holds of f in whole segments, as they went out.
+// A peer keeps a segment or drops it; what it says of less comes of no segment of
+// ours, and would cut f in as many pieces as it likes.
+func (f *flight) segments(left, right seq) (from, to seq) {
+	from, to = f.start, f.end
+	if left.after(from) {
+		from = f.boundary(left, true)
+	}
+	if right.before(to) {
+		to = f.boundary(right, false)
+	}
+	return from, to
+}
+
+// boundary is where a segment ends at q, which lies inside f, or else the next
+// such place up or down. A FIN may be acknowledged without the text before it, as
+// it takes no room in a peer's queue.
+func (f *flight) boundary(q seq, up bool) seq {
+	text := f.end
+	if f.sending.fin {
+		text--
+	}
+	down, next := f.start, text
+	if unit := int(f.sending.unit); unit > 0 {
+		down = later(down, q.add(-(q.sub(f.grid) % unit)))
+		if n := q.add(unit - q.sub(f.grid)%unit); n.before(next) {
+			next = n
+		}
+	}
+	switch {
+	case q == down || q == text:
+		return q
+	case up:
+		return next
+	}
+	return down
+}
 
 // sentAfter says whether f was sent after the flight that went out at the
 // instant at and ends at end: RACK_sent_after of RFC 8985 section 6.2.
@@ -56,6 +95,7 @@ type scoreboard struct {
 type news struct {
 	delivered int // bytes
 	sacked    int // of them by SACK
+	ignored   int // SACK blocks of which something could not be noted
 
 	once   time.Time // when the newest was sent of those that were sent only once
 	newest flight    // the one that was sent last, but for the ambiguous; its length is 0 when there is none
@@ -89,8 +129,9 @@ func (w *witness) ambiguous(f *flight) bool {
 	return w.now.Sub(f.at) < w.minRTT
 }
 
-// maxFlights bounds the scoreboard; with so many flights out, nothing new is
-// sent.
+// maxFlights bounds the scoreboard on every way into it. With so many flights out
+// nothing new is sent, and none is cut in two: of what would need that, a SACK
+// block is not noted, and other marks are made on the whole flight.
 const maxFlights = 8192
 
 // pipe is how many bytes are thought to be in the network (RFC 6675 section
@@ -105,7 +146,7 @@ func (s *scoreboard) push(start, end seq, at time.Time, how sending) {
 	if s.flights.Len() == 0 {
 		s.fack = start // all before has arrived
 	}
-	s.flights.Push(flight{start: start, end: end, at: at, sending: how})
+	s.flights.Push(flight{start: start, end: end, grid: start, at: at, sending: how})
 	s.total += end.sub(start)
 }
 
@@ -118,45 +159,91 @@ func (s *scoreboard) begin(w *witness) {
 // ack removes what lies before una, and returns how many bytes.
 func (s *scoreboard) ack(una seq, w *witness) (n int) {
 	for s.flights.Len() > 0 && s.flights.At(0).start.before(una) {
-		if s.flights.At(0).end.after(una) {
-			s.split(0, una)
-		}
 		f := s.flights.At(0)
-		if !f.sacked {
-			s.arrived(f, w)
+		gone := *f
+		whole := !f.end.after(una)
+		if !whole {
+			gone.end = una
 		}
-		n += f.len()
-		s.account(f, -1)
-		s.flights.Pop()
-		s.hint = max(0, s.hint-1)
+		if !f.sacked {
+			s.arrived(&gone, w)
+		}
+		n += gone.len()
+		s.account(&gone, -1)
+		if f.start = gone.end; whole {
+			s.flights.Pop()
+			s.hint = max(0, s.hint-1)
+		}
 	}
 	return n
 }
 
-// sack marks what lies in [left, right) as arrived (RFC 6675 section 4,
+// sack marks the segments in [left, right) as arrived (RFC 6675 section 4,
 // Update).
 func (s *scoreboard) sack(left, right seq, w *witness) {
+	ignored := false
 	for i := s.find(left); i < s.flights.Len(); i++ {
 		f := s.flights.At(i)
 		if !f.start.before(right) {
-			return
+			break
 		}
 		if f.sacked {
 			continue
 		}
-		if f.start.before(left) {
-			s.split(i, left)
+		from, to := f.segments(left, right)
+		ignored = ignored || from != later(f.start, left) || to.before(f.end) && to.before(right)
+		if !from.before(to) {
 			continue
 		}
-		if f.end.after(right) {
-			s.split(i, right)
-			f = s.flights.At(i)
+		if f.start.before(from) {
+			ignored = !s.split(i, from) || ignored
+			continue // with the second part
 		}
+		if to.before(f.end) && !s.split(i, to) {
+			ignored = true
+			continue
+		}
+		f = s.flights.At(i)
 		s.arrived(f, w)
 		s.news.sacked += f.len()
 		s.account(f, -1)
 		f.sacked, f.lost, f.resent = true, false, false
 		s.account(f, 1)
+		i = s.merge(i)
+	}
+	if ignored {
+		s.news.ignored++
+	}
+}
+
+// merge joins flight i, which has arrived, with its neighbours that have too, and
+// returns where it is then. So runs take one place each, and a block that repeats
+// what is known costs no more than one that does not.
+func (s *scoreboard) merge(i int) int {
+	if i+1 < s.flights.Len() && s.flights.At(i+1).sacked {
+		s.join(i)
+	}
+	if i > 0 && s.flights.At(i-1).sacked {
+		i--
+		s.join(i)
+	}
+	return i
+}
+
+// join makes one of flights i and i+1, which have both arrived. Should the peer
+// take that back, they have gone out when the later one did, and their segments
+// are not known any more.
+func (s *scoreboard) join(i int) {
+	f, g := s.flights.At(i), s.flights.At(i+1)
+	f.everResent = f.everResent || g.everResent
+	if !g.at.Before(f.at) {
+		f.at, f.sending = g.at, g.sending
+	}
+	f.sending.unit, f.sending.fin = 0, g.sending.fin
+	f.end = g.end
+	s.flights.Remove(i + 1)
+	if s.hint > i+1 {
+		s.hint--
 	}
 }
 
@@ -182,15 +269,21 @@ func latest(a, b time.Time) time.Time {
 	return a
 }
 
-// split cuts flight i in two at q, which lies inside it.
-func (s *scoreboard) split(i int, q seq) {
-	second := *s.flights.At(i)
-	s.flights.At(i).end = q
+// split cuts flight i in two at q, which lies inside it. It returns false, and
+// leaves it whole, when there is no room for another flight.
+func (s *scoreboard) split(i int, q seq) bool {
+	if s.full() {
+		return false
+	}
+	first := s.flights.At(i)
+	second := *first
+	first.end, first.sending.fin = q, false
 	second.start = q
 	s.flights.Insert(i+1, second)
 	if s.hint > i {
 		s.hint++
 	}
+	return true
 }
 
 // account adds (sign 1) or removes (sign -1) f in the sums.
@@ -293,8 +386,7 @@ func (s *scoreboard) resend(start, end seq, at time.Time, how sending) {
 	if i >= s.flights.Len() {
 		return
 	}
-	if s.flights.At(i).start.before(start) {
-		s.split(i, start)
+	if s.flights.At(i).start.before(start) && s.split(i, start) {
 		i++
 	}
 	if s.flights.At(i).end.after(end) {
@@ -304,6 +396,6 @@ func (s *scoreboard) resend(start, end seq, at time.Time, how sending) {
 	s.account(f, -1)
 	f.resent = f.lost
 	f.everResent = true
-	f.at, f.sending = at, how
+	f.at, f.grid, f.sending = at, f.start, how
 	s.account(f, 1)
 }

@@ -19,6 +19,7 @@ type boardModel struct {
 type octet struct {
 	sacked, lost, resent, everResent bool
 	at                               time.Time
+	from, to                         int // of the segment that it is in
 }
 
 func newBoardModel(t *testing.T) *boardModel {
@@ -27,12 +28,28 @@ func newBoardModel(t *testing.T) *boardModel {
 
 func (m *boardModel) seq(i int) seq { return m.base.add(i) }
 
-func (m *boardModel) push(n int) {
-	m.s.push(m.seq(m.nxt), m.seq(m.nxt+n), m.now, sending{})
+// push sends n octets in segments of unit; 0 is a single one.
+func (m *boardModel) push(n, unit int) {
+	m.s.push(m.seq(m.nxt), m.seq(m.nxt+n), m.now, sending{unit: int32(unit)})
 	for range n {
 		m.octets = append(m.octets, octet{at: m.now})
 	}
+	m.cut(m.nxt, m.nxt+n, unit)
 	m.nxt += n
+}
+
+// cut notes the segments in which [from, to) goes out.
+func (m *boardModel) cut(from, to, unit int) {
+	if unit == 0 {
+		unit = to - from
+	}
+	for i := from; i < to; i++ {
+		at := from + (i-from)/unit*unit
+		m.octets[i].from, m.octets[i].to = at, min(at+unit, to)
+	}
+	for i := to; i < len(m.octets) && m.octets[i].from < to; i++ {
+		m.octets[i].from = to // the rest of a segment that was cut
+	}
 }
 
 // witness begins an acknowledgement without a timestamp.
@@ -55,13 +72,16 @@ func (m *boardModel) ack(una int) {
 		m.t.Fatalf("ack %d: %d bytes, newest sent at %v; want %d, %v", una, n, at, una-m.una, newest)
 	}
 	m.una = una
+	for i := una; i < m.nxt && m.octets[i].from < una; i++ {
+		m.octets[i].from = una
+	}
 }
 
 func (m *boardModel) sack(left, right int) {
 	want := 0
 	var newest time.Time
 	for i := max(left, m.una); i < right; i++ {
-		if o := &m.octets[i]; !o.sacked {
+		if o := &m.octets[i]; !o.sacked && o.from >= left && o.to <= right {
 			want++
 			if !o.everResent {
 				newest = o.at
@@ -110,8 +130,9 @@ func (m *boardModel) loseBehind(mss int) {
 	}
 }
 
-// resend sends up to n octets of the first that is lost and not sent again.
-func (m *boardModel) resend(n int) {
+// resend sends up to n octets of the first that is lost and not sent again, in
+// segments of unit.
+func (m *boardModel) resend(n, unit int) {
 	want := -1
 	for i := m.una; i < m.nxt && want < 0; i++ {
 		if m.octets[i].lost && !m.octets[i].resent {
@@ -130,7 +151,8 @@ func (m *boardModel) resend(n int) {
 		m.t.Fatalf("next lost is %d, want %d", f.start.sub(m.base), want)
 	}
 	n = min(n, f.len())
-	m.s.resend(f.start, f.start.add(n), m.now, sending{})
+	m.s.resend(f.start, f.start.add(n), m.now, sending{unit: int32(unit)})
+	m.cut(want, want+n, unit)
 	for j := want; j < want+n; j++ {
 		m.octets[j].resent, m.octets[j].everResent, m.octets[j].at = true, true, m.now
 	}
@@ -146,7 +168,7 @@ func (m *boardModel) check() {
 		f := m.s.flights.At(i)
 		for j := f.start.sub(m.base); j < f.end.sub(m.base); j++ {
 			o := m.octets[j]
-			if o.sacked != f.sacked || o.lost != f.lost || o.resent != f.resent || o.everResent != f.everResent {
+			if o.sacked != f.sacked || o.lost != f.lost || o.resent != f.resent || !o.sacked && o.everResent != f.everResent {
 				m.t.Fatalf("octet %d is %+v, its flight %+v", j, o, *f)
 			}
 			// RFC 6675 section 4, SetPipe.
@@ -169,7 +191,7 @@ func (m *boardModel) step(kind, a, b int) {
 	flight := m.nxt - m.una
 	switch kind % 8 {
 	case 0, 1:
-		m.push(1 + a%40)
+		m.push(1+a%40, b%7)
 	case 2:
 		m.ack(m.una + a%(flight+1))
 	case 3, 4:
@@ -183,7 +205,7 @@ func (m *boardModel) step(kind, a, b int) {
 		}
 		m.loseBehind(1 + b%10)
 	default:
-		m.resend(1 + a%20)
+		m.resend(1+a%20, b%7)
 	}
 	m.check()
 }
@@ -214,7 +236,7 @@ func FuzzScoreboard(f *testing.F) {
 // flight again.
 func TestScoreboardReneging(t *testing.T) {
 	m := newBoardModel(t)
-	m.push(100)
+	m.push(100, 10)
 	m.sack(20, 50)
 	m.s.forgetSACKs()
 	for i := range m.octets {
@@ -223,7 +245,7 @@ func TestScoreboardReneging(t *testing.T) {
 	m.check()
 	m.lose()
 	m.check()
-	m.resend(1000)
+	m.resend(1000, 0)
 	m.check()
 }
 
@@ -231,7 +253,7 @@ func TestScoreboardReneging(t *testing.T) {
 func TestScoreboardFull(t *testing.T) {
 	m := newBoardModel(t)
 	for !m.s.full() {
-		m.push(1)
+		m.push(1, 0)
 	}
 	if n := m.s.flights.Len(); n != maxFlights {
 		t.Errorf("%d flights", n)

@@ -26,6 +26,7 @@ type Stats struct {
 	LossProbes         atomic.Uint64 // tail loss probes (RFC 8985 section 7)
 	LossProbeRepairs   atomic.Uint64 // of them, those that have repaired a loss
 	DSACKs             atomic.Uint64 // duplicates that peers have reported (RFC 2883)
+	IgnoredSACKs       atomic.Uint64 // SACK blocks that fit no segments of ours, or for which the scoreboard had no room
 
 	// Receiving.
 	OutOfOrder         atomic.Uint64 // segments that came ahead of a hole

@@ -203,6 +203,17 @@ func (t *tcb) begin(cfg *Config, stats *Stats, f flow, iss seq, mtu int) {
 // defaultMSS is the MSS of a peer that does not say (MUST-15).
 const defaultMSS = 536
 
+// minMSS is the least that a peer is believed: with less, all that he has read
+// to him would cost a datagram for a byte or two. Linux has the same.
+const minMSS = 48
+
+// minText is the least text of a segment, however much the options leave.
+const minText = 8
+
+// maxTrainSegments is how many segments go out as one train at most, be they ever
+// so small.
+const maxTrainSegments = 128
+
 // headersLen is the IPv4 and TCP headers without options.
 const headersLen = 20 + minHeaderLen
 
@@ -220,13 +231,15 @@ func (t *tcb) updateMSS() {
 // peer and the path take, less the options that go on each segment.
 func (t *tcb) fitMSS() {
 	t.path.limit(t.snd.peerMSS + headersLen)
-	t.snd.mss = max(8, t.textFor(t.path.mtu))
+	t.snd.mss = max(minText, t.textFor(t.path.mtu))
 	t.sendq.unit = t.trainLen()
 }
 
 // trainLen is how much text fits in one train: a whole number of segments in
 // one IP datagram.
-func (t *tcb) trainLen() int { return wholeSegments(maxText-t.route.len(), t.snd.mss) }
+func (t *tcb) trainLen() int {
+	return wholeSegments(min(maxText-t.route.len(), maxTrainSegments*t.snd.mss), t.snd.mss)
+}
 
 // flightEmpty says whether nothing is in flight.
 func (t *tcb) flightEmpty() bool { return t.snd.una == t.snd.nxt }

@@ -60,13 +60,46 @@ func (q *Queue[T]) Clear() {
 	}
 }
 
-// Insert puts x before item i.
+// Insert puts x before item i. It moves the items on the side where there are
+// fewer.
 func (q *Queue[T]) Insert(i int, x T) {
-	q.Push(x)
-	for j := q.len - 1; j > i; j-- {
-		*q.At(j) = *q.At(j - 1)
+	if i <= q.len/2 {
+		q.pushFront()
+		for j := range i {
+			*q.At(j) = *q.At(j + 1)
+		}
+	} else {
+		q.Push(x)
+		for j := q.len - 1; j > i; j-- {
+			*q.At(j) = *q.At(j - 1)
+		}
 	}
 	*q.At(i) = x
+}
+
+// pushFront adds an item, of any value, in front of the oldest.
+func (q *Queue[T]) pushFront() {
+	q.grow()
+	q.head = (q.head - 1) & (len(q.items) - 1)
+	q.len++
+	q.most = max(q.most, q.len)
+}
+
+// Remove takes item i out, and moves the items on the side where there are fewer.
+func (q *Queue[T]) Remove(i int) {
+	if i <= q.len/2 {
+		for j := i; j > 0; j-- {
+			*q.At(j) = *q.At(j - 1)
+		}
+		q.Pop()
+		return
+	}
+	for j := i; j < q.len-1; j++ {
+		*q.At(j) = *q.At(j + 1)
+	}
+	var zero T
+	*q.At(q.len - 1) = zero
+	q.len--
 }
 
 func (q *Queue[T]) grow() {

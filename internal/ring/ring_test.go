@@ -19,7 +19,11 @@ func TestAgainstSlice(t *testing.T) {
 			i := rnd.IntN(len(want) + 1)
 			q.Insert(i, x)
 			want = slices.Insert(want, i, x)
-		case op < 6 && rnd.IntN(1000) == 0:
+		case op < 6 && len(want) > 1:
+			i := rnd.IntN(len(want))
+			q.Remove(i)
+			want = slices.Delete(want, i, i+1)
+		case op < 7 && rnd.IntN(1000) == 0:
 			q.Clear()
 			want = want[:0]
 		case len(want) > 0:
