@@ -19,7 +19,8 @@ type pcap struct {
 
 // Pcap returns a sink that writes a pcap file with time stamps in nanoseconds
 // to w, for tcpdump and Wireshark. It writes through a buffer, which is
-// written out when the link is closed; closing w is left to the caller.
+// written out each second and when the link is closed; closing w is left to the
+// caller.
 func Pcap(w io.Writer) Sink {
 	p := &pcap{buffered: bufio.NewWriterSize(w, 64<<10)}
 	p.file = pcapgo.NewWriterNanos(p.buffered)

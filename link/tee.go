@@ -27,9 +27,13 @@ type Sink interface {
 	// Record takes one frame. After an error the sink is not called again.
 	Record(r Record) error
 
-	// Flush is called once, when no more frames come.
+	// Flush is called a second after a record at the latest, so that whoever
+	// reads what the sink writes can follow it live, and when no more frames come.
 	Flush() error
 }
+
+// flushTime is how long a record may wait to be flushed.
+const flushTime = time.Second
 
 // Tee records what passes l in both directions, in the order in which it
 // passes; nothing is missed.
@@ -44,7 +48,9 @@ func Tee(l Link, failed func(error), sinks ...Sink) Link {
 		sinks:  append([]Sink(nil), sinks...),
 		sent:   make(chan *packet.Buffer, QueueLen),
 		passed: make(chan *packet.Buffer, QueueLen),
+		timer:  time.NewTimer(flushTime),
 	}
+	t.timer.Stop()
 	go t.run()
 	l.Tx, l.Rx = t.sent, t.passed
 	return l
@@ -55,6 +61,9 @@ type tee struct {
 	failed func(error)
 	sinks  []Sink // those that have not failed
 
+	timer     *time.Timer // of the next flush, running while there is something to flush
+	unflushed bool
+
 	sent, passed chan *packet.Buffer // the channels of the owner
 }
 
@@ -62,13 +71,14 @@ type tee struct {
 // behind its question.
 //
 // Owns: the sinks, t.passed and t.link.Tx, and closes these two.
-// Reads: t.sent, t.link.Rx.
+// Reads: t.sent, t.link.Rx, its timer.
 // Writes: t.link.Tx, t.passed, the sinks.
 // Blocks on: t.sent and t.link.Rx, t.link.Tx, the sinks; never on t.passed
 // while t.sent has frames, as a card drains its Tx.
 func (t *tee) run() {
 	sent, arrived := t.sent, t.link.Rx
 	var next *packet.Buffer // received, and not yet passed
+	defer t.timer.Stop()
 	for sent != nil || arrived != nil {
 		from, to := arrived, t.passed
 		if next == nil {
@@ -88,6 +98,7 @@ func (t *tee) run() {
 		case b, ok := <-from:
 			if !ok {
 				t.flush()
+				t.sinks = nil
 				close(t.passed)
 				arrived = nil
 				continue
@@ -96,6 +107,8 @@ func (t *tee) run() {
 			next = b
 		case to <- next:
 			next = nil
+		case <-t.timer.C:
+			t.flush()
 		}
 	}
 }
@@ -113,12 +126,16 @@ func (t *tee) record(b *packet.Buffer, sent bool, now time.Time) {
 		r.Frame = c.Bytes()
 	}
 	t.each(func(s Sink) error { return s.Record(r) })
+	if !t.unflushed {
+		t.unflushed = true
+		t.timer.Reset(flushTime)
+	}
 }
 
-// flush ends the recording.
+// flush has the sinks write out what they have recorded.
 func (t *tee) flush() {
 	t.each(Sink.Flush)
-	t.sinks = nil
+	t.unflushed = false
 }
 
 // each calls do for each sink, and gives up those that fail.
