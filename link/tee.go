@@ -42,6 +42,13 @@ const flushTime = time.Second
 // error, unless it is nil; the frames pass on. The sinks are flushed before
 // Rx is closed, so that the records are complete when the owner sees that.
 func Tee(l Link, failed func(error), sinks ...Sink) Link {
+	t := newTee(l, failed, sinks)
+	go t.run()
+	l.Tx, l.Rx = t.sent, t.passed
+	return l
+}
+
+func newTee(l Link, failed func(error), sinks []Sink) *tee {
 	t := &tee{
 		link:   l,
 		failed: failed,
@@ -51,9 +58,7 @@ func Tee(l Link, failed func(error), sinks ...Sink) Link {
 		timer:  time.NewTimer(flushTime),
 	}
 	t.timer.Stop()
-	go t.run()
-	l.Tx, l.Rx = t.sent, t.passed
-	return l
+	return t
 }
 
 type tee struct {

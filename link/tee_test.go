@@ -125,7 +125,7 @@ func TestTeeCompletes(t *testing.T) {
 		"coalesced": coalesced,
 	} {
 		var m memory
-		tee := &tee{sinks: []Sink{&m}}
+		tee := newTee(Link{}, nil, []Sink{&m})
 		tee.record(b, true, time.Time{})
 		b.Release()
 		if len(m.records) != 1 || !sumsToZero(m.records[0].Frame) {
@@ -138,7 +138,7 @@ func TestTeeCompletes(t *testing.T) {
 	misplaced.SetPartial(2, 16)
 	for _, b := range []*packet.Buffer{garbage, misplaced} {
 		var m memory
-		tee := &tee{sinks: []Sink{&m}}
+		tee := newTee(Link{}, nil, []Sink{&m})
 		tee.record(b, true, time.Time{})
 		b.Release()
 		if len(m.records) != 1 || !bytes.Equal(m.records[0].Frame, []byte{1, 2, 3}) {
