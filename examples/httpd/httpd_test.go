@@ -11,7 +11,6 @@ import (
 	"log"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -30,8 +29,7 @@ func withServer(t *testing.T, s server, f func(t *testing.T, client *setup.Host,
 		if err := tap.Parse(nil); err != nil {
 			t.Fatal(err)
 		}
-		handler, err := s.handler(tap, p.B)
-		if err != nil {
+		if err := s.openDir(); err != nil {
 			t.Fatal(err)
 		}
 		l, err := p.B.Listen("tcp", fmt.Sprintf(":%d", s.defaultPort()))
@@ -40,7 +38,7 @@ func withServer(t *testing.T, s server, f func(t *testing.T, client *setup.Host,
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error)
-		go func() { ended <- s.serve(ctx, l, handler, tap) }()
+		go func() { ended <- s.serve(ctx, l, s.handler(tap, p.B), tap) }()
 		f(t, p.A, &out)
 		cancel()
 		if err := <-ended; err != nil {
@@ -196,7 +194,7 @@ func TestDir(t *testing.T) {
 		}
 	})
 	s := server{dir: filepath.Join(dir, "nothing")}
-	if _, err := s.handler(nil, nil); err == nil || !strings.Contains(err.Error(), "-dir: ") {
+	if err := s.openDir(); err == nil || !strings.Contains(err.Error(), "-dir: ") {
 		t.Errorf("error %v", err)
 	}
 }
@@ -211,7 +209,7 @@ func TestURL(t *testing.T) {
 		{true, 443, "https://10.0.0.2/"}, {true, 80, "https://10.0.0.2:80/"},
 	} {
 		s := server{tls: c.tls}
-		if got := s.url(netip.MustParseAddr("10.0.0.2").String(), c.port); got != c.want {
+		if got := s.url(fmt.Sprintf("10.0.0.2:%d", c.port)); got != c.want {
 			t.Errorf("%s, want %s", got, c.want)
 		}
 	}

@@ -12,7 +12,6 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"fmt"
 	"io"
 	"log"
 	"net"
@@ -39,6 +38,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	tap.BoolVar(&s.tls, "tls", false, "serve HTTPS, with a certificate made at the start that nobody vouches for")
 	port := tap.Int("port", 0, "`port` to serve on (default 80, or 443 with -tls)")
 	tap.Forward(port)
+	tap.Check(s.openDir)
+	tap.Examples("", "-tls", "-dir . -forward 127.0.0.1:8080", "-pcap httpd.pcap -loss 0.01 -delay 20ms")
 	if err := tap.Parse(args); err != nil {
 		return err
 	}
@@ -46,19 +47,12 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		*port = s.defaultPort()
 	}
 	return tap.Run(ctx, func(host *setup.Host) error {
-		handler, err := s.handler(tap, host)
-		if err != nil {
-			return err
-		}
 		l, err := host.Listen("tcp", ":"+strconv.Itoa(*port))
 		if err != nil {
 			return err
 		}
-		tap.Say("serving on %s", s.url(tap.Addr.Addr().String(), *port))
-		if o := tap.Outside(); o != "" {
-			tap.Say("forwarded from %s://%s/", s.scheme(), o)
-		}
-		return s.serve(ctx, l, handler, tap)
+		tap.Say("serving on %s", s.url(tap.Reach()))
+		return s.serve(ctx, l, s.handler(tap, host), tap)
 	})
 }
 
@@ -66,18 +60,27 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 type server struct {
 	dir string
 	tls bool
+
+	root *os.Root // of dir, which no link leads out of
+}
+
+// openDir opens the directory that is served, if there is one.
+func (s *server) openDir() (err error) {
+	if s.dir == "" {
+		return nil
+	}
+	if s.root, err = os.OpenRoot(s.dir); err != nil {
+		return setup.Usage("-dir: %v", err)
+	}
+	return nil
 }
 
 // handler returns what is to be served.
-func (s *server) handler(tap *setup.Tap, host *setup.Host) (http.Handler, error) {
-	if s.dir == "" {
-		return newPage(host, tap.Addr, tap.Host), nil
+func (s *server) handler(tap *setup.Tap, host *setup.Host) http.Handler {
+	if s.root == nil {
+		return newPage(host, tap.Addr, tap.Host)
 	}
-	root, err := os.OpenRoot(s.dir) // which no link leads out of
-	if err != nil {
-		return nil, fmt.Errorf("-dir: %w", err)
-	}
-	return http.FileServerFS(root.FS()), nil
+	return http.FileServerFS(s.root.FS())
 }
 
 // serve serves on l until ctx is done.
@@ -118,9 +121,10 @@ func (s *server) defaultPort() int {
 	return 80
 }
 
-func (s *server) url(host string, port int) string {
-	if port != s.defaultPort() {
-		host = net.JoinHostPort(host, strconv.Itoa(port))
+func (s *server) url(hostPort string) string {
+	host, port, err := net.SplitHostPort(hostPort)
+	if err == nil && port == strconv.Itoa(s.defaultPort()) {
+		hostPort = host
 	}
-	return s.scheme() + "://" + host + "/"
+	return s.scheme() + "://" + hostPort + "/"
 }

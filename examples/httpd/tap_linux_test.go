@@ -49,7 +49,7 @@ func TestTap(t *testing.T) {
 		p := exampletest.Start(t, nil, run, args...)
 		text := p.Await("serving on ")
 		scheme := "http"
-		if strings.Contains(text, "https://10.0.0.2/") {
+		if strings.Contains(text, "https://") {
 			scheme = "https"
 		}
 		client := p.Client()
@@ -60,6 +60,15 @@ func TestTap(t *testing.T) {
 		if err := p.Interrupt(); err != nil {
 			t.Errorf("%q: %v", args, err)
 		}
+	}
+}
+
+// TestAddressTaken asks for an address that the kernel has.
+func TestAddressTaken(t *testing.T) {
+	p := exampletest.Start(t, nil, run, "-addr", "127.0.0.1/24", "-host", "127.0.0.5/24")
+	out, err := p.Wait()
+	if err == nil || !strings.Contains(err.Error(), "-addr 127.0.0.1 is this machine's own address, on lo") || out != "" {
+		t.Errorf("%v, printed %q", err, out)
 	}
 }
 
@@ -85,7 +94,7 @@ func TestNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	out := bufio.NewReader(stdout)
-	for line := ""; line != "forwarded from http://127.0.0.1:8081/\n"; {
+	for line := ""; line != "serving on http://127.0.0.1:8081/\n"; {
 		if line, err = out.ReadString('\n'); err != nil {
 			t.Fatalf("%v, %v", err, cmd.Wait())
 		}

@@ -32,6 +32,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	size := setup.Number(100_000_000)
 	flags.Var(&size, "size", "`bytes` to send, as 64Ki or 100M")
 	text := flags.Bool("text", false, "print all packets")
+	flags.Examples("", "-loss 0.01 -reorder 0.01 -delay 5ms -size 10M", "-size 3000 -text")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}

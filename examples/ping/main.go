@@ -13,6 +13,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"syscall"
 	"time"
 
 	"github.com/seed-012105e5/gonet/examples/internal/setup"
@@ -32,17 +33,18 @@ const ipAndICMP = 28
 func run(ctx context.Context, args []string, out io.Writer) error {
 	tap := setup.New("ping", "[ADDRESS]", about, out).Tap()
 	tap.Private()
+	tap.Examples("-c 5", "-delay 10ms -loss 0.2 10.0.0.1")
 	p := pinger{out: tap.Out}
 	var to string
 	tap.IntVar(&p.count, "c", 0, "stop after so `many` (default at Ctrl-C)")
 	interval := tap.Float64("i", 1, "`seconds` from one to the next")
-	wait := tap.Float64("W", 1, "`seconds` to wait for an answer")
+	wait := tap.Float64("W", 0, "`seconds` to wait for an answer\n(default 1; 10 until there has been one, so that it is told of a neighbour who is not there)")
 	tap.IntVar(&p.options.Size, "s", 56, "`bytes` of data")
 	if err := tap.Parse(args, &to); err != nil {
 		return err
 	}
 	p.interval, p.wait, p.quiet = seconds(*interval), seconds(*wait), tap.Quiet
-	p.to = tap.Host.Addr()
+	p.from, p.to = tap.Addr.Addr(), tap.Host.Addr()
 	if to != "" {
 		var err error
 		if p.to, err = netip.ParseAddr(to); err != nil {
@@ -54,7 +56,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return setup.Usage("want the IPv4 address of a host")
 	case p.options.Size < 0 || p.options.Size > icmp.MaxPingSize:
 		return setup.Usage("-s %d: a ping carries 0 to %d bytes", p.options.Size, icmp.MaxPingSize)
-	case p.interval <= 0 || p.wait <= 0 || p.count < 0:
+	case p.interval <= 0 || p.wait < 0 || p.wait == 0 && tap.Given("W") || p.count < 0:
 		return setup.Usage("-c, -i and -W are more than nothing")
 	}
 	return tap.Run(ctx, func(host *setup.Host) error {
@@ -72,9 +74,9 @@ func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Se
 
 // A pinger sends pings to a host.
 type pinger struct {
-	to             netip.Addr
-	count          int // 0: without end
-	interval, wait time.Duration
+	from, to       netip.Addr
+	count          int           // 0: without end
+	interval, wait time.Duration // wait 0: see patience
 	options        icmp.PingOptions
 	quiet          bool
 	out            io.Writer
@@ -85,6 +87,7 @@ type answer struct {
 	seq   int
 	reply icmp.PingReply
 	err   error
+	wait  time.Duration // at most
 }
 
 // run pings until all are answered, or ctx is done.
@@ -98,8 +101,8 @@ func (p *pinger) run(ctx context.Context, host *setup.Host) (seen statistics) {
 	ask := func() {
 		asked++
 		open++
-		seq := asked
-		go func() { answers <- p.ask(ctx, host, seq) }()
+		seq, wait := asked, p.patience(seen.received > 0)
+		go func() { answers <- p.ask(ctx, host, seq, wait) }()
 		if asked == p.count {
 			next = nil
 		}
@@ -122,23 +125,39 @@ func (p *pinger) run(ctx context.Context, host *setup.Host) (seen statistics) {
 	return seen
 }
 
+// patience is how long to wait for an answer. A neighbour is given up after some
+// seconds without an answer to ARP (RFC 1122 section 2.3.2.1), which is worth the
+// wait as long as nobody has answered at all.
+func (p *pinger) patience(answered bool) time.Duration {
+	switch {
+	case p.wait > 0:
+		return p.wait
+	case answered:
+		return time.Second
+	}
+	return 10 * time.Second
+}
+
 // ask sends one ping, and waits for what becomes of it.
-func (p *pinger) ask(ctx context.Context, host *setup.Host, seq int) answer {
-	ctx, cancel := context.WithTimeout(ctx, p.wait)
+func (p *pinger) ask(ctx context.Context, host *setup.Host, seq int, wait time.Duration) answer {
+	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	reply, err := host.PingWith(ctx, p.to, p.options)
-	return answer{seq, reply, err}
+	return answer{seq, reply, err, wait}
 }
 
 func (p *pinger) print(a answer) {
 	var wrapped *net.OpError // says whom we ask, which everybody knows here
+	var reported *icmp.Error
 	switch {
 	case p.quiet:
 	case a.err == nil:
 		fmt.Fprintf(p.out, "%d bytes from %v: icmp_seq=%d ttl=%d time=%s ms\n",
 			a.reply.Size+icmp.HeaderLen, a.reply.From, a.seq, a.reply.TTL, milliseconds(a.reply.RTT))
 	case errors.Is(a.err, context.DeadlineExceeded):
-		fmt.Fprintf(p.out, "no answer to icmp_seq=%d in %v\n", a.seq, p.wait)
+		fmt.Fprintf(p.out, "no answer to icmp_seq=%d in %v\n", a.seq, a.wait)
+	case errors.Is(a.err, syscall.EHOSTUNREACH) && errors.As(a.err, &reported) && reported.From == p.from:
+		fmt.Fprintf(p.out, "icmp_seq=%d: no host on this network says by ARP that it has %v or is the way there\n", a.seq, p.to)
 	case errors.As(a.err, &wrapped):
 		fmt.Fprintf(p.out, "icmp_seq=%d: %v\n", a.seq, wrapped.Err)
 	}

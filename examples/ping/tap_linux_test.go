@@ -24,6 +24,14 @@ func TestTap(t *testing.T) {
 	}
 }
 
+// TestTapDeadNeighbour shows that who is not there is told from who is silent.
+func TestTapDeadNeighbour(t *testing.T) {
+	p := exampletest.Start(t, nil, run, "-c", "1", "10.0.0.9")
+	if out, err := p.Wait(); err == nil || !strings.Contains(out, "icmp_seq=1: no host on this network says by ARP that it has 10.0.0.9") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
 func TestTapNobody(t *testing.T) {
 	p := exampletest.Start(t, nil, run, "-c", "1", "-W", "0.05", "-quiet", "10.0.0.9")
 	if out, err := p.Wait(); err == nil || strings.Contains(out, "tap0") || !strings.Contains(out, "100% packet loss") {

@@ -44,6 +44,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	tap := setup.New("services", "", about, out).Tap()
 	port := tap.Int("port", 80, "`port` of the web server")
 	tap.Forward(port)
+	tap.Examples("", "-port 8080 -rootless -forward 127.0.0.1:8081")
 	if err := tap.Parse(args); err != nil {
 		return err
 	}
@@ -52,23 +53,20 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		if err != nil {
 			return err
 		}
-		announce(tap, *port)
+		announce(tap)
 		return serve(ctx, l)
 	})
 }
 
 // announce says where all servers are.
-func announce(tap *setup.Tap, port int) {
+func announce(tap *setup.Tap) {
 	address := func(port int) string {
 		return netip.AddrPortFrom(tap.Addr.Addr(), uint16(port)).String()
 	}
 	for _, s := range classics {
 		tap.Say("%-8s %s, TCP and UDP", s.name, address(s.port))
 	}
-	tap.Say("%-8s http://%s/", "http", address(port))
-	if tap.Outside() != "" {
-		tap.Say("%-8s http://%s/", "", tap.Outside())
-	}
+	tap.Say("%-8s http://%s/", "http", tap.Reach())
 }
 
 // start starts the servers, but for that of the web, whose listener it returns.

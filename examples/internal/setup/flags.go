@@ -21,10 +21,12 @@ type Flags struct {
 	Stats bool       // prints the counters at the end
 	TCP   tcp.Config // of both hosts of a pair
 
-	pcap  string
-	wire  link.Impairment
-	about string
-	args  string
+	pcap     string
+	wire     link.Impairment
+	about    string
+	args     string
+	examples []string
+	checks   []func() error // of Parse
 }
 
 // New returns the flags of a program that prints to out. Args names what
@@ -43,6 +45,19 @@ func New(name, args, about string, out io.Writer) *Flags {
 	f.Uint64Var(&f.wire.Seed, "seed", 1, "what the fates of packets are drawn from")
 	return f
 }
+
+// Examples are command lines, without the name of the program, that -h shows.
+func (f *Flags) Examples(lines ...string) { f.examples = append(f.examples, lines...) }
+
+// Given says whether the command line has the flag.
+func (f *Flags) Given(name string) (given bool) {
+	f.Visit(func(one *flag.Flag) { given = given || one.Name == name })
+	return given
+}
+
+// Check has Parse call check, whose error is one about the command line: what is
+// wrong with that is told before anything is made.
+func (f *Flags) Check(check func() error) { f.checks = append(f.checks, check) }
 
 // Parse reads the command line. Arguments, which may stand before flags and
 // behind them, go to positional, in order; those that are not there leave it
@@ -81,17 +96,12 @@ func (f *Flags) check() error {
 	case w.Queue < 1:
 		return Usage("-queue %d holds no packet", w.Queue)
 	}
-	return nil
-}
-
-func (f *Flags) help() {
-	fmt.Fprintf(f.Out, "%s\n\nUsage: %s [flags]", strings.TrimSpace(f.about), f.Name())
-	if f.args != "" {
-		fmt.Fprint(f.Out, " ", f.args)
+	for _, check := range f.checks {
+		if err := check(); err != nil {
+			return err
+		}
 	}
-	fmt.Fprint(f.Out, "\n\n")
-	f.SetOutput(f.Out)
-	f.PrintDefaults()
+	return nil
 }
 
 // Say prints a line, unless the user wants it quiet.
@@ -111,27 +121,29 @@ func (f *Flags) impair(card link.Link) link.Link {
 	return link.Impair(card, w)
 }
 
-// record records the packets of a card. Finish completes the recording, once
-// the card is closed. A card is closed when there is an error.
-func (f *Flags) record(card link.Link, sinks ...link.Sink) (recorded link.Link, finish func() error, err error) {
-	finish = func() error { return nil }
-	if f.pcap != "" {
-		file, err := os.Create(f.pcap)
-		if err != nil {
-			close(card.Tx)
-			for b := range card.Rx {
-				b.Release()
-			}
-			return link.Link{}, nil, fmt.Errorf("-pcap: %w", err)
-		}
-		finish = file.Close
+// openPcap makes the file of -pcap, or returns nil where there is none.
+func (f *Flags) openPcap() (*os.File, error) {
+	if f.pcap == "" {
+		return nil, nil
+	}
+	file, err := os.Create(f.pcap)
+	if err != nil {
+		return nil, fmt.Errorf("-pcap: %w", err)
+	}
+	return file, nil
+}
+
+// record records the packets of a card, in file unless it is nil, which the caller
+// closes when the card is closed.
+func (f *Flags) record(card link.Link, file *os.File, sinks ...link.Sink) link.Link {
+	if file != nil {
 		sinks = append(sinks, link.Pcap(file))
 		f.Say("%s: packets are written to %s", card.Name, f.pcap)
 	}
-	if len(sinks) > 0 {
-		card = link.Tee(card, func(err error) { fmt.Fprintf(f.Out, "no more packets are recorded: %v\n", err) }, sinks...)
+	if len(sinks) == 0 {
+		return card
 	}
-	return card, finish, nil
+	return link.Tee(card, func(err error) { fmt.Fprintf(f.Out, "no more packets are recorded: %v\n", err) }, sinks...)
 }
 
 // describe says what a line does to packets.

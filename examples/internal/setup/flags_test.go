@@ -54,24 +54,24 @@ func TestDefaults(t *testing.T) {
 	if err := tap.Parse(nil); err != nil {
 		t.Fatal(err)
 	}
-	if tap.name != "tap0" || tap.Addr.String() != "10.0.0.2/24" || tap.Host.String() != "10.0.0.1/24" || !tap.offload || tap.rootless || tap.Outside() != "" {
+	if tap.name != "tap0" || tap.Addr.String() != "10.0.0.2/24" || tap.Host.String() != "10.0.0.1/24" || !tap.offload || tap.rootless || tap.Reach() != "10.0.0.2:443" {
 		t.Errorf("%+v", tap)
 	}
-	if tap.forwards(); tap.Outside() != defaultForward {
-		t.Errorf("a rootless program listens on %q", tap.Outside())
-	}
-	if err := tap.checkAddrs(); err != nil {
-		t.Error(err)
+	if tap.forwards(); tap.Reach() != defaultForward {
+		t.Errorf("a rootless program is reached at %q", tap.Reach())
 	}
 }
 
 func TestHelp(t *testing.T) {
 	var out bytes.Buffer
 	tap := New("program", "[ADDRESS]", "About it.", &out).Tap()
+	tap.Bool("own", false, "of its own")
+	tap.Examples("-own 5", "")
 	if err := tap.Parse([]string{"-h"}); !errors.Is(err, flag.ErrHelp) {
 		t.Errorf("error %v", err)
 	}
-	for _, want := range []string{"About it.\n", "Usage: program [flags] [ADDRESS]\n", "  -tap name\n", `(default 10.0.0.2/24)`} {
+	for _, want := range []string{"About it.\n", "Usage: program [flags] [ADDRESS]\n", "  -tap name\n", `(default 10.0.0.2/24)`,
+		"\nExamples:\n  program -own 5\n  program\n\nFlags of program:\n  -own\n", "\nThe stack and its tap:\n  -addr address\n", "\nA bad line to the other end:\n  -delay duration\n"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in\n%s", want, out.String())
 		}
@@ -96,13 +96,17 @@ func TestUsageErrors(t *testing.T) {
 		"-host 10.0.0.2/24":         "both",
 		"-addr  0.0.0.0/0 -host x":  "-host",
 		"-mtu x":                    "-mtu",
+		"-mtu 67":                   "-mtu 67",
+		"-mtu 65536":                "-mtu 65536",
+		"-tap a-name-too-long-":     "-tap",
+		"-tap a/b":                  "-tap",
+		"-forward 8080":             "-forward",
+		"-forward host:http":        "-forward",
 		"-pcap x -offload=sometime": "-offload",
 	} {
 		tap := New("program", "", "", io.Discard).Tap()
-		err := tap.Parse(strings.Fields(args))
-		if err == nil {
-			err = tap.Run(t.Context(), func(*Host) error { t.Errorf("%s: ran", args); return nil })
-		}
+		tap.Forward(new(int))
+		err := tap.Parse(strings.Fields(args)) // before anything is made
 		if err == nil || exitCode(err) != 2 || !strings.Contains(err.Error(), want) || !strings.Contains(explain(err), "-h explains") {
 			t.Errorf("%s: error %v, exit code %d", args, err, exitCode(err))
 		}
@@ -111,6 +115,7 @@ func TestUsageErrors(t *testing.T) {
 
 func TestExitCode(t *testing.T) {
 	child := exec.Command("/bin/sh", "-c", "exit 7").Run()
+	killed := exec.Command("/bin/sh", "-c", "kill -9 $$").Run()
 	for _, c := range []struct {
 		err     error
 		code    int
@@ -122,6 +127,7 @@ func TestExitCode(t *testing.T) {
 		{Usage("want %s", "this"), 2, "want this (-h explains)"},
 		{fmt.Errorf("dial: %w", context.Canceled), 130, "interrupted"},
 		{child, 7, ""},
+		{killed, 1, "the process in the private network has ended by itself: signal: killed"},
 	} {
 		if code, message := exitCode(c.err), explain(c.err); code != c.code || message != c.message {
 			t.Errorf("%v: exit code %d, message %q", c.err, code, message)

@@ -32,8 +32,12 @@ func Main(run func(ctx context.Context, args []string, out io.Writer) error) {
 func explain(err error) string {
 	var child *exec.ExitError // which has explained itself
 	switch {
-	case err == nil, errors.Is(err, flag.ErrHelp), errors.As(err, &child):
+	case err == nil, errors.Is(err, flag.ErrHelp):
 		return ""
+	case errors.As(err, &child) && child.Exited():
+		return ""
+	case child != nil: // killed, so it has said nothing
+		return fmt.Sprintf("the process in the private network has ended by itself: %v", child)
 	case errors.Is(err, context.Canceled):
 		return "interrupted"
 	}
@@ -48,7 +52,7 @@ func exitCode(err error) int {
 	switch {
 	case err == nil, errors.Is(err, flag.ErrHelp):
 		return 0
-	case errors.As(err, &child):
+	case errors.As(err, &child) && child.Exited():
 		return child.ExitCode()
 	case errors.As(err, new(usageError)):
 		return 2

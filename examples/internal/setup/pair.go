@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 
 	"github.com/seed-012105e5/gonet"
 	"github.com/seed-012105e5/gonet/link"
@@ -19,8 +20,8 @@ var (
 type Pair struct {
 	A, B *Host
 
-	flags  *Flags
-	finish func() error
+	flags *Flags
+	pcap  *os.File // or nil
 }
 
 // Pair makes two hosts. The line to B and back is impaired as the flags say;
@@ -29,14 +30,13 @@ type Pair struct {
 // It is the end of B that is impaired, because there packets are cut out of
 // trains. Cut earlier, the bursts would not fit the queue of the cable.
 func (f *Flags) Pair(sinks ...link.Sink) (*Pair, error) {
-	a, b := link.Pipe(link.PipeConfig{})
-	a, finish, err := f.record(a, sinks...)
+	file, err := f.openPcap()
 	if err != nil {
-		close(b.Tx)
 		return nil, err
 	}
-	b = f.impair(b)
-	p := &Pair{flags: f, finish: finish}
+	a, b := link.Pipe(link.PipeConfig{})
+	a, b = f.record(a, file, sinks...), f.impair(b)
+	p := &Pair{flags: f, pcap: file}
 	var errA, errB error
 	p.A, errA = newHost(gonet.Config{Link: a, Addr: AddrA, TCP: f.TCP})
 	p.B, errB = newHost(gonet.Config{Link: b, Addr: AddrB, TCP: f.TCP})
@@ -53,5 +53,8 @@ func (p *Pair) Close() error {
 	if p.flags.Stats {
 		fmt.Fprintf(p.flags.Out, "\ncounters of %v\n%v\ncounters of %v\n%v", AddrA.Addr(), p.A.Stats(), AddrB.Addr(), p.B.Stats())
 	}
-	return p.finish()
+	if p.pcap == nil {
+		return nil
+	}
+	return p.pcap.Close()
 }

@@ -11,8 +11,8 @@ import (
 	"slices"
 
 	"github.com/seed-012105e5/gonet"
-	"github.com/seed-012105e5/gonet/internal/rootless"
 	"github.com/seed-012105e5/gonet/link"
+	"github.com/seed-012105e5/gonet/rootless"
 	"github.com/seed-012105e5/gonet/tap"
 )
 
@@ -42,6 +42,7 @@ func (f *Flags) Tap() *Tap {
 	f.TextVar(&t.Host, "host", AddrA, "`address` of the kernel's end of the tap; empty leaves it alone")
 	f.IntVar(&t.mtu, "mtu", 0, "longest IP datagram in `bytes` (default what the tap has, 1500)")
 	f.BoolVar(&t.offload, "offload", true, "exchange trains of segments with the kernel, without checksums")
+	f.Check(t.check)
 	return t
 }
 
@@ -58,30 +59,45 @@ func (t *Tap) Forward(port *int) {
 	t.Private()
 	t.port = port
 	t.StringVar(&t.forward, "forward", "", "`address` of this machine from where connections are forwarded to the stack\n(default "+defaultForward+" with -rootless, otherwise none)")
+	t.Check(t.checkForward)
 }
 
 // Run makes the tap and the stack, calls do, which is to return when ctx is
 // done, and takes all down again.
-func (t *Tap) Run(ctx context.Context, do func(*Host) error) error {
-	if err := t.checkAddrs(); err != nil {
-		return err
-	}
+func (t *Tap) Run(ctx context.Context, do func(*Host) error) (err error) {
 	if t.rootless {
 		if inside, err := rootless.Run(ctx, t.forwards()); err != nil || !inside {
 			return err
 		}
 	}
-	card, err := tap.Open(tap.Config{Name: t.name, MTU: t.mtu, HostAddr: t.Host, DisableOffload: !t.offload})
-	if t.hides(err) {
-		t.Say("only root may make a tap here: this one is in a private network, see -rootless")
-		os.Args = slices.Insert(os.Args, 1, "-rootless") // for the second process
-		_, err := rootless.Run(ctx, t.forwards())
-		return err
+	conflict := t.conflict()
+	if conflict != nil && os.Geteuid() == 0 { // others may go to a private network yet
+		return conflict
 	}
+	file, err := t.openPcap()
 	if err != nil {
 		return err
 	}
-	return t.on(ctx, card, do)
+	if file != nil {
+		defer func() { err = errors.Join(err, file.Close()) }()
+	}
+	card, err := tap.Open(tap.Config{Name: t.name, MTU: t.mtu, HostAddr: t.Host, DisableOffload: !t.offload})
+	switch {
+	case t.hides(err):
+		t.Say("only root may make a tap here: this one is in a private network, see -rootless")
+		os.Args = slices.Insert(os.Args, 1, "-rootless") // for the second process
+		_, err = rootless.Run(ctx, t.forwards())
+		return err
+	case err != nil:
+		return err
+	case conflict != nil:
+		close(card.Tx)
+		for b := range card.Rx {
+			b.Release()
+		}
+		return conflict
+	}
+	return t.on(ctx, card, file, do)
 }
 
 // hides says whether the program is to go to a private network because of err:
@@ -92,13 +108,9 @@ func (t *Tap) hides(err error) bool {
 }
 
 // on is Run with the tap.
-func (t *Tap) on(ctx context.Context, card link.Link, do func(*Host) error) (err error) {
+func (t *Tap) on(ctx context.Context, card link.Link, file *os.File, do func(*Host) error) error {
 	t.Say("%s: the kernel is %v, the stack %v, MTU %d", card.Name, t.Host, t.Addr, card.MTU)
-	card, finish, err := t.record(t.impair(card))
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, finish()) }()
+	card = t.record(t.impair(card), file)
 	host, err := newHost(gonet.Config{Link: card, Addr: t.Addr, Gateway: t.Host.Addr()})
 	if err != nil {
 		return err
@@ -111,18 +123,6 @@ func (t *Tap) on(ctx context.Context, card link.Link, do func(*Host) error) (err
 		fmt.Fprintf(t.Out, "\n%v", host.Stats())
 	}
 	return err
-}
-
-func (t *Tap) checkAddrs() error {
-	switch {
-	case !t.Addr.IsValid() || !t.Addr.Addr().Is4():
-		return Usage("-addr %v is not an IPv4 address with its network, like %v", t.Addr, AddrB)
-	case t.Host.IsValid() && t.Host.Masked() != t.Addr.Masked():
-		return Usage("-host %v and -addr %v are not on one network", t.Host, t.Addr)
-	case t.Host.IsValid() && t.Host.Addr() == t.Addr.Addr():
-		return Usage("-host and -addr are both %v: the two ends of the tap need addresses of their own", t.Addr)
-	}
-	return nil
 }
 
 // forwards is what a rootless program lets in.
@@ -149,5 +149,15 @@ func (t *Tap) target() string {
 	return netip.AddrPortFrom(t.Addr.Addr(), uint16(*t.port)).String()
 }
 
-// Outside is where connections are forwarded from; empty if nowhere.
-func (t *Tap) Outside() string { return t.forward }
+// Reach is where clients on this machine find what the program serves on port:
+// host and port, where connections are forwarded from, or else the stack itself.
+func (t *Tap) Reach() string {
+	if t.forward == "" {
+		return t.target()
+	}
+	host, port, _ := net.SplitHostPort(t.forward) // checked
+	if addr, err := netip.ParseAddr(host); host == "" || err == nil && addr.IsUnspecified() {
+		host = "localhost"
+	}
+	return net.JoinHostPort(host, port)
+}
