@@ -12,6 +12,7 @@ import (
 	"github.com/seed-012105e5/gonet/ipv4"
 	"github.com/seed-012105e5/gonet/link"
 	"github.com/seed-012105e5/gonet/tcp"
+	"github.com/seed-012105e5/gonet/udp"
 )
 
 // Config says what a stack is made of. Link and Addr are enough for a host
@@ -52,6 +53,9 @@ type Config struct {
 
 	// TCP has the parameters of TCP. Its Table and Random are set by New.
 	TCP tcp.Config
+
+	// UDP has the parameters of UDP. Its Table and Random are set by New.
+	UDP udp.Config
 }
 
 // An Interface is a network card and the addresses of the host on it.

@@ -121,7 +121,8 @@ func (s *Stack) start(cfg Config, all []Interface, table *ipv4.Table, random *ra
 	s.run(func() {
 		icmp.Run(icmpRx, dead, problems, pings, answers, udpErrs, tcpErrs, advice, control, &s.stats.icmp)
 	})
-	datagrams := udp.Config{Table: table, Random: random.source()}
+	datagrams := cfg.UDP
+	datagrams.Table, datagrams.Random = table, random.source()
 	udpEnded := s.run(func() { udp.Demux(udpRx, udpErrs, udpCalls, problems, datagrams, &s.stats.udp) })
 	streams := cfg.TCP
 	streams.Table, streams.Random = table, random.source()

@@ -67,7 +67,8 @@ var wiring = map[string]string{
 	"tcp/sockets.go":                "the answers to calls of users",
 	"tcp/listener.go":               "the queue of a listener",
 	"tcp/signal.go":                 "what a connection tells its user",
-	"udp/sockets.go":                "the queue of a socket, and the answers to calls of users",
+	"udp/queue.go":                  "the queue of a socket",
+	"udp/sockets.go":                "the answers to calls of users",
 	"icmp/ping.go":                  "the answers to calls of users",
 	"internal/deadline/deadline.go": "the channel that a deadline closes",
 }

@@ -49,15 +49,19 @@ type Report struct {
 	Transport  [8]byte // how the datagram's payload began: ports, and TCP's sequence number
 }
 
-// Err is the error that the socket gets, as in Linux.
+// Err is the error that the socket gets, as in Linux; but for code 8, source
+// host isolated, which no router sends (RFC 1812 section 5.2.7.1): there it is
+// ENONET, which not every system has.
 func (r Report) Err() error {
 	switch r.Type {
 	case TypeParameterProblem:
 		return syscall.EPROTO
 	case TypeUnreachable:
 		switch r.Code {
-		case CodeNetUnreachable, 6, 11: // and destination network unknown; for this type of service
+		case CodeNetUnreachable, 6, 9, 11: // and network unknown; prohibited; for this type of service
 			return syscall.ENETUNREACH
+		case 7: // host unknown
+			return syscall.EHOSTDOWN
 		case CodeProtocolUnreachable:
 			return syscall.ENOPROTOOPT
 		case CodePortUnreachable:

@@ -214,7 +214,7 @@ func (t *transmitter) output(b *packet.Buffer, h Header, hop Hop) {
 		t.problem(b, &t.stats.DropTooBig, CodeFragmentationNeeded, uint32(hop.MTU))
 		return
 	}
-	if hop.Broadcast && h.Protocol() != ProtocolIGMP { // which is for the others on the link
+	if hop.Broadcast && !b.NoLoop && h.Protocol() != ProtocolIGMP { // which is for the others on the link
 		t.loopback(b.Clone())
 	}
 	if fits {

@@ -60,6 +60,10 @@ type Buffer struct {
 	// the way out.
 	Group bool
 
+	// NoLoop has ipv4.Tx give no copy to this host of a packet to a group, which
+	// it may be in as well.
+	NoLoop bool
+
 	// Checksum is the state of the transport checksum.
 	Checksum ChecksumState
 
@@ -165,7 +169,7 @@ func (b *Buffer) PullBack() { b.front = b.network }
 func (b *Buffer) Clone() *Buffer {
 	b.check.alive()
 	c := Get(b.end - Headroom) // indices stay the same, so the marks stay true
-	c.Arrived, c.Link, c.NextHop, c.Group = b.Arrived, b.Link, b.NextHop, b.Group
+	c.Arrived, c.Link, c.NextHop, c.Group, c.NoLoop = b.Arrived, b.Link, b.NextHop, b.Group, b.NoLoop
 	c.Checksum, c.sumStart, c.sumOffset, c.SegmentSize = b.Checksum, b.sumStart, b.sumOffset, b.SegmentSize
 	c.network, c.front, c.end = b.network, b.front, b.end
 	CountCopy(copy(c.mem[:b.end], b.mem[:b.end]))

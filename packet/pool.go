@@ -32,6 +32,17 @@ func From(p []byte) *Buffer {
 	return b
 }
 
+// Compact returns the packet in the least memory that a Buffer of its length
+// takes: b itself, or a clone, and b is released.
+func (b *Buffer) Compact() *Buffer {
+	if classOf(b.end) == classOf(len(b.mem)) {
+		return b
+	}
+	c := b.Clone()
+	b.Release()
+	return c
+}
+
 // Release ends the life of the packet. The holder must not touch it again.
 func (b *Buffer) Release() {
 	if b.leave() {

@@ -3,12 +3,13 @@ package udp
 import (
 	"net"
 	"net/netip"
+	"os"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/seed-012105e5/gonet/internal/deadline"
 	"github.com/seed-012105e5/gonet/ipv4"
-	"github.com/seed-012105e5/gonet/packet"
 )
 
 // maxReports is how many ICMP errors wait to be taken from Conn.Reports.
@@ -18,16 +19,18 @@ const maxReports = 8
 // connected. Its methods may be called by any number of goroutines.
 //
 // Errors are *net.OpError around net.ErrClosed, os.ErrDeadlineExceeded, or an
-// errno. As in Linux, an ICMP error about a datagram of a connected socket is
-// returned once, by the next Read or Write.
+// errno, which as in package net is wrapped in the *os.SyscallError of the call
+// that Linux would have made. As in Linux, an ICMP error about a datagram of a
+// connected socket is returned once, by the next read or write, if it is one
+// that ends the exchange; see [Conn.Reports] for the others.
 type Conn struct {
 	sockets *Sockets
 	local   netip.AddrPort // complete once bound
 	remote  netip.AddrPort // zero when not connected
 
-	queue   chan *packet.Buffer // datagrams for the user, the front at the data; sent on by Demux alone
-	queued  atomic.Int64        // bytes of memory that the queue pins
-	limit   atomic.Int64        // … and may pin
+	queue   *queue       // datagrams for the user, the front at the data
+	queued  atomic.Int64 // bytes of memory that the queue pins
+	limit   atomic.Int64 // … and may pin
 	dropped atomic.Uint64
 	failure chan error // buffered 1: an error that the user has not heard of
 	reports chan ipv4.Report
@@ -59,22 +62,6 @@ func (c *Conn) hears(from, to endpoint) bool {
 	return (c.isWildcard() || f.local.ip == to.ip) && (!c.isConnected() || f.remote == from)
 }
 
-// fail tells the user of an ICMP error (RFC 1122 section 4.1.3.3). Demux calls
-// it; what the user does not take in time is lost.
-func (c *Conn) fail(r ipv4.Report) {
-	select {
-	case c.reports <- r:
-	default:
-	}
-	if !c.isConnected() {
-		return // it would end the exchange with all others
-	}
-	select {
-	case c.failure <- r.Err():
-	default:
-	}
-}
-
 // end marks c as closed, and wakes whoever waits; false when that is done
 // already.
 func (c *Conn) end() bool {
@@ -88,13 +75,8 @@ func (c *Conn) end() bool {
 // drain releases what nobody will read. Demux calls it, after which it
 // delivers nothing more.
 func (c *Conn) drain() {
-	for {
-		select {
-		case b := <-c.queue:
-			c.release(b)
-		default:
-			return
-		}
+	for b := c.queue.take(); b != nil; b = c.queue.take() {
+		c.release(b)
 	}
 }
 
@@ -102,7 +84,7 @@ func (c *Conn) drain() {
 // net.ErrClosed, and so does a second Close. When it returns the port is free.
 func (c *Conn) Close() error {
 	if !c.end() {
-		return c.opError("close", net.ErrClosed)
+		return c.opError("close", "", net.ErrClosed)
 	}
 	c.readDeadline.Stop()
 	c.writeDeadline.Stop()
@@ -122,11 +104,6 @@ func (c *Conn) RemoteAddr() net.Addr { return udpAddr(c.remote) }
 // too many that had not been read.
 func (c *Conn) Dropped() uint64 { return c.dropped.Load() }
 
-// Reports carries the ICMP errors about datagrams of the socket, connected or
-// not: RFC 1122 section 4.1.3.3 wants all of them to be told. Those that are
-// not taken in time are lost. It is never closed.
-func (c *Conn) Reports() <-chan ipv4.Report { return c.reports }
-
 // SetDeadline sets both deadlines. The zero Time means never.
 func (c *Conn) SetDeadline(t time.Time) error {
 	if err := c.SetReadDeadline(t); err != nil {
@@ -145,17 +122,22 @@ func (c *Conn) SetWriteDeadline(t time.Time) error { return c.setDeadline(&c.wri
 
 func (c *Conn) setDeadline(d *deadline.Deadline, t time.Time) error {
 	if c.isClosed.Load() {
-		return c.opError("set", net.ErrClosed)
+		return c.opError("set", "", net.ErrClosed)
 	}
 	d.Set(t)
 	return nil
 }
 
-func (c *Conn) opError(op string, err error) error {
-	return opError(op, udpAddr(c.local), udpAddr(c.remote), err)
+// opError is err as the user gets it from an operation on c. Call is the system
+// call that Linux would have failed with an errno; "" for none.
+func (c *Conn) opError(op, call string, err error) error {
+	return opError(op, call, udpAddr(c.local), udpAddr(c.remote), err)
 }
 
-func opError(op string, source, addr net.Addr, err error) error {
+func opError(op, call string, source, addr net.Addr, err error) error {
+	if _, ok := err.(syscall.Errno); ok && call != "" {
+		err = os.NewSyscallError(call, err)
+	}
 	return &net.OpError{Op: op, Net: "udp", Source: source, Addr: addr, Err: err}
 }
 

@@ -66,21 +66,22 @@ func TestReports(t *testing.T) {
 		r.errs <- refused
 		r.errs <- refused // is one error to the user all the same
 		synctest.Wait()
-		_, err := connected.Read(nil)
-		if want := "read udp 10.0.0.2:1000->10.0.0.9:53: connection refused"; !errors.Is(err, syscall.ECONNREFUSED) || err.Error() != want {
+		_, err := connected.Read(make([]byte, 1))
+		if want := "read udp 10.0.0.2:1000->10.0.0.9:53: read: connection refused"; !errors.Is(err, syscall.ECONNREFUSED) || err.Error() != want {
 			t.Errorf("%v", err)
 		}
 		if _, err := connected.Write(nil); err != nil {
 			t.Errorf("told once, and again: %v", err)
 		}
-		r.errs <- report(3, 1, "10.0.0.2:1000", "10.0.0.9:53")
+		r.errs <- refused
+		r.errs <- report(3, 13, "10.0.0.2:1000", "10.0.0.9:53") // the later one is told
 		synctest.Wait()
 		if _, err := connected.Write(nil); !errors.Is(err, syscall.EHOSTUNREACH) {
 			t.Errorf("%v", err)
 		}
 		waits := make(chan error, 1)
 		go func() {
-			_, err := connected.Read(nil)
+			_, err := connected.Read(make([]byte, 1))
 			waits <- err
 		}()
 		synctest.Wait()
@@ -150,7 +151,7 @@ func TestDeadlines(t *testing.T) {
 			// data is no excuse
 			r.in <- received(t, "10.0.0.9:7", "10.0.0.2:53", "hello")
 			synctest.Wait()
-			if _, err := c.Read(nil); !errors.Is(err, os.ErrDeadlineExceeded) {
+			if _, err := c.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
 				t.Errorf("%s: a later read: %v", test.name, err)
 			}
 			c.SetDeadline(time.Time{})
@@ -171,7 +172,7 @@ func TestClose(t *testing.T) {
 		waits := make(chan error, 3)
 		for range cap(waits) {
 			go func() {
-				_, err := c.Read(nil)
+				_, err := c.Read(make([]byte, 1))
 				waits <- err
 			}()
 		}
@@ -289,6 +290,7 @@ func TestNoAllocation(t *testing.T) {
 	}
 	p, to := make([]byte, 1000), addr("10.0.0.2:1000")
 	var info Info
+	oob, space := controls(0, 1, 2), make([]byte, 100)
 	n := testing.AllocsPerRun(1000, func() {
 		c.WriteToAddrPort(p, to)
 		d.datagram(deliver(t, <-tx))
@@ -296,8 +298,11 @@ func TestNoAllocation(t *testing.T) {
 		c.WriteToAddrPort(p, to)
 		d.datagram(deliver(t, <-tx))
 		c.ReadMsg(p, &info)
+		c.WriteMsgUDPAddrPort(p, oob, to)
+		d.datagram(deliver(t, <-tx))
+		c.ReadMsgUDPAddrPort(p, space)
 	})
-	if n != 0 || d.stats.RxDelivered.Load() < 2000 {
+	if n != 0 || d.stats.RxDelivered.Load() < 3000 {
 		t.Errorf("%v allocations; stats %+v", n, d.stats)
 	}
 }

@@ -1,10 +1,10 @@
 package udp
 
 import (
-	"cmp"
 	"encoding/binary"
 	"math/rand/v2"
 	"net/netip"
+	"sync/atomic"
 
 	"github.com/seed-012105e5/gonet/ipv4"
 	"github.com/seed-012105e5/gonet/packet"
@@ -13,12 +13,45 @@ import (
 // Config is what Demux and the sockets must know. The zero value of each field
 // but Table means the default.
 type Config struct {
-	Table  *ipv4.Table
-	Random func() uint64 // the source of random numbers, called by Demux alone; nil means math/rand/v2
+	// Table is the routes of the stack. Required.
+	Table *ipv4.Table
 
-	QueueLen   int // most datagrams that wait in a socket to be read; 0 means 256
-	ReadBuffer int // most bytes of memory that these take; 0 means 1 MiB
-	MaxSockets int // 0 means 65536
+	// Random returns 64 random bits; Demux alone calls it. Nil means
+	// math/rand/v2.
+	Random func() uint64
+
+	// ReadBuffer is how many bytes of datagrams wait in a socket to be read,
+	// until it says otherwise by [Conn.SetReadBuffer]. 0 means 1 MiB.
+	ReadBuffer int
+
+	// MaxReadBuffer is the most that SetReadBuffer grants, in bytes. 0 means
+	// 16 MiB.
+	MaxReadBuffer int
+
+	// MaxMemory is how many bytes of memory the datagrams in all sockets may
+	// take. When there is no more, those sockets take no others which hold
+	// more than an equal share of it. 0 means 256 MiB.
+	MaxMemory int
+
+	// MaxSockets is how many sockets there may be. 0 means 65536.
+	MaxSockets int
+}
+
+func (c Config) withDefaults() Config {
+	if c.Random == nil {
+		c.Random = rand.Uint64
+	}
+	setDefault(&c.MaxReadBuffer, 16<<20)
+	setDefault(&c.ReadBuffer, 1<<20)
+	setDefault(&c.MaxMemory, 256<<20)
+	setDefault(&c.MaxSockets, 65536)
+	return c
+}
+
+func setDefault(v *int, d int) {
+	if *v <= 0 {
+		*v = d
+	}
 }
 
 // A Call asks Demux to do something with its table, in its own goroutine.
@@ -63,17 +96,15 @@ func Demux(in <-chan *packet.Buffer, errs <-chan ipv4.Report, calls <-chan Call,
 
 // demux is the state of Demux, and the channel that its events lead to.
 type demux struct {
-	routes   *ipv4.Table
+	cfg      Config // with its defaults
 	table    *table
 	problems chan<- ipv4.Problem
 	stats    *Stats
 }
 
 func newDemux(problems chan<- ipv4.Problem, cfg Config, stats *Stats) *demux {
-	if cfg.Random == nil {
-		cfg.Random = rand.Uint64
-	}
-	return &demux{cfg.Table, newTable(cmp.Or(cfg.MaxSockets, 65536), cfg.Random), problems, stats}
+	cfg = cfg.withDefaults()
+	return &demux{cfg, newTable(cfg.MaxSockets, cfg.Random), problems, stats}
 }
 
 // close ends all sockets.
@@ -101,7 +132,7 @@ func (d *demux) datagram(b *packet.Buffer) {
 	}
 	ip := ipv4.Header(b.Network())
 	src, dst := ip.Src(), ip.Dst()
-	isGroup := dst.IsMulticast() || d.routes.IsBroadcast(dst)
+	isGroup := dst.IsMulticast() || d.cfg.Table.IsBroadcast(dst)
 	if !d.isSource(src, isGroup) {
 		d.stats.DropBadSource.Add(1)
 		b.Release()
@@ -123,7 +154,7 @@ func (d *demux) isSource(src netip.Addr, toGroup bool) bool {
 	if src.IsUnspecified() {
 		return toGroup
 	}
-	return !src.IsMulticast() && !d.routes.IsBroadcast(src)
+	return !src.IsMulticast() && !d.cfg.Table.IsBroadcast(src)
 }
 
 func (d *demux) toOne(b *packet.Buffer, from, to endpoint) {
@@ -145,9 +176,8 @@ func (d *demux) toOne(b *packet.Buffer, from, to endpoint) {
 // copy for each but the last. No error may be sent about it.
 func (d *demux) toGroup(b *packet.Buffer, from, to endpoint) {
 	var last *Conn
-	looped := b.Link < 0 && netip.AddrFrom4(to.ip).IsMulticast()
 	for _, c := range d.table.ports[to.port] {
-		if !c.hears(from, to) || looped && c.options.Load().deaf {
+		if !c.hears(from, to) {
 			continue
 		}
 		if last != nil {
@@ -165,21 +195,36 @@ func (d *demux) toGroup(b *packet.Buffer, from, to endpoint) {
 
 // deliver puts b in the queue of c, or drops it when that is full.
 func (d *demux) deliver(c *Conn, b *packet.Buffer) {
-	size := int64(b.Size())
-	if c.queued.Add(size) > c.limit.Load() {
-		d.stats.DropBufferFull.Add(1)
-	} else {
-		select {
-		case c.queue <- b:
-			d.stats.RxDelivered.Add(1)
-			return
-		default:
-			d.stats.DropQueueFull.Add(1)
-		}
+	if c.queued.Load() > 0 {
+		b = b.Compact() // it waits, and so is not to pin more than it must
 	}
-	c.queued.Add(-size)
-	c.dropped.Add(1)
-	b.Release()
+	if reason := d.admit(c, int64(b.Size())); reason != nil {
+		reason.Add(1)
+		c.dropped.Add(1)
+		b.Release()
+		return
+	}
+	c.queue.put(b)
+	d.stats.RxDelivered.Add(1)
+}
+
+// admit charges c with so many bytes of memory, or says why not. A socket that
+// holds nothing takes one datagram in any case.
+func (d *demux) admit(c *Conn, size int64) (refused *atomic.Uint64) {
+	queued := c.queued.Add(size)
+	all := d.stats.Queued.Add(uint64(size))
+	switch {
+	case queued == size:
+		return nil
+	case queued > c.limit.Load():
+		refused = &d.stats.DropBufferFull
+	case all > uint64(d.cfg.MaxMemory) && queued > int64(d.cfg.MaxMemory/d.table.count):
+		refused = &d.stats.DropMemoryFull
+	default:
+		return nil
+	}
+	c.discharge(size)
+	return refused
 }
 
 // report brings an ICMP error to the socket that sent the datagram.

@@ -32,8 +32,8 @@ func TestDemux(t *testing.T) {
 			wantRead(t, test.to, test.src, test.src)
 		}
 		for _, c := range []*Conn{wildcard, specific, connected} {
-			if len(c.queue) > 0 || c.queued.Load() != 0 {
-				t.Errorf("%v holds %d datagrams, %d bytes", c.LocalAddr(), len(c.queue), c.queued.Load())
+			if c.queue.len() > 0 || c.queued.Load() != 0 {
+				t.Errorf("%v holds %d datagrams, %d bytes", c.LocalAddr(), c.queue.len(), c.queued.Load())
 			}
 		}
 		if got := r.stats.RxDelivered.Load(); got != 6 {
@@ -93,7 +93,7 @@ func TestDemuxGroups(t *testing.T) {
 			}
 			synctest.Wait()
 			for _, c := range all {
-				if len(c.queue) > 0 {
+				if c.queue.len() > 0 {
 					t.Errorf("%s was heard at %v too", test.dst, c.LocalAddr())
 				}
 			}
@@ -119,39 +119,8 @@ func TestDemuxDiscards(t *testing.T) {
 			r.in <- received(t, src, "10.0.0.2:53", "hello")
 		}
 		synctest.Wait()
-		if s := &r.stats; len(c.queue) > 0 || len(r.problems) > 0 || s.DropChecksum.Load() != 1 || s.DropLength.Load() != 1 || s.DropBadSource.Load() != 4 {
+		if s := &r.stats; c.queue.len() > 0 || len(r.problems) > 0 || s.DropChecksum.Load() != 1 || s.DropLength.Load() != 1 || s.DropBadSource.Load() != 4 {
 			t.Errorf("stats %+v", s)
-		}
-	})
-}
-
-// A socket that nobody reads holds a bounded number of datagrams and of bytes,
-// and Demux does not wait for it.
-func TestDemuxBounds(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		cfg := testConfig(t)
-		cfg.QueueLen = 3
-		r := start(t, cfg)
-		many := r.listen(t, "0.0.0.0:53")
-		large := r.listen(t, "0.0.0.0:54")
-		for range 5 {
-			r.in <- received(t, "10.0.0.9:7", "10.0.0.2:53", "hello")
-		}
-		b := received(t, "10.0.0.9:7", "10.0.0.2:54", "hello")
-		large.SetReadBuffer(2*b.Size() + 1)
-		r.in <- b
-		for range 2 {
-			r.in <- received(t, "10.0.0.9:7", "10.0.0.2:54", "hello")
-		}
-		synctest.Wait()
-		if many.Dropped() != 2 || large.Dropped() != 1 || r.stats.DropQueueFull.Load() != 2 || r.stats.DropBufferFull.Load() != 1 {
-			t.Errorf("dropped %d and %d; stats %+v", many.Dropped(), large.Dropped(), &r.stats)
-		}
-		wantRead(t, large, "hello", "10.0.0.9:7") // makes room again
-		r.in <- received(t, "10.0.0.9:7", "10.0.0.2:54", "hello")
-		synctest.Wait()
-		if large.Dropped() != 1 {
-			t.Error("dropped where there was room")
 		}
 	})
 }
@@ -173,7 +142,7 @@ func TestDemuxEnd(t *testing.T) {
 		}
 		close(r.errs)
 		<-r.ended
-		if !c.isClosed.Load() || len(c.queue) > 0 {
+		if !c.isClosed.Load() || c.queue.len() > 0 {
 			t.Error("a socket was left open")
 		}
 		r.in, r.errs = make(chan *packet.Buffer), make(chan ipv4.Report) // for the end of the test to close
@@ -193,7 +162,7 @@ func FuzzDemux(f *testing.F) {
 		live := packet.Live()
 		problems := make(chan ipv4.Problem, 1)
 		d := newDemux(problems, Config{Table: table}, &Stats{})
-		s := NewSockets(nil, nil, nil, nil, Config{Table: table, QueueLen: 1}, d.stats)
+		s := NewSockets(nil, nil, nil, nil, Config{Table: table}, d.stats)
 		for _, local := range []string{"0.0.0.0:1024", "10.0.0.2:1025", "239.1.2.3:1024"} {
 			c := s.newConn(addr(local), netip.AddrPort{})
 			if err := d.table.bind(c); err != nil {

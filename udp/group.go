@@ -36,18 +36,18 @@ func (c *Conn) LeaveGroup(group netip.Addr, link int) error {
 // touches meanwhile.
 func (c *Conn) changeGroups(m membership, change func([]membership, membership) ([]membership, error)) error {
 	if !m.group.IsMulticast() || !m.group.Is4() {
-		return c.opError("set", syscall.EINVAL)
+		return c.opError("set", "setsockopt", syscall.EINVAL)
 	}
 	select {
 	case groups := <-c.groups:
 		groups, err := change(groups, m)
 		c.groups <- groups
 		if err != nil {
-			return c.opError("set", err)
+			return c.opError("set", "setsockopt", err)
 		}
 		return nil
 	case <-c.closed:
-		return c.opError("set", net.ErrClosed)
+		return c.opError("set", "setsockopt", net.ErrClosed)
 	}
 }
 

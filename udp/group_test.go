@@ -74,18 +74,26 @@ func TestGroupsRefused(t *testing.T) {
 	})
 }
 
-// A socket hears the multicasts of its own host, unless it does not want to.
+// What a socket sends to a group comes back to its own host, unless it does not
+// want that; other datagrams come back always.
 func TestMulticastLoop(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := start(t, testConfig(t))
-		a, b := r.listen(t, "239.1.2.3:53"), r.listen(t, "239.1.2.3:53")
-		b.SetMulticastLoop(false)
-		r.loop(t)
-		if _, err := a.WriteToAddrPort([]byte("hello"), netip.AddrPortFrom(group, 53)); err != nil {
-			t.Fatal(err)
+		c := r.listen(t, "0.0.0.0:53")
+		for _, test := range []struct {
+			loop bool
+			to   string
+			want bool // IP is told not to
+		}{{true, "239.1.2.3:53", false}, {false, "239.1.2.3:53", true}, {false, "255.255.255.255:53", false}, {false, "10.0.0.9:53", false}} {
+			c.SetMulticastLoop(test.loop)
+			if _, err := c.WriteToAddrPort([]byte("hello"), addr(test.to)); err != nil {
+				t.Fatal(err)
+			}
+			b := <-r.tx
+			if b.NoLoop != test.want {
+				t.Errorf("loop %v, to %s: NoLoop is %v", test.loop, test.to, b.NoLoop)
+			}
+			b.Release()
 		}
-		wantRead(t, a, "hello", "10.0.0.2:53")
-		r.in <- received(t, "10.0.0.9:7", "239.1.2.3:53", "from outside")
-		wantRead(t, b, "from outside", "10.0.0.9:7")
 	})
 }

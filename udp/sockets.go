@@ -1,7 +1,6 @@
 package udp
 
 import (
-	"cmp"
 	"net"
 	"net/netip"
 	"syscall"
@@ -25,7 +24,7 @@ type Sockets struct {
 // leads to ipv4.Tx, and joins to ipv4.Rx; ended is closed when Demux has
 // returned. Cfg and stats are those of Demux.
 func NewSockets(calls chan<- Call, tx chan<- *packet.Buffer, joins chan<- ipv4.Membership, ended <-chan struct{}, cfg Config, stats *Stats) *Sockets {
-	return &Sockets{calls, tx, joins, ended, cfg, stats}
+	return &Sockets{calls, tx, joins, ended, cfg.withDefaults(), stats}
 }
 
 var (
@@ -43,7 +42,7 @@ var (
 func (s *Sockets) Listen(local netip.AddrPort) (*Conn, error) {
 	c, err := s.listen(local)
 	if err != nil {
-		return nil, opError("listen", nil, udpAddr(local), err)
+		return nil, opError("listen", "bind", nil, udpAddr(local), err)
 	}
 	return c, nil
 }
@@ -69,7 +68,7 @@ func (s *Sockets) listen(local netip.AddrPort) (*Conn, error) {
 func (s *Sockets) Dial(local, remote netip.AddrPort) (*Conn, error) {
 	c, err := s.dial(local, remote)
 	if err != nil {
-		return nil, opError("dial", udpAddr(local), udpAddr(remote), err)
+		return nil, opError("dial", "connect", udpAddr(local), udpAddr(remote), err)
 	}
 	return c, nil
 }
@@ -113,13 +112,13 @@ func (s *Sockets) newConn(local, remote netip.AddrPort) *Conn {
 		sockets: s,
 		local:   local,
 		remote:  remote,
-		queue:   make(chan *packet.Buffer, cmp.Or(s.cfg.QueueLen, 256)),
+		queue:   newQueue(),
 		failure: make(chan error, 1),
 		reports: make(chan ipv4.Report, maxReports),
 		closed:  make(chan struct{}),
 		groups:  make(chan []membership, 1),
 	}
-	c.limit.Store(int64(cmp.Or(s.cfg.ReadBuffer, 1<<20)))
+	c.SetReadBuffer(s.cfg.ReadBuffer)
 	c.options.Store(&options{})
 	c.groups <- nil
 	return c

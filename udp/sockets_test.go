@@ -106,7 +106,7 @@ func TestShutdown(t *testing.T) {
 		b.Close()
 		waits := make(chan error, 1)
 		go func() {
-			_, err := a.Read(nil)
+			_, err := a.Read(make([]byte, 1))
 			waits <- err
 		}()
 		synctest.Wait()

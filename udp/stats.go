@@ -8,6 +8,7 @@ type Stats struct {
 	RxDatagrams atomic.Uint64 // that IP delivered, good or bad
 	RxDelivered atomic.Uint64 // put in the queue of a socket; one for a group counts for each socket
 	TxDatagrams atomic.Uint64 // that sockets have sent
+	Queued      atomic.Uint64 // bytes of memory that datagrams pin now which wait to be read
 
 	RxReports        atomic.Uint64 // ICMP errors about datagrams of ours
 	ReportsUnmatched atomic.Uint64 // … whose socket has gone
@@ -17,6 +18,6 @@ type Stats struct {
 	DropChecksum   atomic.Uint64
 	DropBadSource  atomic.Uint64 // RFC 1122 section 4.1.3.6
 	DropNoSocket   atomic.Uint64 // no socket at the port
-	DropQueueFull  atomic.Uint64 // the socket held too many datagrams
-	DropBufferFull atomic.Uint64 // the socket held too many bytes
+	DropBufferFull atomic.Uint64 // the read buffer of the socket was full
+	DropMemoryFull atomic.Uint64 // all sockets together held too much, and this one more than its share
 }

@@ -1,6 +1,7 @@
 package udp
 
 import (
+	"errors"
 	"net"
 	"net/netip"
 	"os"
@@ -16,7 +17,7 @@ type options struct {
 	ttl, multicastTTL uint8 // 0 means the default
 	tos               uint8
 	df                bool
-	deaf              bool // to multicasts of this host
+	noLoop            bool // of multicasts
 	ip                []byte
 }
 
@@ -39,10 +40,10 @@ func (c *Conn) SetTTL(ttl uint8) { c.set(func(o *options) { o.ttl = ttl }) }
 // means 1, which keeps them in the network (RFC 1112 section 6.1).
 func (c *Conn) SetMulticastTTL(ttl uint8) { c.set(func(o *options) { o.multicastTTL = ttl }) }
 
-// SetMulticastLoop sets whether the socket takes what this host itself sends to
-// a multicast group, as it does at first. As in Windows, but not in Linux, it
-// is the option of the socket that receives.
-func (c *Conn) SetMulticastLoop(loop bool) { c.set(func(o *options) { o.deaf = !loop }) }
+// SetMulticastLoop sets whether this host itself, and so the socket too, gets
+// what the socket sends to a multicast group that it has joined. At first it
+// does. As in Linux it is the option of the socket that sends.
+func (c *Conn) SetMulticastLoop(loop bool) { c.set(func(o *options) { o.noLoop = !loop }) }
 
 // SetTOS sets the type of service: six bits of DSCP, two of ECN.
 func (c *Conn) SetTOS(tos uint8) { c.set(func(o *options) { o.tos = tos }) }
@@ -56,75 +57,158 @@ func (c *Conn) SetDF(df bool) { c.set(func(o *options) { o.df = df }) }
 // bytes and 40 at most; otherwise the error is EINVAL.
 func (c *Conn) SetOptions(ip []byte) error {
 	if len(ip)%4 != 0 || len(ip) > ipv4.MaxHeaderLen-ipv4.MinHeaderLen {
-		return c.opError("set", syscall.EINVAL)
+		return c.opError("set", "setsockopt", syscall.EINVAL)
 	}
 	ip = append([]byte(nil), ip...)
 	c.set(func(o *options) { o.ip = ip })
 	return nil
 }
 
+// SetWriteBuffer is there for programs that call it, and changes nothing: no
+// datagram waits in the socket. A write waits while the transmit queue of the
+// stack is full, which all sockets share and which holds a few packets only.
+func (c *Conn) SetWriteBuffer(int) error {
+	if c.isClosed.Load() {
+		return c.opError("set", "", net.ErrClosed)
+	}
+	return nil
+}
+
+// errMissingAddress has the text of that of package net.
+var errMissingAddress = errors.New("missing address")
+
 // Write sends one datagram to the address that the socket is connected to. It
 // waits while the stack's transmit queue is full. Besides those of [Conn] the
 // error may be EDESTADDRREQ when the socket is not connected, EMSGSIZE when p
 // is longer than MaxSize less the IP options, or ENETUNREACH.
 func (c *Conn) Write(p []byte) (int, error) {
-	if !c.isConnected() {
-		return 0, c.opError("write", syscall.EDESTADDRREQ)
-	}
-	return c.write(p, c.local.Addr(), c.remote)
-}
-
-// WriteTo sends one datagram to addr, a *net.UDPAddr. On a connected socket it
-// fails with net.ErrWriteToConnected. See Write for the other errors.
-func (c *Conn) WriteTo(p []byte, addr net.Addr) (int, error) {
-	a, ok := addr.(*net.UDPAddr)
-	if !ok || a == nil {
-		return 0, opError("write", udpAddr(c.local), addr, syscall.EINVAL)
-	}
-	return c.WriteToAddrPort(p, a.AddrPort())
-}
-
-// WriteToAddrPort is WriteTo without allocation. Broadcast addresses are
-// allowed, as in package net.
-func (c *Conn) WriteToAddrPort(p []byte, addr netip.AddrPort) (int, error) {
-	return c.WriteFromTo(p, netip.Addr{}, addr)
-}
-
-// WriteFromTo is WriteToAddrPort from an address of choice (RFC 1122 section
-// 4.1.3.5): a socket that takes datagrams for all addresses may so answer from
-// the one which was asked (see [Info]). It must be one of the host's, or the
-// error is EADDRNOTAVAIL; the zero Addr leaves the choice to the stack.
-func (c *Conn) WriteFromTo(p []byte, local netip.Addr, remote netip.AddrPort) (int, error) {
+	err := error(syscall.EDESTADDRREQ)
 	if c.isConnected() {
-		return 0, c.opError("write", net.ErrWriteToConnected)
+		err = c.send(p, c.options.Load(), c.local.Addr(), c.remote)
 	}
-	if local = local.Unmap(); !local.IsValid() {
-		local = c.local.Addr()
-		if c.isShared() || c.sockets.cfg.Table.IsBroadcast(local) {
-			local = anyAddr
-		}
-	}
-	return c.write(p, local, remote)
-}
-
-func (c *Conn) write(p []byte, local netip.Addr, remote netip.AddrPort) (int, error) {
-	if err := c.send(p, local, remote); err != nil {
-		return 0, opError("write", udpAddr(c.local), udpAddr(remote), err)
+	if err != nil {
+		return 0, c.opError("write", "write", err)
 	}
 	return len(p), nil
 }
 
+// WriteTo sends one datagram to addr, a *net.UDPAddr; one without an IP stands
+// for this host. On a connected socket it fails with net.ErrWriteToConnected.
+// See Write for the other errors.
+func (c *Conn) WriteTo(p []byte, addr net.Addr) (int, error) {
+	a, ok := addr.(*net.UDPAddr)
+	if !ok {
+		return 0, opError("write", "", udpAddr(c.local), addr, syscall.EINVAL)
+	}
+	return c.WriteToUDP(p, a)
+}
+
+// WriteToUDP is WriteTo with the type of package net.
+func (c *Conn) WriteToUDP(p []byte, addr *net.UDPAddr) (int, error) {
+	remote, err := c.destination(addr)
+	if err == nil {
+		err = c.sendTo(p, netip.Addr{}, remote)
+	}
+	if err != nil {
+		return 0, opError("write", "sendto", udpAddr(c.local), opAddr(addr), err)
+	}
+	return len(p), nil
+}
+
+// destination is where a write to addr is to go.
+func (c *Conn) destination(addr *net.UDPAddr) (netip.AddrPort, error) {
+	switch {
+	case c.isConnected():
+		return netip.AddrPort{}, net.ErrWriteToConnected
+	case addr == nil:
+		return netip.AddrPort{}, errMissingAddress
+	case len(addr.IP) == 0:
+		return netip.AddrPortFrom(anyAddr, uint16(addr.Port)), nil
+	case addr.IP.To4() == nil:
+		return netip.AddrPort{}, notIPv4(addr.IP.String())
+	}
+	return addr.AddrPort(), nil
+}
+
+func notIPv4(addr string) error { return &net.AddrError{Err: "non-IPv4 address", Addr: addr} }
+
+// opAddr is addr for a net.OpError, which has no address rather than a nil one.
+func opAddr(addr *net.UDPAddr) net.Addr {
+	if addr == nil {
+		return nil
+	}
+	return addr
+}
+
+// WriteToUDPAddrPort is WriteTo without allocation. Broadcast addresses are
+// allowed, as in package net.
+func (c *Conn) WriteToUDPAddrPort(p []byte, addr netip.AddrPort) (int, error) {
+	return c.WriteFromTo(p, netip.Addr{}, addr)
+}
+
+// WriteToAddrPort is WriteToUDPAddrPort.
+func (c *Conn) WriteToAddrPort(p []byte, addr netip.AddrPort) (int, error) {
+	return c.WriteFromTo(p, netip.Addr{}, addr)
+}
+
+// WriteFromTo is WriteToUDPAddrPort from an address of choice (RFC 1122 section
+// 4.1.3.5): a socket that takes datagrams for all addresses may so answer from
+// the one which was asked (see [Info]). It must be one of the host's, or the
+// error is EADDRNOTAVAIL; the zero Addr leaves the choice to the stack.
+func (c *Conn) WriteFromTo(p []byte, local netip.Addr, remote netip.AddrPort) (int, error) {
+	if err := c.sendTo(p, local, remote); err != nil {
+		return 0, opError("write", "sendto", udpAddr(c.local), udpAddr(remote), err)
+	}
+	return len(p), nil
+}
+
+// sendTo sends a datagram of a socket that is not connected.
+func (c *Conn) sendTo(p []byte, local netip.Addr, remote netip.AddrPort) error {
+	if err := c.checkRemote(remote); err != nil {
+		return err
+	}
+	return c.send(p, c.options.Load(), c.from(local), remote)
+}
+
+// checkRemote says whether a datagram can be sent to remote, as package net
+// does before it asks the kernel.
+func (c *Conn) checkRemote(remote netip.AddrPort) error {
+	switch a := remote.Addr().Unmap(); {
+	case c.isConnected():
+		return net.ErrWriteToConnected
+	case !a.IsValid():
+		return errMissingAddress
+	case !a.Is4():
+		return notIPv4(a.String())
+	}
+	return nil
+}
+
+// from is the source of datagrams, the user having chosen local or nothing.
+func (c *Conn) from(local netip.Addr) netip.Addr {
+	if local = local.Unmap(); local.IsValid() {
+		return local
+	}
+	if local = c.local.Addr(); c.isShared() || c.sockets.cfg.Table.IsBroadcast(local) {
+		return anyAddr
+	}
+	return local
+}
+
 // send builds a datagram and gives it to IP.
-func (c *Conn) send(p []byte, local netip.Addr, remote netip.AddrPort) error {
+func (c *Conn) send(p []byte, o *options, local netip.Addr, remote netip.AddrPort) error {
 	passed := c.writeDeadline.Passed()
 	if err := c.interrupted(passed); err != nil {
 		return err
 	}
-	b, err := c.build(p, local, remote)
+	b, err := c.build(p, o, local, remote)
 	if err != nil {
 		return err
 	}
-	if err := c.give(b, passed); err != nil {
+	if err = c.failed(); err == nil {
+		err = c.give(b, passed)
+	}
+	if err != nil {
 		b.Release()
 		return err
 	}
@@ -150,8 +234,7 @@ func (c *Conn) give(b *packet.Buffer, passed <-chan struct{}) error {
 }
 
 // build makes the datagram of p.
-func (c *Conn) build(p []byte, local netip.Addr, remote netip.AddrPort) (*packet.Buffer, error) {
-	o := c.options.Load()
+func (c *Conn) build(p []byte, o *options, local netip.Addr, remote netip.AddrPort) (*packet.Buffer, error) {
 	if len(p) > MaxSize-len(o.ip) {
 		return nil, syscall.EMSGSIZE
 	}
@@ -175,6 +258,7 @@ func (c *Conn) build(p []byte, local netip.Addr, remote netip.AddrPort) (*packet
 		ttl = max(o.multicastTTL, 1)
 	}
 	b := packet.Get(len(p))
+	b.NoLoop = o.noLoop && dst.IsMulticast()
 	b.Append(p)
 	Push(b, netip.AddrPortFrom(src, c.local.Port()), remote)
 	ipv4.Push(b, ipv4.Fields{
