@@ -115,6 +115,11 @@ func infoOf(dev Device) (i Info) {
 	if d, ok := dev.(InfoDevice); ok {
 		return d.Info()
 	}
+	return infoOfMethods(dev)
+}
+
+// infoOfMethods finds what the methods of dev say.
+func infoOfMethods(dev Device) (i Info) {
 	if r, ok := dev.(ReadOnlyDevice); ok {
 		i.ReadOnly = r.ReadOnly()
 	}

@@ -14,12 +14,13 @@ var (
 	ErrAlignment    = fmt.Errorf("block: not aligned to the block size: %w", syscall.EINVAL)
 	ErrNoSpace      = fmt.Errorf("block: no space left: %w", syscall.ENOSPC)
 	ErrNotSupported = fmt.Errorf("block: the device cannot do this: %w", syscall.EOPNOTSUPP)
+	ErrInUse        = fmt.Errorf("block: another program uses it: %w", syscall.EBUSY)
 	ErrClosed       = fmt.Errorf("block: the device is closed: %w", syscall.ESHUTDOWN)
 )
 
 // A MediumError says at which offset a device failed.
 type MediumError struct {
-	Op  string // "read", "write", "sync", "trim", "zero"
+	Op  string // "read", "write", "sync", "trim", "zero", ...
 	Off int64
 	Err error
 }
