@@ -30,7 +30,7 @@ type destination struct {
 
 // resolve is the destination that network and address are for the call op, or
 // a *net.OpError of it. Hosts that are no literal addresses are names, which
-// lookupNetIP knows.
+// are looked up.
 func (s *Stack) resolve(ctx context.Context, op, network, address string) (destination, error) {
 	d := destination{network: network}
 	err := s.parse(ctx, &d, op, address)
@@ -100,7 +100,7 @@ func (s *Stack) hostAddrs(ctx context.Context, host string) ([]netip.Addr, error
 	a, err := netip.ParseAddr(host)
 	switch {
 	case err != nil:
-		return s.lookupNetIP(ctx, host)
+		return s.dns.LookupNetIP(ctx, "ip", host)
 	case a == netip.IPv6Unspecified():
 		return []netip.Addr{a, netip.IPv4Unspecified()}, nil
 	}

@@ -9,11 +9,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-012105e5/gonet/dns"
 	"github.com/seed-012105e5/gonet/tcp"
 )
 
 func TestResolve(t *testing.T) {
-	var s Stack
+	s := Stack{dns: dns.NewResolver(nil, nil, dns.Config{})}
 	for _, c := range []struct {
 		network, address string
 		want             []string

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 
+	"github.com/seed-012105e5/gonet/dns"
 	"github.com/seed-012105e5/gonet/ethernet"
 	"github.com/seed-012105e5/gonet/ipv4"
 	"github.com/seed-012105e5/gonet/link"
@@ -50,6 +51,11 @@ type Config struct {
 	// stacks with the same bytes choose the same ports and sequence numbers at
 	// the same instants.
 	Rand io.Reader
+
+	// DNS says how names are looked up: by which servers, with which search list,
+	// and which hosts need no server. Nothing is read from the machine's files. Its
+	// Dial and Random are set by New.
+	DNS dns.Config
 
 	// TCP has the parameters of TCP. Its Table and Random are set by New.
 	TCP tcp.Config

@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/seed-012105e5/gonet/arp"
+	"github.com/seed-012105e5/gonet/dns"
 	"github.com/seed-012105e5/gonet/ethernet"
 	"github.com/seed-012105e5/gonet/icmp"
 	"github.com/seed-012105e5/gonet/ipv4"
@@ -33,7 +34,8 @@ import (
 // connection, and one of each of the others. Not drawn: problems, on which
 // ipv4 and udp tell icmp.Run of datagrams that deserve an ICMP error; advice of
 // connections about paths that seem dead; and the calls of users to the
-// demultiplexers and to icmp.Run.
+// demultiplexers, to icmp.Run, and to dns.Run, which is a user of sockets itself:
+// it starts one process a query.
 //
 // Rules, which keep it free of deadlock:
 //
@@ -86,6 +88,7 @@ func (s *Stack) start(cfg Config, all []Interface, table *ipv4.Table, random *ra
 		pings    = make(chan icmp.Ping)
 		udpCalls = make(chan udp.Call)
 		tcpCalls = make(chan tcp.Call)
+		lookups  = make(chan dns.Call)
 		hops     []chan<- *packet.Buffer
 		groups   []chan<- []ethernet.Addr
 	)
@@ -131,6 +134,11 @@ func (s *Stack) start(cfg Config, all []Interface, table *ipv4.Table, random *ra
 	s.udp = udp.NewSockets(udpCalls, ipTx, joins, udpEnded, datagrams, &s.stats.udp)
 	s.tcp = tcp.NewSockets(tcpCalls, tcpEnded)
 	s.icmp = icmp.NewPinger(pings, udpEnded)
+
+	names := cfg.DNS
+	names.Dial, names.Random = s.dialServer, random.source()
+	dnsEnded := s.run(func() { dns.Run(lookups, s.quit, names, &s.stats.dns) })
+	s.dns = dns.NewResolver(lookups, dnsEnded, names)
 
 	go func() {
 		intoIP.Wait()

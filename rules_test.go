@@ -38,8 +38,9 @@ var layers = map[string][]string{
 	"udp":               {"packet", "ipv4", "internal/checksum", "internal/deadline", "internal/port", "internal/prf"},
 	"tcp/congestion":    {},
 	"tcp":               {"packet", "ipv4", "internal/checksum", "internal/deadline", "internal/port", "internal/prf", "internal/ring", "tcp/congestion"},
+	"dns":               {},
 	"tap":               {"packet", "link", "internal/netlink"},
-	".":                 {"packet", "ethernet", "arp", "ipv4", "icmp", "udp", "tcp", "link", "internal/counter"},
+	".":                 {"packet", "ethernet", "arp", "ipv4", "icmp", "udp", "tcp", "dns", "link", "internal/counter"},
 }
 
 // outside are packages that no packet passes: programs, and what tests need.
@@ -70,6 +71,8 @@ var wiring = map[string]string{
 	"udp/queue.go":                  "the queue of a socket",
 	"udp/sockets.go":                "the answers to calls of users",
 	"icmp/ping.go":                  "the answers to calls of users",
+	"dns/run.go":                    "exchanges with servers start there, and only there",
+	"dns/resolver.go":               "the answers to calls of users",
 	"internal/deadline/deadline.go": "the channel that a deadline closes",
 }
 

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/seed-012105e5/gonet/arp"
+	"github.com/seed-012105e5/gonet/dns"
 	"github.com/seed-012105e5/gonet/ethernet"
 	"github.com/seed-012105e5/gonet/icmp"
 	"github.com/seed-012105e5/gonet/internal/counter"
@@ -23,6 +24,7 @@ type Stack struct {
 	tcp   *tcp.Sockets
 	udp   *udp.Sockets
 	icmp  *icmp.Pinger
+	dns   *dns.Resolver
 	stats statistics
 
 	all   sync.WaitGroup // the fixed processes
@@ -39,6 +41,7 @@ type statistics struct {
 	icmp     icmp.Stats
 	udp      udp.Stats
 	tcp      tcp.Stats
+	dns      dns.Stats
 }
 
 // New starts a stack. It owns the links of cfg from then on, also when it
@@ -49,6 +52,9 @@ func New(cfg Config) (*Stack, error) {
 	table, err := cfg.table(all)
 	if err == nil {
 		err = cfg.TCP.Check()
+	}
+	if err == nil {
+		err = cfg.DNS.Check()
 	}
 	if err == nil {
 		_, err = random.source(), random.err // find out early whether Rand works
@@ -106,6 +112,7 @@ func (s *Stack) Stats() Stats {
 	counter.Read("icmp", &s.stats.icmp, add)
 	counter.Read("udp", &s.stats.udp, add)
 	counter.Read("tcp", &s.stats.tcp, add)
+	counter.Read("dns", &s.stats.dns, add)
 	return stats
 }
 

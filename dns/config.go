@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -116,6 +117,11 @@ func (c *Config) Check() error {
 
 // withDefaults is c without zeros that mean something else.
 func (c Config) withDefaults() Config {
+	c.Servers = slices.Clone(c.Servers)
+	for i, s := range c.Servers {
+		c.Servers[i] = netip.AddrPortFrom(s.Addr().Unmap(), cmp.Or(s.Port(), serverPort))
+	}
+	c.Search = slices.Clone(c.Search)
 	c.Ndots = cmp.Or(c.Ndots, 1)
 	c.Timeout = cmp.Or(c.Timeout, defaultTimeout)
 	c.Attempts = cmp.Or(c.Attempts, defaultAttempts)

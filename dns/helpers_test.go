@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/net/dns/dnsmessage"
+	"github.com/seed-012105e5/gonet/internal/testing/dnstest"
 )
 
 var (
@@ -83,7 +83,7 @@ func (b *bench) asked(server netip.AddrPort, name string, stream bool) *exchange
 // reply has x answered.
 func (b *bench) reply(x *exchange, r response) {
 	b.t.Helper()
-	b.received(b.now, x, r.to(b.t, x.message))
+	b.received(b.now, x, to(b.t, r, x.message))
 	b.settle()
 }
 
@@ -128,73 +128,20 @@ func (b *bench) idle() {
 	}
 }
 
-// A response is what a server says. The zero value is an empty answer of a
-// server that does recursion.
-type response struct {
-	rcode       dnsmessage.RCode
-	truncated   bool
-	authority   bool // AA
-	noRecursion bool // not RA
-	answers     []dnsmessage.Resource
-	authorities []dnsmessage.Resource
-	additionals []dnsmessage.Resource
-	change      func(*dnsmessage.Message)
-}
+// What servers say.
+type response = dnstest.Response
 
-// to is the reply to query.
-func (r response) to(t testing.TB, query []byte) []byte {
+var answers, a, cname, ptr, ns, soa, opt = dnstest.Answers, dnstest.A, dnstest.CNAME, dnstest.PTR, dnstest.NS, dnstest.SOA, dnstest.OPT
+
+// to is r as a message to query.
+func to(t testing.TB, r response, query []byte) []byte {
 	t.Helper()
-	var m dnsmessage.Message
-	if err := m.Unpack(query); err != nil {
-		t.Fatal(err)
-	}
-	m.Response, m.RCode, m.Truncated, m.Authoritative, m.RecursionAvailable = true, r.rcode, r.truncated, r.authority, !r.noRecursion
-	m.Answers, m.Authorities, m.Additionals = r.answers, r.authorities, r.additionals
-	if r.change != nil {
-		r.change(&m)
-	}
-	p, err := m.Pack()
+	msg, err := r.To(query)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return p
+	return msg
 }
-
-func header(name string, kind dnsmessage.Type, ttl uint32) dnsmessage.ResourceHeader {
-	return dnsmessage.ResourceHeader{Name: dnsmessage.MustNewName(name), Type: kind, Class: dnsmessage.ClassINET, TTL: ttl}
-}
-
-func a(name string, ttl uint32, addr string) dnsmessage.Resource {
-	return dnsmessage.Resource{Header: header(name, dnsmessage.TypeA, ttl), Body: &dnsmessage.AResource{A: netip.MustParseAddr(addr).As4()}}
-}
-
-func cname(name string, ttl uint32, to string) dnsmessage.Resource {
-	return dnsmessage.Resource{Header: header(name, dnsmessage.TypeCNAME, ttl), Body: &dnsmessage.CNAMEResource{CNAME: dnsmessage.MustNewName(to)}}
-}
-
-func ptr(name string, ttl uint32, to string) dnsmessage.Resource {
-	return dnsmessage.Resource{Header: header(name, dnsmessage.TypePTR, ttl), Body: &dnsmessage.PTRResource{PTR: dnsmessage.MustNewName(to)}}
-}
-
-func ns(name string, to string) dnsmessage.Resource {
-	return dnsmessage.Resource{Header: header(name, dnsmessage.TypeNS, 60), Body: &dnsmessage.NSResource{NS: dnsmessage.MustNewName(to)}}
-}
-
-func soa(name string, ttl, minimum uint32) dnsmessage.Resource {
-	return dnsmessage.Resource{Header: header(name, dnsmessage.TypeSOA, ttl), Body: &dnsmessage.SOAResource{
-		NS: dnsmessage.MustNewName("ns." + name), MBox: dnsmessage.MustNewName("root." + name), MinTTL: minimum,
-	}}
-}
-
-func opt(rcode dnsmessage.RCode) dnsmessage.Resource {
-	var h dnsmessage.ResourceHeader
-	if err := h.SetEDNS0(4096, rcode, false); err != nil {
-		panic(err)
-	}
-	return dnsmessage.Resource{Header: h, Body: &dnsmessage.OPTResource{}}
-}
-
-func answers(rs ...dnsmessage.Resource) response { return response{answers: rs} }
 
 // startRun runs Run until the test ends.
 func startRun(t *testing.T, cfg Config, stats *Stats) *Resolver {
@@ -206,4 +153,3 @@ func startRun(t *testing.T, cfg Config, stats *Stats) *Resolver {
 	t.Cleanup(func() { close(quit); <-ended })
 	return NewResolver(calls, ended, cfg)
 }
-

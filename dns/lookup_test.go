@@ -9,11 +9,11 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 )
 
-var nxdomain = response{rcode: dnsmessage.RCodeNameError, authorities: []dnsmessage.Resource{soa("org.", 600, 300)}}
+var nxdomain = response{RCode: dnsmessage.RCodeNameError, Authorities: []dnsmessage.Resource{soa("org.", 600, 300)}}
 
 // TestSearch goes through the candidates, whatever is said of each.
 func TestSearch(t *testing.T) {
-	lame := response{noRecursion: true}
+	lame := response{NoRecursion: true}
 	names := []string{"h.a.", "h.b.", "h."}
 	for _, c := range []struct {
 		replies []response
@@ -174,9 +174,9 @@ func TestCacheTTL(t *testing.T) {
 		{"TTL 2^31", Config{}, answers(a(www, 1<<31, "192.0.2.1")), defaultMaxTTL},
 		{"TTL 2^32-1", Config{MaxTTL: time.Hour}, answers(a(www, 1<<32-1, "192.0.2.1")), time.Hour},
 		{"no such name", Config{}, nxdomain, 5 * time.Minute},
-		{"no such name for long", Config{}, response{rcode: dnsmessage.RCodeNameError, authorities: []dnsmessage.Resource{soa("org.", 1<<31, 1<<31)}}, defaultMaxNegativeTTL},
-		{"no such name without SOA", Config{}, response{rcode: dnsmessage.RCodeNameError}, 0},
-		{"no data", Config{MaxNegativeTTL: time.Second}, response{authorities: []dnsmessage.Resource{soa("org.", 600, 300)}}, time.Second},
+		{"no such name for long", Config{}, response{RCode: dnsmessage.RCodeNameError, Authorities: []dnsmessage.Resource{soa("org.", 1<<31, 1<<31)}}, defaultMaxNegativeTTL},
+		{"no such name without SOA", Config{}, response{RCode: dnsmessage.RCodeNameError}, 0},
+		{"no data", Config{MaxNegativeTTL: time.Second}, response{Authorities: []dnsmessage.Resource{soa("org.", 600, 300)}}, time.Second},
 		{"SERVFAIL", Config{}, servfail, failureTTL},
 		{"no cache", Config{CacheEntries: -1}, answers(a(www, 60, "192.0.2.1")), 0},
 	} {
@@ -276,11 +276,11 @@ func play(t *testing.T, script []byte) {
 		case 4:
 			b.reply(x, answers(cname(name, uint32(value), []string{"h.", "g.a."}[value%2])))
 		case 5:
-			b.reply(x, []response{nxdomain, servfail, {noRecursion: true}, {}}[value%4])
+			b.reply(x, []response{nxdomain, servfail, {NoRecursion: true}, {}}[value%4])
 		case 6:
-			b.reply(x, []response{{truncated: true}, {rcode: dnsmessage.RCodeFormatError}}[value%2])
+			b.reply(x, []response{{Truncated: true}, {RCode: dnsmessage.RCodeFormatError}}[value%2])
 		case 7:
-			b.reply(x, response{change: func(m *dnsmessage.Message) { m.ID++ }})
+			b.reply(x, response{Change: func(m *dnsmessage.Message) { m.ID++ }})
 		}
 	}
 	check := func() {

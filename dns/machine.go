@@ -24,7 +24,7 @@ func newMachine(cfg Config, stats *Stats) *machine {
 	cfg = cfg.withDefaults()
 	m := &machine{cfg: cfg, cache: newCache(cfg.CacheEntries, stats), queries: map[question]*query{}, stats: stats}
 	for _, addr := range cfg.Servers {
-		m.servers = append(m.servers, newServer(addr))
+		m.servers = append(m.servers, &server{addr: addr})
 	}
 	return m
 }

@@ -57,11 +57,11 @@ func TestRead(t *testing.T) {
 			status: found, ttl: 7, canonical: "h.example.net.", addrs: "[192.0.2.1]"},
 		{what: "a chain that leads away", response: answers(cname(name, 9, "h.example.net.")),
 			status: alias, ttl: 9, canonical: "h.example.net."},
-		{what: "a chain to a name of the zone without addresses", response: response{answers: []dnsmessage.Resource{cname(name, 9, "h.example.org.")}, authorities: []dnsmessage.Resource{end}},
+		{what: "a chain to a name of the zone without addresses", response: response{Answers: []dnsmessage.Resource{cname(name, 9, "h.example.org.")}, Authorities: []dnsmessage.Resource{end}},
 			status: noData, ttl: 9, canonical: "h.example.org."},
-		{what: "a chain to another zone, and the SOA of this one", response: response{answers: []dnsmessage.Resource{cname(name, 9, "h.example.net.")}, authorities: []dnsmessage.Resource{end}},
+		{what: "a chain to another zone, and the SOA of this one", response: response{Answers: []dnsmessage.Resource{cname(name, 9, "h.example.net.")}, Authorities: []dnsmessage.Resource{end}},
 			status: alias, ttl: 9, canonical: "h.example.net."},
-		{what: "a chain to a name that does not exist", response: response{rcode: dnsmessage.RCodeNameError, answers: []dnsmessage.Resource{cname(name, 900, "h.example.org.")}, authorities: []dnsmessage.Resource{end}},
+		{what: "a chain to a name that does not exist", response: response{RCode: dnsmessage.RCodeNameError, Answers: []dnsmessage.Resource{cname(name, 900, "h.example.org.")}, Authorities: []dnsmessage.Resource{end}},
 			status: noName, ttl: 300, canonical: "h.example.org."},
 		{what: "an alias of itself", response: answers(cname(name, 9, name)), status: failed, err: errAliases},
 		{what: "a loop", response: answers(cname(name, 9, "b."), cname("b.", 9, "c."), cname("c.", 9, "b.")), status: failed, err: errAliases},
@@ -73,44 +73,44 @@ func TestRead(t *testing.T) {
 		{what: "TTL 0", response: answers(a(name, 0, "192.0.2.1")), status: found, canonical: name, addrs: "[192.0.2.1]"},
 		{what: "TTL 2^31", response: answers(a(name, 1<<31, "192.0.2.1")), status: found, ttl: 1 << 31, canonical: name, addrs: "[192.0.2.1]"},
 
-		{what: "no such name", response: response{rcode: dnsmessage.RCodeNameError, authorities: []dnsmessage.Resource{end}}, status: noName, ttl: 300, canonical: name},
-		{what: "no such name, by the TTL of the SOA", response: response{rcode: dnsmessage.RCodeNameError, authorities: []dnsmessage.Resource{soa("org.", 20, 300)}}, status: noName, ttl: 20, canonical: name},
-		{what: "no such name without SOA", response: response{rcode: dnsmessage.RCodeNameError}, status: noName, canonical: name},
-		{what: "no such name with a SOA of elsewhere", response: response{rcode: dnsmessage.RCodeNameError, authorities: []dnsmessage.Resource{soa("example.net.", 600, 300)}}, status: noName, canonical: name},
-		{what: "no addresses", response: response{authorities: []dnsmessage.Resource{end}}, status: noData, ttl: 300, canonical: name},
-		{what: "no addresses, with NS (type 1)", response: response{authorities: []dnsmessage.Resource{ns("example.org.", "ns."), end}}, status: noData, ttl: 300, canonical: name},
+		{what: "no such name", response: response{RCode: dnsmessage.RCodeNameError, Authorities: []dnsmessage.Resource{end}}, status: noName, ttl: 300, canonical: name},
+		{what: "no such name, by the TTL of the SOA", response: response{RCode: dnsmessage.RCodeNameError, Authorities: []dnsmessage.Resource{soa("org.", 20, 300)}}, status: noName, ttl: 20, canonical: name},
+		{what: "no such name without SOA", response: response{RCode: dnsmessage.RCodeNameError}, status: noName, canonical: name},
+		{what: "no such name with a SOA of elsewhere", response: response{RCode: dnsmessage.RCodeNameError, Authorities: []dnsmessage.Resource{soa("example.net.", 600, 300)}}, status: noName, canonical: name},
+		{what: "no addresses", response: response{Authorities: []dnsmessage.Resource{end}}, status: noData, ttl: 300, canonical: name},
+		{what: "no addresses, with NS (type 1)", response: response{Authorities: []dnsmessage.Resource{ns("example.org.", "ns."), end}}, status: noData, ttl: 300, canonical: name},
 		{what: "no addresses, nothing else (type 3)", response: response{}, status: noData, canonical: name},
-		{what: "no addresses by authority", response: response{authority: true, noRecursion: true}, status: noData, canonical: name},
+		{what: "no addresses by authority", response: response{Authority: true, NoRecursion: true}, status: noData, canonical: name},
 
-		{what: "a referral", response: response{noRecursion: true, authorities: []dnsmessage.Resource{ns("org.", "ns.")}}, status: failed, err: errLame},
-		{what: "a referral of a server that does recursion", response: response{authorities: []dnsmessage.Resource{ns("org.", "ns.")}}, status: failed, err: errLame},
-		{what: "nothing from a server without recursion", response: response{noRecursion: true}, status: failed, err: errLame},
-		{what: "SERVFAIL", response: response{rcode: dnsmessage.RCodeServerFailure}, status: failed, err: errServFail},
-		{what: "REFUSED", response: response{rcode: dnsmessage.RCodeRefused}, status: failed, err: errRefused},
-		{what: "an RCODE of the future", response: response{rcode: 14}, status: failed, err: errRefused},
-		{what: "FORMERR", response: response{rcode: dnsmessage.RCodeFormatError}, status: unsupported},
-		{what: "FORMERR without question", response: response{rcode: dnsmessage.RCodeFormatError, change: func(m *dnsmessage.Message) { m.Questions = nil }}, status: unsupported},
-		{what: "NOTIMP", response: response{rcode: dnsmessage.RCodeNotImplemented}, status: unsupported},
-		{what: "BADVERS", response: response{additionals: []dnsmessage.Resource{opt(16)}}, status: unsupported},
-		{what: "an OPT that says nothing", response: response{additionals: []dnsmessage.Resource{a("x.", 1, "192.0.2.9"), opt(0)}, authorities: []dnsmessage.Resource{end}}, status: noData, ttl: 300, canonical: name},
-		{what: "truncated", response: response{truncated: true, answers: []dnsmessage.Resource{a(name, 60, "192.0.2.1")}}, status: truncated},
+		{what: "a referral", response: response{NoRecursion: true, Authorities: []dnsmessage.Resource{ns("org.", "ns.")}}, status: failed, err: errLame},
+		{what: "a referral of a server that does recursion", response: response{Authorities: []dnsmessage.Resource{ns("org.", "ns.")}}, status: failed, err: errLame},
+		{what: "nothing from a server without recursion", response: response{NoRecursion: true}, status: failed, err: errLame},
+		{what: "SERVFAIL", response: response{RCode: dnsmessage.RCodeServerFailure}, status: failed, err: errServFail},
+		{what: "REFUSED", response: response{RCode: dnsmessage.RCodeRefused}, status: failed, err: errRefused},
+		{what: "an RCODE of the future", response: response{RCode: 14}, status: failed, err: errRefused},
+		{what: "FORMERR", response: response{RCode: dnsmessage.RCodeFormatError}, status: unsupported},
+		{what: "FORMERR without question", response: response{RCode: dnsmessage.RCodeFormatError, Change: func(m *dnsmessage.Message) { m.Questions = nil }}, status: unsupported},
+		{what: "NOTIMP", response: response{RCode: dnsmessage.RCodeNotImplemented}, status: unsupported},
+		{what: "BADVERS", response: response{Additionals: []dnsmessage.Resource{opt(16)}}, status: unsupported},
+		{what: "an OPT that says nothing", response: response{Additionals: []dnsmessage.Resource{a("x.", 1, "192.0.2.9"), opt(0)}, Authorities: []dnsmessage.Resource{end}}, status: noData, ttl: 300, canonical: name},
+		{what: "truncated", response: response{Truncated: true, Answers: []dnsmessage.Resource{a(name, 60, "192.0.2.1")}}, status: truncated},
 		{what: "longer than was asked for", response: answers(many(name, 100)...), status: truncated},
 
-		{what: "another id", response: response{change: func(m *dnsmessage.Message) { m.ID++ }}, status: unasked},
-		{what: "a query", response: response{change: func(m *dnsmessage.Message) { m.Response = false }}, status: unasked},
-		{what: "an update", response: response{change: func(m *dnsmessage.Message) { m.OpCode = 5 }}, status: unasked},
-		{what: "another name", response: response{change: func(m *dnsmessage.Message) { m.Questions[0].Name = dnsmessage.MustNewName("w.example.org.") }}, status: unasked},
-		{what: "another kind", response: response{change: func(m *dnsmessage.Message) { m.Questions[0].Type = dnsmessage.TypeAAAA }}, status: unasked},
-		{what: "another class", response: response{change: func(m *dnsmessage.Message) { m.Questions[0].Class = dnsmessage.ClassCHAOS }}, status: unasked},
-		{what: "no question", response: response{change: func(m *dnsmessage.Message) { m.Questions = nil }}, status: unasked},
-		{what: "SERVFAIL without question", response: response{rcode: dnsmessage.RCodeServerFailure, change: func(m *dnsmessage.Message) { m.Questions = nil }}, status: unasked},
-		{what: "two questions", response: response{change: func(m *dnsmessage.Message) { m.Questions = append(m.Questions, m.Questions[0]) }}, status: unasked},
+		{what: "another id", response: response{Change: func(m *dnsmessage.Message) { m.ID++ }}, status: unasked},
+		{what: "a query", response: response{Change: func(m *dnsmessage.Message) { m.Response = false }}, status: unasked},
+		{what: "an update", response: response{Change: func(m *dnsmessage.Message) { m.OpCode = 5 }}, status: unasked},
+		{what: "another name", response: response{Change: func(m *dnsmessage.Message) { m.Questions[0].Name = dnsmessage.MustNewName("w.example.org.") }}, status: unasked},
+		{what: "another kind", response: response{Change: func(m *dnsmessage.Message) { m.Questions[0].Type = dnsmessage.TypeAAAA }}, status: unasked},
+		{what: "another class", response: response{Change: func(m *dnsmessage.Message) { m.Questions[0].Class = dnsmessage.ClassCHAOS }}, status: unasked},
+		{what: "no question", response: response{Change: func(m *dnsmessage.Message) { m.Questions = nil }}, status: unasked},
+		{what: "SERVFAIL without question", response: response{RCode: dnsmessage.RCodeServerFailure, Change: func(m *dnsmessage.Message) { m.Questions = nil }}, status: unasked},
+		{what: "two questions", response: response{Change: func(m *dnsmessage.Message) { m.Questions = append(m.Questions, m.Questions[0]) }}, status: unasked},
 	} {
 		query, err := wwwA.message(7, true)
 		if err != nil {
 			t.Fatal(err)
 		}
-		got := wwwA.read(c.to(t, query), 7, false)
+		got := wwwA.read(to(t, c.response, query), 7, false)
 		if got.status != c.status || got.err != c.err || got.canonical != c.canonical {
 			t.Errorf("%s: status %d of %q, error %v; want %d of %q, %v", c.what, got.status, got.canonical, got.err, c.status, c.canonical, c.err)
 		}
@@ -143,7 +143,7 @@ func many(name string, n int) (rs []dnsmessage.Resource) {
 func TestReadStream(t *testing.T) {
 	query, _ := wwwA.message(7, true)
 	for _, n := range []int{100, maxAddrs, maxAddrs + 1, 3000} {
-		got := wwwA.read(answers(many(wwwA.name, n)...).to(t, query), 7, true)
+		got := wwwA.read(to(t, answers(many(wwwA.name, n)...), query), 7, true)
 		if got.status != found || len(got.addrs) != min(n, maxAddrs) {
 			t.Errorf("%d addresses: status %d, %d of them", n, got.status, len(got.addrs))
 		}
@@ -153,7 +153,7 @@ func TestReadStream(t *testing.T) {
 // TestReadMalformed reads replies with the right question that are broken behind.
 func TestReadMalformed(t *testing.T) {
 	query, _ := wwwA.message(7, true)
-	whole := answers(cname(wwwA.name, 9, "web.example.org."), a("web.example.org.", 60, "192.0.2.1")).to(t, query)
+	whole := to(t, answers(cname(wwwA.name, 9, "web.example.org."), a("web.example.org.", 60, "192.0.2.1")), query)
 	behind := headerLen + len(wwwA.name) + 1 + 4 // the question
 	for n := range len(whole) {
 		got := wwwA.read(whole[:n], 7, false)
@@ -179,7 +179,7 @@ func TestReadMalformed(t *testing.T) {
 	}
 	// An address of three bytes, and of five.
 	for _, length := range []byte{3, 5} {
-		m := answers(a(wwwA.name, 60, "192.0.2.1")).to(t, query)
+		m := to(t, answers(a(wwwA.name, 60, "192.0.2.1")), query)
 		m = append(m, 0)
 		m[len(m)-6] = length
 		if got := wwwA.read(m, 7, false); got.status != failed {
@@ -191,7 +191,7 @@ func TestReadMalformed(t *testing.T) {
 func TestPTR(t *testing.T) {
 	q := question{reverse(netip.MustParseAddr("192.0.2.1")), dnsmessage.TypePTR}
 	query, _ := q.message(7, true)
-	got := q.read(answers(ptr(q.name, 5, "Host.example.org.")).to(t, query), 7, false)
+	got := q.read(to(t, answers(ptr(q.name, 5, "Host.example.org.")), query), 7, false)
 	if got.status != found || strings.Join(got.names, " ") != "Host.example.org." {
 		t.Errorf("status %d, names %v", got.status, got.names)
 	}
@@ -203,11 +203,11 @@ func FuzzRead(f *testing.F) {
 	for _, r := range []response{
 		answers(a(wwwA.name, 60, "192.0.2.1")),
 		answers(append(chain(wwwA.name, 3), a(link(3), 60, "192.0.2.1"))...),
-		{rcode: dnsmessage.RCodeNameError, authorities: []dnsmessage.Resource{soa("example.org.", 600, 300)}},
-		{additionals: []dnsmessage.Resource{opt(16)}},
-		{authorities: []dnsmessage.Resource{ns("org.", "ns.")}},
+		{RCode: dnsmessage.RCodeNameError, Authorities: []dnsmessage.Resource{soa("example.org.", 600, 300)}},
+		{Additionals: []dnsmessage.Resource{opt(16)}},
+		{Authorities: []dnsmessage.Resource{ns("org.", "ns.")}},
 	} {
-		f.Add(r.to(f, query), true)
+		f.Add(to(f, r, query), true)
 	}
 	f.Fuzz(func(t *testing.T, msg []byte, whole bool) {
 		if whole && len(msg) >= headerLen+len(wwwA.name)+1+4 {

@@ -23,13 +23,6 @@ type server struct {
 	plain time.Time // until then it is asked without EDNS
 }
 
-func newServer(addr netip.AddrPort) *server {
-	if addr.Port() == 0 {
-		addr = netip.AddrPortFrom(addr.Addr(), serverPort)
-	}
-	return &server{addr: addr}
-}
-
 // A query asks one question: the servers in turn, round by round, until one has
 // an answer.
 type query struct {

@@ -13,7 +13,7 @@ const www = "www.example.org."
 
 var (
 	address  = answers(a(www, 60, "192.0.2.1"))
-	servfail = response{rcode: dnsmessage.RCodeServerFailure}
+	servfail = response{RCode: dnsmessage.RCodeServerFailure}
 	both     = []netip.AddrPort{server1, server2}
 )
 
@@ -66,7 +66,7 @@ func TestLimits(t *testing.T) {
 // TestEachReply gives each kind of reply to the first of two servers, and looks at
 // what follows.
 func TestEachReply(t *testing.T) {
-	formerr := response{rcode: dnsmessage.RCodeFormatError}
+	formerr := response{RCode: dnsmessage.RCodeFormatError}
 	for _, c := range []struct {
 		what   string
 		first  response
@@ -75,12 +75,12 @@ func TestEachReply(t *testing.T) {
 		edns   bool
 	}{
 		{"an address", address, netip.AddrPort{}, false, false},
-		{"no such name", response{rcode: dnsmessage.RCodeNameError}, netip.AddrPort{}, false, false},
+		{"no such name", response{RCode: dnsmessage.RCodeNameError}, netip.AddrPort{}, false, false},
 		{"SERVFAIL", servfail, server2, false, true},
-		{"REFUSED", response{rcode: dnsmessage.RCodeRefused}, server2, false, true},
-		{"lame", response{noRecursion: true}, server2, false, true},
+		{"REFUSED", response{RCode: dnsmessage.RCodeRefused}, server2, false, true},
+		{"lame", response{NoRecursion: true}, server2, false, true},
 		{"loop", answers(cname(www, 9, www)), server2, false, true},
-		{"truncated", response{truncated: true}, server1, true, true},
+		{"truncated", response{Truncated: true}, server1, true, true},
 		{"FORMERR", formerr, server1, false, false},
 	} {
 		b := newBench(t, Config{Servers: both})
@@ -154,8 +154,8 @@ func TestServerAvoided(t *testing.T) {
 func TestWithoutEDNS(t *testing.T) {
 	b := newBench(t, Config{})
 	l := b.look(www)
-	b.reply(b.asked(server1, www, false), response{rcode: dnsmessage.RCodeNotImplemented})
-	b.reply(b.asked(server1, www, false), response{rcode: dnsmessage.RCodeNotImplemented})
+	b.reply(b.asked(server1, www, false), response{RCode: dnsmessage.RCodeNotImplemented})
+	b.reply(b.asked(server1, www, false), response{RCode: dnsmessage.RCodeNotImplemented})
 	b.wantError(l, "lookup x on 10.0.0.1:53: server misbehaving")
 	b.idle()
 	for _, c := range []struct {
@@ -176,8 +176,8 @@ func TestWithoutEDNS(t *testing.T) {
 func TestTruncatedByTCP(t *testing.T) {
 	b := newBench(t, Config{})
 	l := b.look(www)
-	b.reply(b.asked(server1, www, false), response{truncated: true})
-	b.reply(b.asked(server1, www, true), response{truncated: true, answers: address.answers})
+	b.reply(b.asked(server1, www, false), response{Truncated: true})
+	b.reply(b.asked(server1, www, true), response{Truncated: true, Answers: address.Answers})
 	b.wantAddrs(l, "192.0.2.1")
 
 	b = newBench(t, Config{TCP: true})
@@ -187,7 +187,7 @@ func TestTruncatedByTCP(t *testing.T) {
 
 	b = newBench(t, Config{Servers: both}) // no TCP at the first
 	l = b.look(www)
-	b.reply(b.asked(server1, www, false), response{truncated: true})
+	b.reply(b.asked(server1, www, false), response{Truncated: true})
 	b.fail(b.asked(server1, www, true), syscall.ECONNREFUSED)
 	b.reply(b.asked(server2, www, false), address)
 	b.wantAddrs(l, "192.0.2.1")
@@ -204,7 +204,7 @@ func TestForged(t *testing.T) {
 		b := newBench(t, Config{})
 		l := b.look(www)
 		x := b.asked(server1, www, false)
-		evil.change = change
+		evil.Change = change
 		for range maxForged - 1 {
 			b.reply(x, evil)
 		}

@@ -29,6 +29,9 @@ func NewResolver(calls chan<- Call, ended <-chan struct{}, cfg Config) *Resolver
 	return &Resolver{calls, ended, cfg.withDefaults(), newHosts(cfg.Hosts)}
 }
 
+// Servers are those of the Config, with their ports.
+func (r *Resolver) Servers() []netip.AddrPort { return slices.Clone(r.cfg.Servers) }
+
 // LookupNetIP returns the addresses of host, one at least, in the order of the
 // server's answer. The network is "ip", "ip4" or "ip6"; for "ip6" only Hosts and
 // literal addresses have any.
@@ -181,11 +184,10 @@ func (a *answer) dnsError(name string) error {
 	}
 	e := notFound(name, a.server)
 	if a.status == failed {
-		var socket *net.OpError
 		e.Err, e.UnwrapErr = a.err.Error(), a.err
 		e.IsNotFound = a.err == errNoServers
 		e.IsTimeout = isTimeout(a.err)
-		e.IsTemporary = e.IsTimeout || errors.As(a.err, &socket) || a.err == errServFail || a.err == errTooMany
+		e.IsTemporary = !slices.Contains([]error{errNoServers, errRefused, errLame, errMalformed, errAliases}, a.err)
 	}
 	return e
 }

@@ -56,7 +56,7 @@ func (n *network) serve(network string, c net.Conn) {
 			return
 		}
 		for _, r := range n.answer(network, m.Questions[0].Name.String()) {
-			reply := r.to(n.t, query)
+			reply := to(n.t, r, query)
 			if network == "tcp" {
 				reply = append(binary.BigEndian.AppendUint16(nil, uint16(len(reply))), reply...)
 			}
@@ -166,7 +166,7 @@ func TestResolverErrors(t *testing.T) {
 	}{
 		{what: "nobody", answer: always(nxdomain), notFound: true},
 		{what: "SERVFAIL", answer: always(servfail), temporary: true},
-		{what: "REFUSED", answer: always(response{rcode: dnsmessage.RCodeRefused})},
+		{what: "REFUSED", answer: always(response{RCode: dnsmessage.RCodeRefused})},
 		{what: "silence", answer: always(), timeout: true, temporary: true, took: 14 * time.Second},
 		{what: "port unreachable", dial: refused, temporary: true, is: syscall.ECONNREFUSED},
 	} {
@@ -244,10 +244,10 @@ func TestClosed(t *testing.T) {
 // TestStream asks by TCP what UDP cannot carry, beside forged replies.
 func TestStream(t *testing.T) {
 	forged := answers(a(www, 60, "192.0.2.66"))
-	forged.change = func(m *dnsmessage.Message) { m.ID ^= 1 }
+	forged.Change = func(m *dnsmessage.Message) { m.ID ^= 1 }
 	inBubble(t, Config{}, func(network, name string) []response {
 		if network == "udp" {
-			return []response{forged, {truncated: true}}
+			return []response{forged, {Truncated: true}}
 		}
 		return []response{forged, answers(many(name, 200)...)}
 	}, func(t *testing.T, n *network, r *Resolver) {
