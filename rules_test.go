@@ -35,7 +35,7 @@ var layers = map[string][]string{
 	"arp":               {"packet", "ethernet"},
 	"ipv4":              {"packet", "ethernet", "internal/checksum"},
 	"icmp":              {"packet", "ipv4", "internal/checksum"},
-	"udp":               {"packet", "ipv4", "internal/checksum", "internal/deadline", "internal/port", "internal/prf"},
+	"udp":               {"packet", "ipv4", "internal/checksum", "internal/deadline", "internal/port"},
 	"tcp/congestion":    {},
 	"tcp":               {"packet", "ipv4", "internal/checksum", "internal/deadline", "internal/port", "internal/prf", "internal/ring", "tcp/congestion"},
 	"dns":               {},

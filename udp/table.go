@@ -7,7 +7,6 @@ import (
 	"syscall"
 
 	"github.com/seed-012105e5/gonet/internal/port"
-	"github.com/seed-012105e5/gonet/internal/prf"
 )
 
 // An endpoint is an address and a port, in the form that is quick to hash.
@@ -29,25 +28,25 @@ func toEndpoint(a netip.AddrPort) endpoint {
 
 // A table knows which socket a datagram is for. Demux owns it.
 type table struct {
-	flows   map[flow]*Conn     // all sockets but those bound to a group
-	ports   map[uint16][]*Conn // all sockets, in the order of their making
-	count   int
-	max     int
-	down    bool // nothing is bound any more
-	chooser *port.Chooser
+	flows  map[flow]*Conn     // all sockets but those bound to a group
+	ports  map[uint16][]*Conn // all sockets, in the order of their making
+	count  int
+	max    int
+	down   bool          // nothing is bound any more
+	random func() uint64 // what ephemeral ports are drawn from
+
+	// quiet are ports that the last sockets had which have gone, the oldest to be
+	// replaced at left: no ephemeral ones for now, since datagrams for those
+	// sockets may still come.
+	quiet [quietPorts]uint16
+	left  int
 }
 
+// quietPorts is how many ports are not used again at once, a small part of all.
+const quietPorts = 256
+
 func newTable(max int, random func() uint64) *table {
-	key := prf.NewKey(random)
-	hash := func(local netip.Addr, remote netip.AddrPort) uint64 {
-		return key.Flow(netip.AddrPortFrom(local, 0), remote)
-	}
-	return &table{
-		flows:   map[flow]*Conn{},
-		ports:   map[uint16][]*Conn{},
-		max:     max,
-		chooser: port.NewChooser(uint32(random()), hash),
-	}
+	return &table{flows: map[flow]*Conn{}, ports: map[uint16][]*Conn{}, max: max, random: random}
 }
 
 // bind enters c at its ends, having chosen the local port if that is 0. The
@@ -60,7 +59,10 @@ func (t *table) bind(c *Conn) error {
 		return syscall.ENOBUFS
 	case c.local.Port() == 0:
 		taken := func(p uint16) bool { return len(t.ports[p]) > 0 }
-		p, ok := t.chooser.Choose(c.local.Addr(), c.remote, taken)
+		p, ok := port.Random(t.random, func(p uint16) bool { return taken(p) || slices.Contains(t.quiet[:], p) })
+		if !ok {
+			p, ok = port.Random(t.random, taken)
+		}
 		if !ok {
 			return syscall.EADDRINUSE
 		}
@@ -103,6 +105,8 @@ func (t *table) unbind(c *Conn) {
 	}
 	if t.ports[p] = slices.Delete(t.ports[p], i, i+1); len(t.ports[p]) == 0 {
 		delete(t.ports, p)
+		t.quiet[t.left] = p
+		t.left = (t.left + 1) % quietPorts
 	}
 	t.count--
 }

@@ -1,6 +1,7 @@
 package udp
 
 import (
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"syscall"
@@ -19,7 +20,7 @@ func tableConn(local, remote string) *Conn {
 
 func testSockets(t *testing.T, max int, conns ...*Conn) *table {
 	t.Helper()
-	table := newTable(max, func() uint64 { return 99 })
+	table := newTable(max, rand.New(rand.NewPCG(9, 9)).Uint64)
 	for _, c := range conns {
 		if err := table.bind(c); err != nil {
 			t.Fatalf("bind %v to %v: %v", c.local, c.remote, err)
@@ -106,7 +107,7 @@ func TestBindBounds(t *testing.T) {
 // Ephemeral ports are those that nobody has, to the last of them.
 func TestEphemeral(t *testing.T) {
 	const count = port.Last - port.First + 1
-	table := newTable(1<<20, func() uint64 { return 42 })
+	table := newTable(1<<20, rand.New(rand.NewPCG(4, 2)).Uint64)
 	seen := map[uint16]bool{}
 	for range count {
 		c := &Conn{local: netip.AddrPortFrom(self, 0), remote: addr("10.0.0.9:53")}
@@ -120,5 +121,37 @@ func TestEphemeral(t *testing.T) {
 	}
 	if err := table.bind(&Conn{local: netip.AddrPortFrom(anyAddr, 0)}); err != syscall.EADDRINUSE {
 		t.Errorf("when there are none: %v", err)
+	}
+}
+
+// An ephemeral port that was given back is not used again at once, unless there is
+// no other.
+func TestQuietPorts(t *testing.T) {
+	table := testSockets(t, 1<<17)
+	open := func() *Conn {
+		c := tableConn("10.0.0.2:0", "")
+		if err := table.bind(c); err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	first := open()
+	table.unbind(first)
+	for i := range quietPorts - 1 {
+		c := open()
+		if c.local == first.local {
+			t.Fatalf("%v is used again after %d", c.local, i)
+		}
+		table.unbind(c)
+	}
+	used := map[netip.AddrPort]bool{}
+	for range port.Last - port.First + 1 {
+		used[open().local] = true
+	}
+	if !used[first.local] {
+		t.Errorf("of %d ports that are used, %v is not one", len(used), first.local)
+	}
+	if err := table.bind(tableConn("10.0.0.2:0", "")); err != syscall.EADDRINUSE {
+		t.Errorf("no port is left: %v", err)
 	}
 }

@@ -39,3 +39,26 @@ func (c *Chooser) Choose(local netip.Addr, remote netip.AddrPort, taken func(uin
 	}
 	return 0, false
 }
+
+// draws is how many random ports Random tries before it takes the next free one.
+const draws = 64
+
+// Random returns a port which is not taken, by RFC 6056 section 3.3.2 (another
+// simple port randomization): that of one flow says nothing of the next, as
+// RFC 5452 section 9.2 wants it of those who ask questions by UDP. It may repeat
+// soon, which only TCP with its TIME-WAIT minds. False when all are taken.
+func Random(random func() uint64, taken func(uint16) bool) (uint16, bool) {
+	var offset uint64
+	for range draws {
+		offset = random() % count
+		if p := uint16(First + offset); !taken(p) {
+			return p, true
+		}
+	}
+	for i := range uint64(count) { // few are free
+		if p := uint16(First + (offset+i)%count); !taken(p) {
+			return p, true
+		}
+	}
+	return 0, false
+}

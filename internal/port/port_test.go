@@ -1,6 +1,7 @@
 package port
 
 import (
+	"math/rand/v2"
 	"net/netip"
 	"testing"
 )
@@ -29,5 +30,28 @@ func TestChooseDependsOnPeer(t *testing.T) {
 	b, _ := NewChooser(1, hash).Choose(netip.Addr{}, netip.MustParseAddrPort("10.0.0.1:81"), free)
 	if a == b {
 		t.Errorf("both peers get port %d", a)
+	}
+}
+
+func TestRandomAll(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2)).Uint64
+	taken := map[uint16]bool{}
+	near, last := 0, uint16(0)
+	for i := range count {
+		p, ok := Random(random, func(p uint16) bool { return taken[p] })
+		if !ok || p < First || taken[p] {
+			t.Fatalf("port %d, %v with %d taken", p, ok, len(taken))
+		}
+		taken[p] = true
+		if d := int(p) - int(last); i < count/2 && -50 < d && d < 50 {
+			near++
+		}
+		last = p
+	}
+	if near > count/2/50 { // 99 of 16384 ports are so near: one in 165
+		t.Errorf("%d of %d are near the one before", near, count/2)
+	}
+	if p, ok := Random(random, func(p uint16) bool { return taken[p] }); ok {
+		t.Fatalf("port %d with all taken", p)
 	}
 }
