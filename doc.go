@@ -13,7 +13,9 @@
 //	http.Serve(listener, handler)
 //
 // [Stack.DialContext] fits net/http.Transport.DialContext; [Stack.ListenPacket]
-// makes UDP sockets, [Stack.Ping] sends an echo request. [Stack.Close] ends
+// makes UDP sockets, [Stack.Ping] sends an echo request. Hosts have names where
+// Config.DNS says whom to ask: then "example.org:http" can be dialled, and
+// [Stack.LookupHost] and its like are package net's. [Stack.Close] ends
 // everything, the link too. Package link has links that need no device: a pipe
 // between two stacks, and middleware that loses, delays and records frames.
 //
@@ -48,6 +50,7 @@
 //	UDP       768, 1122, 6056
 //	TCP       9293, 1122, 5681, 6298, 2018, 6928, 7323, 5961, 6528, 5927, 1337,
 //	          6191, 6056, 6093, 6691, 3465
+//	DNS       1034, 1035, 1123, 2181, 2308, 5452, 6761, 6891, 7766, 9520 (a stub resolver)
 //	opening   7413 (Fast Open), 4987 (SYN cookies)
 //	loss      8985 (RACK-TLP), 6675, 6582, 9937, 3042, 2883, 3708, 5682, 3522, 4015
 //	control   9438 (CUBIC), 9406 (HyStart++), 8257 (DCTCP), 7661, 3168 (ECN), 8511;
@@ -59,9 +62,9 @@
 //
 // # Limitations
 //
-// IPv4 only. There is no name service but for localhost, no DHCP, and no firewall:
-// routes come from [Config]. ECN is the classic one: no AccECN (RFC
-// 9768). While SYN cookies are sent, clients without timestamps get neither
+// IPv4 only. There is no DHCP, and no firewall: routes and DNS servers come from
+// [Config], and package dns says what its resolver does not do. ECN is the classic
+// one: no AccECN (RFC 9768). While SYN cookies are sent, clients without timestamps get neither
 // window scale nor SACK. The text of a SYN may reach the application twice (RFC
 // 7413 section 6.1), so Fast Open is off until asked for. On a plain tap each
 // frame that is sent costs a system call, which bounds bulk from the stack.
