@@ -60,12 +60,12 @@ func (f Flags) Has(f2 Flags) bool { return f&f2 == f2 }
 // String lists the flags by the names of the specification, without their
 // prefix.
 func (f Flags) String() string {
-	return bits(uint16(f), "HAS_FLAGS", "READ_ONLY", "SEND_FLUSH", "SEND_FUA", "ROTATIONAL", "SEND_TRIM",
+	return bitNames(uint16(f), "HAS_FLAGS", "READ_ONLY", "SEND_FLUSH", "SEND_FUA", "ROTATIONAL", "SEND_TRIM",
 		"SEND_WRITE_ZEROES", "SEND_DF", "CAN_MULTI_CONN", "SEND_RESIZE", "SEND_CACHE", "SEND_FAST_ZERO", "BLOCK_STATUS_PAYLOAD")
 }
 
-// bits lists the names of the bits that are set in v.
-func bits(v uint16, names ...string) string {
+// bitNames lists the names of the bits that are set in v.
+func bitNames(v uint16, names ...string) string {
 	var set []string
 	for i, name := range names {
 		if v&(1<<i) != 0 {
@@ -242,7 +242,7 @@ const (
 )
 
 func (f commandFlags) String() string {
-	return bits(uint16(f), "FUA", "NO_HOLE", "DF", "REQ_ONE", "FAST_ZERO", "PAYLOAD_LEN")
+	return bitNames(uint16(f), "FUA", "NO_HOLE", "DF", "REQ_ONE", "FAST_ZERO", "PAYLOAD_LEN")
 }
 
 // A chunkType says what a chunk of a structured or extended reply carries. Those

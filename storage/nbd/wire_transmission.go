@@ -214,6 +214,9 @@ func parseChunk(b []byte, s headerStyle) (c chunk, err error) {
 	return c, nil
 }
 
+// appendOffset appends what comes before the data of an OFFSET_DATA chunk.
+func appendOffset(b []byte, offset uint64) []byte { return binary.BigEndian.AppendUint64(b, offset) }
+
 // appendOffsetHole appends the payload of an OFFSET_HOLE chunk.
 func appendOffsetHole(b []byte, offset uint64, length uint32) []byte {
 	return binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint64(b, offset), length)

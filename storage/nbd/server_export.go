@@ -1,0 +1,113 @@
+package nbd
+
+import (
+	"crypto/tls"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/seed-012105e5/gonet/storage/block"
+)
+
+// A served export is an Export that clients can use.
+type served struct {
+	Export
+	disk     *block.Disk
+	info     block.Info
+	size     atomic.Int64 // follows the device
+	stop     func()       // of the notices of its size
+	contexts []MetaContext
+	// immediate says that calls of the device do not wait, so that whoever reads
+	// requests may make them itself.
+	immediate bool
+}
+
+// serve makes e ready.
+func serve(e Export) (*served, error) {
+	disk, err := block.NewDisk(e.Device)
+	if err != nil {
+		return nil, fmt.Errorf("nbd: export %q: %w", e.Name, err)
+	}
+	x := &served{disk: disk, info: disk.Info()}
+	if e.PreferredBlockSize == 0 {
+		e.PreferredBlockSize = preferredBlockSize(x.info.BlockSizes, e)
+	}
+	if source, ok := disk.Device().(ContextSource); ok {
+		e.Contexts = append(source.MetaContexts(), e.Contexts...)
+	}
+	if err := e.check(); err != nil {
+		return nil, err
+	}
+	x.Export = e
+	x.ReadOnly = e.ReadOnly || x.info.ReadOnly
+	x.contexts = append([]MetaContext{{Name: contextAllocation, Extents: x.allocation}}, e.Contexts...)
+	size, err := disk.Size()
+	if err != nil {
+		return nil, fmt.Errorf("nbd: export %q: %w", e.Name, err)
+	}
+	x.setSize(size)
+	x.stop = disk.NotifyResize(x.setSize)
+	return x, nil
+}
+
+// setSize keeps the size, rounded down to what can be addressed.
+func (x *served) setSize(size int64) {
+	x.size.Store(max(size, 0) &^ (int64(x.MinimumBlockSize) - 1))
+}
+
+// preferredBlockSize is the device's if it is one that can be told.
+func preferredBlockSize(b block.BlockSizes, e Export) uint32 {
+	n := uint32(4096)
+	for int64(n) < int64(max(b.Preferred, b.Minimum, int(e.MinimumBlockSize))) && n < 1<<20 {
+		n *= 2
+	}
+	if e.MaximumRequestSize >= 512 {
+		for n > e.MaximumRequestSize {
+			n /= 2
+		}
+	}
+	return n
+}
+
+// allocation is the context base:allocation.
+func (x *served) allocation(off, length int64, yield func(length int64, flags uint64) bool) error {
+	return x.disk.Extents(off, length, func(e block.Extent) bool {
+		var flags uint64
+		if e.Hole {
+			flags |= stateHole
+		}
+		if e.Zero {
+			flags |= stateZero
+		}
+		return yield(e.Length, flags)
+	})
+}
+
+// visible says whether a client may know of x.
+func (x *served) visible(state *tls.ConnectionState) bool {
+	if x.TLSOnly && state == nil {
+		return false
+	}
+	return x.Visible == nil || x.Visible(state)
+}
+
+// flags are the transmission flags for a client that has negotiated so far. What
+// the device lacks is offered where the client gains by it: zeroes that it need
+// not send, but no TRIM that has no effect.
+func (x *served) flags(style headerStyle, contexts bool) Flags {
+	f := FlagHasFlags | FlagSendFlush | FlagSendFUA
+	set := func(flag Flags, on bool) {
+		if on {
+			f |= flag
+		}
+	}
+	set(FlagReadOnly, x.ReadOnly)
+	set(FlagRotational, x.info.Rotational)
+	set(FlagSendTrim, x.info.Trim && !x.ReadOnly)
+	set(FlagSendWriteZeroes|FlagSendFastZero, !x.ReadOnly)
+	set(FlagSendDF, style != headersSimple)
+	set(FlagCanMultiConn, x.info.MultiConn && !x.NoMultiConn)
+	set(FlagSendResize, x.AllowResize && x.info.Resize && !x.ReadOnly)
+	set(FlagSendCache, x.info.Prefetch)
+	set(FlagBlockStatusPayload, style == headersExtended && contexts)
+	return f
+}
