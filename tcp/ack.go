@@ -9,27 +9,18 @@ import (
 // checkACK is the fifth step of RFC 9293 section 3.10.7.4. It says whether the
 // segment goes on to the next one.
 func (t *tcb) checkACK(now time.Time, s *segment) bool {
-	if !s.has(ACK) {
-		t.stats.DropUnexpected.Add(1)
+	if !t.ackAcceptable(now, s) {
 		return false
 	}
+	t.heard(now, s)
 	if t.state == SynReceived {
-		if !s.ack.after(t.snd.una) || s.ack.after(t.snd.nxt) {
-			t.stats.DropBadACK.Add(1)
-			t.reset(s.ack)
-			return false
+		if s.has(SYN) {
+			t.crossedECN(s)
 		}
 		t.establish(s)
 		if t.finQueued { // the user has closed in SYN-RECEIVED
 			t.state = FinWait1
 		}
-	}
-	// RFC 5961 section 5.2: what is older than any window we have seen, or
-	// newer than all that we have sent, is challenged.
-	if s.ack.after(t.snd.nxt) || s.ack.before(t.snd.una.add(-t.snd.maxWnd)) {
-		t.stats.DropBadACK.Add(1)
-		t.challenge()
-		return false
 	}
 	t.acknowledge(now, s)
 	t.updateWindow(now, s)
@@ -57,6 +48,28 @@ func (t *tcb) checkACK(now time.Time, s *segment) bool {
 		if s.has(FIN) {
 			t.ackNow = true
 		}
+	}
+	return true
+}
+
+// ackAcceptable says whether s acknowledges what it may.
+func (t *tcb) ackAcceptable(now time.Time, s *segment) bool {
+	switch {
+	case !s.has(ACK):
+		t.stats.DropUnexpected.Add(1)
+		return false
+	case t.state == SynReceived:
+		if !s.ack.after(t.snd.una) || s.ack.after(t.snd.nxt) {
+			t.stats.DropBadACK.Add(1)
+			t.reset(s.ack)
+			return false
+		}
+	case s.ack.after(t.snd.nxt) || s.ack.before(t.snd.una.add(-t.snd.maxWnd)):
+		// RFC 5961 section 5.2: what is older than any window we have seen, or
+		// newer than all that we have sent, is challenged.
+		t.stats.DropBadACK.Add(1)
+		t.challenge(now)
+		return false
 	}
 	return true
 }

@@ -11,11 +11,10 @@ import (
 // segmentArrives is SEGMENT ARRIVES for all states but CLOSED (demux.go) and
 // LISTEN (listener.go): RFC 9293 section 3.10.7, step by step. It takes
 // s.text, if there is one. Now is when the segment arrived.
+//
+// Nothing of t changes before all checks of a state have passed, but what is
+// owed to the sender of s as an answer, and the budgets of answers.
 func (t *tcb) segmentArrives(now time.Time, s *segment) {
-	t.lastHeard, t.keepAlives = now, 0
-	if t.opts.keepAlive {
-		t.keepAliveAt = now.Add(t.opts.keepAliveIdle)
-	}
 	switch t.state {
 	case Closed:
 		t.drop(s)
@@ -23,6 +22,20 @@ func (t *tcb) segmentArrives(now time.Time, s *segment) {
 		t.synSentArrives(now, s)
 	default:
 		t.otherwiseArrives(now, s)
+	}
+}
+
+// heard notes that s, which has passed all checks, came from the peer.
+func (t *tcb) heard(now time.Time, s *segment) {
+	t.lastHeard, t.keepAlives = now, 0
+	if t.opts.keepAlive {
+		t.keepAliveAt = now.Add(t.opts.keepAliveIdle)
+	}
+	// RFC 7323 section 4.3 (2): TS.Recent follows what is in sequence. The RFC
+	// has it recorded before the ACK is looked at; then one forged segment with
+	// a timestamp far ahead would have PAWS drop all that is honest.
+	if t.timestamps && s.opts.hasTimestamps && !s.seq.after(t.lastACK) && !t.olderTimestamp(now, s) {
+		t.tsRecent, t.tsRecentAt = s.opts.tsVal, now
 	}
 }
 
@@ -65,6 +78,7 @@ func (t *tcb) synSentArrives(now time.Time, s *segment) {
 		t.stats.DropUnexpected.Add(1)
 		return
 	}
+	t.lastHeard, t.keepAlives = now, 0
 	t.rcv.irs = s.seq
 	t.rcv.nxt = s.seq + 1
 	t.negotiate(now, s)
@@ -127,7 +141,7 @@ func (t *tcb) establish(s *segment) {
 
 // otherwiseArrives is section 3.10.7.4.
 func (t *tcb) otherwiseArrives(now time.Time, s *segment) {
-	if !t.checkSequence(now, s) || !t.checkRST(s) || !t.checkSYN(s) || !t.checkACK(now, s) {
+	if !t.checkSequence(now, s) || !t.checkRST(now, s) || !t.checkSYN(now, s) || !t.checkACK(now, s) {
 		t.drop(s)
 		return
 	}
@@ -167,10 +181,6 @@ func (t *tcb) checkSequence(now time.Time, s *segment) bool {
 		}
 		t.stats.DropOutOfWindow.Add(1)
 		return false
-	}
-	// RFC 7323 section 4.3 (2): TS.Recent follows what is in sequence.
-	if t.timestamps && s.opts.hasTimestamps && !s.seq.after(t.lastACK) && !t.olderTimestamp(now, s) {
-		t.tsRecent, t.tsRecentAt = s.opts.tsVal, now
 	}
 	return true
 }
@@ -234,13 +244,18 @@ func (t *tcb) acceptable(s *segment) bool {
 }
 
 // checkRST is the second step, with the defence of RFC 5961 section 3.2: only
-// a reset at exactly RCV.NXT counts, another one in the window is challenged.
-func (t *tcb) checkRST(s *segment) bool {
-	if !s.has(RST) {
+// a reset at exactly RCV.NXT counts, another one in the window is challenged,
+// and one before it whose text reaches into the window is neither.
+func (t *tcb) checkRST(now time.Time, s *segment) bool {
+	switch {
+	case !s.has(RST):
 		return true
-	}
-	if s.seq != t.rcv.nxt {
-		t.challenge()
+	case s.seq == t.rcv.nxt:
+	case s.seq.within(t.rcv.nxt, t.rcv.edge.sub(t.rcv.nxt)):
+		t.challenge(now)
+		return false
+	default:
+		t.stats.DropOutOfWindow.Add(1)
 		return false
 	}
 	t.stats.InResets.Add(1)
@@ -261,15 +276,11 @@ func (t *tcb) checkRST(s *segment) bool {
 
 // checkSYN is the fourth step (the third, security, is empty): RFC 5961
 // section 4.2 challenges a SYN whatever its sequence number.
-func (t *tcb) checkSYN(s *segment) bool {
-	if !s.has(SYN) {
+func (t *tcb) checkSYN(now time.Time, s *segment) bool {
+	if !s.has(SYN) || t.crossesOurs(s) {
 		return true
 	}
-	if t.crossesOurs(s) {
-		t.crossedECN(s)
-		return true
-	}
-	t.challenge()
+	t.challenge(now)
 	return false
 }
 

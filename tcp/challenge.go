@@ -23,8 +23,8 @@ func (l *challengeLimit) allow(now time.Time) bool {
 
 // challenge sends an acknowledgement that makes an honest peer say where it
 // stands (RFC 5961 sections 3.2, 4.2 and 5.2).
-func (t *tcb) challenge() {
-	if !t.challenges.allow(t.lastHeard) {
+func (t *tcb) challenge(now time.Time) {
+	if !t.challenges.allow(now) {
 		t.stats.DropOutOfWindow.Add(1)
 		return
 	}
@@ -53,7 +53,7 @@ func (t *tcb) answerInvalid(now time.Time, s *segment) {
 	}
 	switch {
 	case s.has(SYN):
-		t.challenge() // RFC 5961 section 4.2: wherever it lies
+		t.challenge(now) // RFC 5961 section 4.2: wherever it lies
 	case s.span() > 0:
 		t.ackNow = true
 	case now.Sub(t.answeredAt) < interval:

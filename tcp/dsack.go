@@ -31,7 +31,7 @@ func (t *tcb) noteOld(s *segment) {
 	if right.after(t.rcv.nxt) {
 		right = t.rcv.nxt
 	}
-	if s.has(SYN) || !s.seq.before(right) {
+	if !t.sackOK || s.has(SYN) || !s.seq.before(right) {
 		return
 	}
 	t.duplicate.note(s.seq, right)
@@ -40,6 +40,9 @@ func (t *tcb) noteOld(s *segment) {
 // noteDuplicate notes what of the text [left, right) is here already, before
 // it is queued: the first such run (RFC 2883 section 4.2).
 func (t *tcb) noteDuplicate(left, right seq) {
+	if !t.sackOK {
+		return // nothing would report it
+	}
 	if left.before(t.rcv.nxt) {
 		if t.rcv.nxt.before(right) {
 			right = t.rcv.nxt

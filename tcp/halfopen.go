@@ -67,7 +67,7 @@ func (h *halfOpen) synACK(now time.Time, cfg *Config, mtu int) segment {
 	}
 	s := segment{
 		seq: h.iss, ack: h.irs + 1, flags: f,
-		window: uint16(min(cfg.receiveLimit(), 0xffff)),
+		window: uint16(h.window(cfg)),
 		opts:   h.timestamps(now),
 	}
 	s.opts.mss = offeredMSS(mtu)
@@ -83,6 +83,21 @@ func (h *halfOpen) timestamps(now time.Time) options {
 		return options{}
 	}
 	return options{hasTimestamps: true, tsVal: timestamp(now, h.tsOffset), tsEcr: h.tsRecent}
+}
+
+// window is that of the SYN-ACK, which is not scaled.
+func (h *halfOpen) window(cfg *Config) int { return min(cfg.receiveLimit(), 0xffff) }
+
+// acceptable is the test of RFC 9293 table 6, as tcb.acceptable.
+func (h *halfOpen) acceptable(s *segment, cfg *Config) bool {
+	wnd := h.window(cfg)
+	return s.seq.within(h.irs+1, wnd) || s.span() > 0 && (s.end()-1).within(h.irs+1, wnd)
+}
+
+// outdated says that the timestamp of s is before that of the peer's SYN (RFC
+// 7323 section 5.3, R1).
+func (h *halfOpen) outdated(s *segment) bool {
+	return h.hasTimestamps && s.opts.hasTimestamps && !s.has(RST) && int32(s.opts.tsVal-h.tsRecent) < 0
 }
 
 // connection makes t, which is in CLOSED with the ISS of h, the whole TCB in

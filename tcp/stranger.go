@@ -115,15 +115,22 @@ func (d *door) synACK(now time.Time, f flow, h *halfOpen) segment {
 // from LISTEN. It takes s.text.
 func (d *door) halfOpenArrives(now time.Time, f flow, h *halfOpen, s segment) {
 	switch {
-	case s.has(SYN) && !s.has(ACK) && s.seq == h.irs: // our SYN-ACK was lost
+	case s.has(SYN) && !s.has(ACK) && !s.has(RST) && s.seq == h.irs: // our SYN-ACK was lost
 		d.halfOpens.repeated(f, h, &s)
 		reply := d.synACK(now, f, h)
 		d.sendBy(h.route, &f, &reply)
 	case s.has(RST) && s.seq == h.irs+1:
 		delete(d.halfOpens.byFlow, f) // back to LISTEN
 		d.stats.InResets.Add(1)
-	case s.has(RST), s.has(SYN): // RFC 5961 sections 3.2 and 4.2
-		d.challengeHalfOpen(now, &f, h, &s)
+	case s.has(RST) && !s.seq.within(h.irs+1, h.window(&d.cfg)): // RFC 5961 section 3.2
+		d.stats.DropOutOfWindow.Add(1)
+	case h.outdated(&s):
+		d.stats.DropPAWS.Add(1)
+		d.challengeHalfOpen(now, &f, h)
+	case s.has(RST), s.has(SYN), !h.acceptable(&s, &d.cfg): // RFC 5961 sections 3.2 and 4.2, RFC 9293 section 3.10.7.4
+		d.challengeHalfOpen(now, &f, h)
+	case h.hasTimestamps && !s.opts.hasTimestamps: // RFC 7323 section 3.2
+		d.stats.DropPAWS.Add(1)
 	case !s.has(ACK):
 		d.stats.DropUnexpected.Add(1)
 	case s.ack != h.iss+1:
@@ -148,10 +155,10 @@ func (d *door) halfOpenArrives(now time.Time, f flow, h *halfOpen, s segment) {
 	s.text.Release()
 }
 
-// challengeHalfOpen answers a segment in the window that no honest peer sends,
-// within the limit.
-func (d *door) challengeHalfOpen(now time.Time, f *flow, h *halfOpen, s *segment) {
-	if !s.seq.within(h.irs+1, 0xffff) || !d.challenges.allow(now) {
+// challengeHalfOpen answers a segment that is not acceptable, or that no honest
+// peer sends, within the limit.
+func (d *door) challengeHalfOpen(now time.Time, f *flow, h *halfOpen) {
+	if !d.challenges.allow(now) {
 		d.stats.DropOutOfWindow.Add(1)
 		return
 	}

@@ -111,10 +111,13 @@ func (w *timeWaits) segmentArrives(now time.Time, f flow, s *segment, cfg *Confi
 		return segment{}, false, false
 	case s.has(SYN) && !s.has(ACK) && tw.newer(s, cfg):
 		return segment{}, false, true
-	case s.has(FIN) && s.end() == tw.rcvNxt: // the peer has not had our acknowledgement: wait anew
+	case tw.timestamps && !s.opts.hasTimestamps && !s.has(SYN): // RFC 7323 section 3.2
+		stats.DropPAWS.Add(1)
+		return segment{}, false, false
+	case tw.repeatsFIN(s): // the peer has not had our acknowledgement: wait anew
 		tw.until = now.Add(2 * cfg.MSL)
 		w.add(f, tw, stats)
-	case s.span() == 0 && s.seq == tw.rcvNxt:
+	case s.span() == 0 && s.seq == tw.rcvNxt && !tw.outdated(s):
 		stats.DropTimeWait.Add(1) // in order and empty: nothing to say
 		return segment{}, false, false
 	case s.len == 0 && now.Sub(tw.answered) < invalidInterval:
@@ -129,6 +132,20 @@ func (w *timeWaits) segmentArrives(now time.Time, f flow, s *segment, cfg *Confi
 		reply.opts = options{hasTimestamps: true, tsVal: timestamp(now, tw.tsOffset), tsEcr: tw.tsRecent}
 	}
 	return reply, true, false
+}
+
+// repeatsFIN says whether s is the FIN again that brought TIME-WAIT, or one of
+// text before it. Like any other segment it counts only when nothing is wrong
+// with it: its acknowledgement is of all that we have sent, and its timestamp
+// not older than what has been seen.
+func (tw *timeWait) repeatsFIN(s *segment) bool {
+	return s.has(FIN|ACK) && !s.has(SYN) && s.end() == tw.rcvNxt && s.ack == tw.sndNxt && !tw.outdated(s)
+}
+
+// outdated says that the timestamp of s is before TS.Recent (RFC 7323 section
+// 5.3, R1).
+func (tw *timeWait) outdated(s *segment) bool {
+	return tw.timestamps && s.opts.hasTimestamps && int32(s.opts.tsVal-tw.tsRecent) < 0
 }
 
 // newer says whether the SYN s can only come from a new connection. The rules

@@ -38,7 +38,7 @@ func TestTimeWaitsRestart(t *testing.T) {
 	other, noisy := peerFlow(1), peerFlow(2)
 	now := start
 	w.add(other, timeWait{until: now.Add(time.Minute)}, &stats)
-	w.add(noisy, timeWait{rcvNxt: 100, until: now.Add(time.Minute)}, &stats)
+	w.add(noisy, timeWait{sndNxt: 1, rcvNxt: 100, until: now.Add(time.Minute)}, &stats)
 	for range 1000 {
 		now = now.Add(time.Millisecond)
 		fin := segment{seq: 99, ack: 1, flags: FIN | ACK}
