@@ -147,6 +147,7 @@ func (t *tcb) otherwiseArrives(now time.Time, s *segment) {
 	}
 	t.heedRoute(s)
 	t.checkURG(s)
+	t.noteFIN(s)
 	t.processText(now, s)
 	t.checkFIN(s)
 }
@@ -165,10 +166,10 @@ func (t *tcb) checkSequence(now time.Time, s *segment) bool {
 	if !t.checkPAWS(now, s) {
 		return false
 	}
-	if !t.acceptable(s) && !t.crossesOurs(s) {
+	if !t.acceptable(s) && !t.crossesOurs(now, s) {
 		// A bare SYN that repeats the one we have answered: so does the answer.
-		if t.state == SynReceived && s.has(SYN) && !s.has(ACK) && s.seq == t.rcv.irs {
-			if t.timestamps && s.opts.hasTimestamps && !t.olderTimestamp(now, s) {
+		if t.repeatsSYN(now, s) {
+			if t.timestamps && s.opts.hasTimestamps {
 				t.tsRecent, t.tsRecentAt = s.opts.tsVal, now // RFC 7323 section 4.3 (2)
 			}
 			t.board.markAllLost()
@@ -185,10 +186,21 @@ func (t *tcb) checkSequence(now time.Time, s *segment) bool {
 	return true
 }
 
+// repeatsSYN says whether s is the SYN again that brought SYN-RECEIVED.
+func (t *tcb) repeatsSYN(now time.Time, s *segment) bool {
+	return t.state == SynReceived && s.flags&(SYN|ACK|RST) == SYN && s.seq == t.rcv.irs && !t.outdated(now, s)
+}
+
 // crossesOurs says whether s is the SYN,ACK of a simultaneous open, by which
 // the peer answers our SYN and repeats its own (RFC 9293 figure 7).
-func (t *tcb) crossesOurs(s *segment) bool {
-	return t.state == SynReceived && !t.passive && s.has(SYN|ACK) && s.seq == t.rcv.irs
+func (t *tcb) crossesOurs(now time.Time, s *segment) bool {
+	return t.state == SynReceived && !t.passive && s.flags&(SYN|ACK|RST) == SYN|ACK && s.seq == t.rcv.irs &&
+		s.ack.after(t.snd.una) && !s.ack.after(t.snd.nxt) && !t.outdated(now, s)
+}
+
+// outdated says whether s has a timestamp before TS.Recent.
+func (t *tcb) outdated(now time.Time, s *segment) bool {
+	return t.timestamps && s.opts.hasTimestamps && t.olderTimestamp(now, s)
 }
 
 // checkPAWS is the protection against wrapped sequence numbers (RFC 7323
@@ -232,7 +244,7 @@ func (t *tcb) olderTimestamp(now time.Time, s *segment) bool {
 func (t *tcb) acceptable(s *segment) bool {
 	wnd := t.rcv.edge.sub(t.rcv.nxt)
 	if wnd <= 0 {
-		return s.seq == t.rcv.nxt
+		return s.seq == t.rcv.nxt && (s.span() == 0 || s.flags&(ACK|RST) != 0)
 	}
 	if s.seq.within(t.rcv.nxt, wnd) {
 		return true
@@ -277,7 +289,7 @@ func (t *tcb) checkRST(now time.Time, s *segment) bool {
 // checkSYN is the fourth step (the third, security, is empty): RFC 5961
 // section 4.2 challenges a SYN whatever its sequence number.
 func (t *tcb) checkSYN(now time.Time, s *segment) bool {
-	if !s.has(SYN) || t.crossesOurs(s) {
+	if !s.has(SYN) || t.crossesOurs(now, s) {
 		return true
 	}
 	t.challenge(now)
@@ -313,15 +325,18 @@ func (t *tcb) processText(now time.Time, s *segment) {
 	t.takeMark(now, s, text.Len())
 	if d := start.add(text.Len()).sub(t.textEdge()); d > 0 { // beyond the window
 		text.Trim(max(0, text.Len()-d))
-		s.flags &^= FIN
 		t.ackNow = true
 	}
-	if t.orphan && start.add(text.Len()).after(t.rcv.nxt) {
-		// RFC 1122 section 4.2.2.13: the user has closed, so this text is lost,
-		// and the peer should know.
+	if t.noReader && t.finQueued && start.add(text.Len()).after(t.rcv.nxt) {
+		// RFC 1122 section 4.2.2.13: the user has done with both directions, so
+		// this text is lost, and the peer should know.
 		t.stats.DropAfterClose.Add(1)
 		text.Release()
-		t.abort(nil)
+		err := error(nil)
+		if !t.orphan {
+			err = syscall.ECONNRESET
+		}
+		t.abort(err)
 		return
 	}
 	t.takeText(start, text, s.train)
@@ -381,11 +396,22 @@ func (t *tcb) takeText(start seq, text *packet.Buffer, train int) {
 	}
 }
 
+// noteFIN remembers where the FIN of s stands, unless that is beyond the window.
+// What has been taken of text behind it was none.
+func (t *tcb) noteFIN(s *segment) {
+	at := s.end() - 1
+	switch {
+	case !s.has(FIN):
+	case at.after(t.rcv.edge):
+		s.flags &^= FIN
+	case t.state.canReceive() && !t.finSeen:
+		t.finAt, t.finSeen = at, true
+		t.recvq.cutAhead(at)
+	}
+}
+
 // checkFIN is the eighth step.
 func (t *tcb) checkFIN(s *segment) {
-	if s.has(FIN) && t.state.canReceive() && !t.finSeen {
-		t.finAt, t.finSeen = s.end()-1, true
-	}
 	if s.has(FIN) && (t.finTaken || t.finAt != t.rcv.nxt) {
 		t.ackNow = true // sent again, or ahead of a hole
 	}

@@ -147,24 +147,3 @@ func (t *tcb) close(now time.Time) {
 		t.finWait2At = now.Add(t.cfg.FinWait2)
 	}
 }
-
-// abort is ABORT (section 3.10.5): a reset to the peer, and err to whoever
-// still asks.
-func (t *tcb) abort(err error) {
-	tell := t.state == SynReceived || t.state == Established || t.state == CloseWait ||
-		t.state == FinWait1 || t.state == FinWait2 || t.state == Closing || t.state == LastAck
-	q := t.snd.nxt
-	t.fail(err)
-	if tell {
-		t.reply = segment{seq: q, ack: t.rcv.nxt, flags: RST | ACK}
-		t.replies = true
-	}
-}
-
-// abandon is ABORT by a user who asks for nothing any more. What he has not read
-// is given back, even where the connection has failed before.
-func (t *tcb) abandon(err error) {
-	t.orphan = true
-	t.recvq.clear()
-	t.abort(err)
-}

@@ -160,7 +160,7 @@ func (p *process) receive(b *packet.Buffer, ok bool) {
 	for n := 1; ; n++ {
 		if !ok {
 			p.in = nil
-			p.t.abandon(net.ErrClosed)
+			p.t.depart()
 			return
 		}
 		p.t.packetArrives(b, &p.segment)

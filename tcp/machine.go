@@ -1,7 +1,6 @@
 package tcp
 
 import (
-	"net"
 	"net/netip"
 	"slices"
 	"syscall"
@@ -194,7 +193,7 @@ func (m *Machine) Expire(now time.Time) {
 func (m *Machine) Close(now time.Time) {
 	clear(m.listeners)
 	for _, s := range m.streams {
-		s.t.abandon(net.ErrClosed)
+		s.t.depart()
 		m.transmit(now, s)
 		s.t.release()
 	}

@@ -234,6 +234,7 @@ func (t *tcb) sent(now time.Time, s *segment) {
 	t.urgentAcked()
 	if s.has(RST) {
 		t.stats.OutResets.Add(1)
+		t.nextReset()
 		return
 	}
 	if s.has(ACK) {

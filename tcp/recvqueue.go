@@ -215,6 +215,27 @@ func (q *recvQueue) clearReady() {
 	}
 }
 
+// cutAhead forgets what lies ahead of a hole from end on.
+func (q *recvQueue) cutAhead(end seq) {
+	for n := len(q.ahead) - 1; n >= 0 && q.ahead[n].end().after(end); n-- {
+		c := &q.ahead[n]
+		if keep := end.sub(c.start); keep > 0 {
+			q.aheadLen -= c.b.Len() - keep
+			c.b.Trim(keep)
+			break
+		}
+		q.drop(*c)
+		*c = chunk{}
+		q.ahead = q.ahead[:n]
+	}
+	q.blocks = slices.DeleteFunc(q.blocks, func(b block) bool { return !b.left.before(end) })
+	for i := range q.blocks {
+		if q.blocks[i].right.after(end) {
+			q.blocks[i].right = end
+		}
+	}
+}
+
 // clearAhead forgets what lies ahead of a hole.
 func (q *recvQueue) clearAhead() {
 	for _, c := range q.ahead {

@@ -115,7 +115,7 @@ func (d *door) synACK(now time.Time, f flow, h *halfOpen) segment {
 // from LISTEN. It takes s.text.
 func (d *door) halfOpenArrives(now time.Time, f flow, h *halfOpen, s segment) {
 	switch {
-	case s.has(SYN) && !s.has(ACK) && !s.has(RST) && s.seq == h.irs: // our SYN-ACK was lost
+	case s.has(SYN) && !s.has(ACK) && !s.has(RST) && s.seq == h.irs && !h.outdated(&s): // our SYN-ACK was lost
 		d.halfOpens.repeated(f, h, &s)
 		reply := d.synACK(now, f, h)
 		d.sendBy(h.route, &f, &reply)

@@ -119,6 +119,7 @@ type activity struct {
 	ackPending int  // bytes received and not acknowledged
 	replies    bool // reply is to be sent: a reset
 	reply      segment
+	resets     resetList // and behind it, those of abort that are still to go
 	tuning     receiveTuning
 	duplicate  duplicate
 	challenges challengeLimit

@@ -33,12 +33,15 @@ func (s State) String() string { return stateNames[s] }
 type TCB struct {
 	State   State
 	Passive bool // opened so: what fails in SYN-RECEIVED goes back to LISTEN
-	Closed  bool // the user has called CLOSE and reads no more, not only ended what it sends
+	Closed  bool // the user has done with both directions, not only ended what it sends
 
 	ISS, SndUna, SndNxt uint32
 	SndWnd, MaxWnd      uint32 // MAX.SND.WND of RFC 5961 section 5.2
 	SndWL1, SndWL2      uint32
 	RcvNxt, RcvWnd      uint32
+
+	// Text that has come ahead of a hole, [From, To); none when they are equal.
+	AheadFrom, AheadTo uint32
 
 	// Of RFC 7323, where timestamps are agreed upon.
 	Timestamps  bool

@@ -112,7 +112,7 @@ func synchronized(t TCB, s Segment) []Outcome {
 }
 
 func (t TCB) checked(s Segment) []Outcome {
-	if t.State == TimeWait && s.has(SYN) && !s.has(ACK|RST|FIN) && t.newer(s) {
+	if t.State == TimeWait && s.has(SYN) && !s.has(ACK) && !s.has(RST) && t.newer(s) {
 		return []Outcome{
 			{Why: "3.10.7.4, fourth, MAY-2 and RFC 6191: a SYN that is newer opens the next connection", State: SynReceived, Answer: SynAck, RcvNxt: s.Seq + 1},
 			refuse("RFC 5961 4.2: a SYN is challenged", Acknowledge),
@@ -125,7 +125,10 @@ func (t TCB) checked(s Segment) []Outcome {
 		return t.reset(s)
 	}
 	if !t.acceptable(s) {
-		return t.unacceptable(s)
+		return append(t.unacceptable(s), t.crossed(s)...)
+	}
+	if s.has(SYN) && s.Seq+1 == t.RcvNxt && t.State == SynReceived {
+		return append([]Outcome{refuse("RFC 5961 4.2: a SYN is challenged", Acknowledge)}, t.crossed(s)...)
 	}
 	if s.has(SYN) {
 		if t.State == SynReceived && t.Passive {
@@ -179,17 +182,22 @@ func (t TCB) unacceptable(s Segment) []Outcome {
 	case t.State == SynReceived && s.has(SYN) && s.Seq+1 == t.RcvNxt:
 		// Both ways the peer learns that its SYN has arrived.
 		all = append(all, refuse("3.8.1: the SYN again, so the SYN,ACK again", SynAck))
-		if !t.Passive && s.has(ACK) && t.acksSYN(s) {
-			// Figure 8: the SYN,ACK of a simultaneous open.
-			bare := s
-			bare.Flags, bare.Seq, bare.Text = s.Flags&^(SYN|FIN), t.RcvNxt, 0
-			for _, o := range t.acknowledged(bare) {
-				o.Why = "3.5, figure 8; " + o.Why
-				all = append(all, o)
-			}
-		}
 	case t.State == TimeWait && s.has(SYN):
 		all = append(all, refuse("RFC 5961 4.2: a SYN is challenged", Acknowledge))
+	}
+	return all
+}
+
+// crossed is the SYN,ACK of a simultaneous open, whose SYN has come before:
+// figure 8 shows it establish the connection, though table 6 refuses it.
+func (t TCB) crossed(s Segment) (all []Outcome) {
+	if t.State != SynReceived || t.Passive || !s.has(SYN) || !s.has(ACK) || s.Seq+1 != t.RcvNxt || !t.acksSYN(s) {
+		return nil
+	}
+	s.Seq, s.Flags = t.RcvNxt, s.Flags&^SYN
+	for _, o := range t.acknowledged(s) {
+		o.Why = "3.5, figure 8; " + o.Why
+		all = append(all, o)
 	}
 	return all
 }
@@ -272,6 +280,10 @@ func (t TCB) text(s Segment) []Outcome {
 	}
 	if less(t.RcvNxt, end) {
 		t.RcvNxt = end
+	}
+	if !s.has(FIN) && t.AheadFrom != t.AheadTo && atMost(t.AheadFrom, t.RcvNxt) && less(t.RcvNxt, t.AheadTo) {
+		t.RcvNxt = t.AheadTo // what waited behind the hole
+		return []Outcome{t.outcome("3.10.7.4, seventh; RFC 5681 4.2: text that fills a hole", t.State, Acknowledge)}
 	}
 	if !s.has(FIN) || s.Seq+s.Text != t.RcvNxt {
 		return []Outcome{t.outcome("3.10.7.4, seventh: text in order", t.State, AckSoon)}

@@ -1,0 +1,87 @@
+package tcp
+
+import "net"
+
+// Resets of our own accord. A peer takes one only at exactly its RCV.NXT (RFC
+// 5961 section 3.2), which we know when nothing is in flight. Otherwise it may
+// be anything from SND.UNA, when all was lost or the peer has no room, to
+// SND.NXT, when all has arrived. What lies before its RCV.NXT the peer drops
+// without a word; what lies in its window it challenges, and its challenge we
+// answer by a reset at the right place, as a segment for a connection that does
+// not exist (RFC 9293 section 3.10.7.1); what lies beyond its window it drops.
+//
+// So one reset goes to SND.NXT; and others before it, from left to right, where
+// that may be in vain: when it lies beyond the window, when something seems to
+// have been lost, and when the stack ends, and nobody will answer a challenge.
+
+// A resetList is where resets are still to be sent.
+type resetList struct {
+	at [3]seq
+	n  int
+}
+
+// resetsFor is where the peer may be; last says that no challenge will be
+// answered.
+func (t *tcb) resetsFor(last bool) (r resetList) {
+	edge := t.snd.una.add(t.snd.wnd)
+	beyond := edge.before(t.snd.nxt)
+	missing := t.board.lost > 0 || t.board.sacked > 0 || t.rtt.backoff > 0
+	if t.state.synchronized() && !t.flightEmpty() && (last || beyond || missing) {
+		r.add(t.snd.una)
+		if beyond && edge.after(t.snd.una) {
+			r.add(edge)
+		}
+	}
+	r.add(t.snd.nxt)
+	return r
+}
+
+func (r *resetList) add(q seq) {
+	r.at[r.n] = q
+	r.n++
+}
+
+// abort is ABORT (section 3.10.5): a reset to the peer, and err to whoever
+// still asks.
+func (t *tcb) abort(err error) { t.abortBy(t.resetsFor(false), err) }
+
+// abandon is ABORT by a user who asks for nothing any more. What he has not read
+// is given back, even where the connection has failed before.
+func (t *tcb) abandon(err error) {
+	t.orphan = true
+	t.recvq.clear()
+	t.abort(err)
+}
+
+// depart is abandon when the stack ends. In SYN-SENT the RFC has nothing sent,
+// since the peer's SYN,ACK will be reset; here nobody will be left to do that.
+func (t *tcb) depart() {
+	resets, opening := t.resetsFor(true), t.state == SynSent && !t.flightEmpty()
+	t.orphan = true
+	t.recvq.clear()
+	t.abortBy(resets, net.ErrClosed)
+	if opening {
+		t.reset(t.snd.nxt)
+	}
+}
+
+// abortBy ends the connection by resets.
+func (t *tcb) abortBy(resets resetList, err error) {
+	tell := t.state.synchronized() && t.state != TimeWait || t.state == SynReceived
+	t.fail(err)
+	if tell {
+		t.resets = resets
+		t.nextReset()
+	}
+}
+
+// nextReset makes the next reset of the list the reply.
+func (t *tcb) nextReset() {
+	if t.resets.n == 0 {
+		return
+	}
+	t.reply = segment{seq: t.resets.at[0], ack: t.rcv.nxt, flags: RST | ACK}
+	t.replies = true
+	copy(t.resets.at[:], t.resets.at[1:])
+	t.resets.n--
+}
