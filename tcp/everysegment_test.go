@@ -318,7 +318,8 @@ func sceneTimestamps(v arrives.TCB) numbers {
 	return numbers{{"none", 0}, {"old", v.TSRecent - 1}, {"the same", v.TSRecent}, {"fresh", v.TSRecent + 1}, {"far ahead", v.TSRecent + 1<<30}}
 }
 
-// TestEverySegment: RFC9293-3.10.7, RFC5961-3.2, RFC5961-4.2, RFC5961-5.2,
+// TestEverySegment: RFC9293-3.10.7.1, RFC9293-3.10.7.2, RFC9293-3.10.7.3,
+// RFC9293-3.10.7.4, RFC5961-3.2, RFC5961-4.2, RFC5961-5.2,
 // RFC7323-5.3: in every state each segment is answered, and changes what it
 // may, as internal/testing/arrives says; and one that is refused changes
 // nothing at all. Where the stack means to differ, sceneDifferences says why.
