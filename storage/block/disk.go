@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"sync"
+
+	"github.com/seed-012105e5/gonet/storage/internal/rangelock"
 )
 
 // A Disk is a device with all powers. What its device has of them it uses; what
@@ -46,9 +48,9 @@ type Disk struct {
 	resize     Resizer
 	notify     ResizeNotifier
 
-	notices ResizeNotices // where the device gives none
-	bounces sync.Pool     // of *bounce
-	writes  spans         // of writes under way, where blocks are larger than a byte
+	notices ResizeNotices    // where the device gives none
+	bounces sync.Pool        // of *bounce
+	writes  *rangelock.Table // of writes under way, where blocks are larger than a byte
 }
 
 // Info says what a disk is and which powers its device has by itself. Those that
@@ -84,7 +86,7 @@ func NewDisk(dev Device) (*Disk, error) {
 	if dev == nil {
 		return nil, fmt.Errorf("block: no device: %w", ErrNotSupported)
 	}
-	d := &Disk{dev: dev, info: infoOf(dev)}
+	d := &Disk{dev: dev, info: infoOf(dev), writes: rangelock.New()}
 	d.ctxDevice, _ = dev.(ContextDevice)
 	d.fua, _ = dev.(FUAWriter)
 	d.trim, _ = dev.(Trimmer)
@@ -106,7 +108,6 @@ func NewDisk(dev Device) (*Disk, error) {
 	if size < 0 || size%int64(d.blockSize()) != 0 {
 		return nil, fmt.Errorf("block: a size of %d bytes, which is no multiple of the block size %d: %w", size, d.blockSize(), ErrAlignment)
 	}
-	d.writes.start()
 	return d, nil
 }
 

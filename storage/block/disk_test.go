@@ -187,7 +187,7 @@ func TestDiskContext(t *testing.T) {
 		if d.ReadAt(got, 0); !bytes.Equal(got, []byte{1, 0, 3}) {
 			t.Errorf("got %d", got)
 		}
-		if n := len(d.writes.list); n != 0 {
+		if n := d.writes.Len(); n != 0 {
 			t.Errorf("%d writes are still under way", n)
 		}
 	})

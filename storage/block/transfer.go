@@ -4,6 +4,8 @@ import (
 	"context"
 	"io"
 	"unsafe"
+
+	"github.com/seed-012105e5/gonet/storage/internal/rangelock"
 )
 
 // ReadAt is ReadAtContext without a context.
@@ -56,7 +58,7 @@ func (d *Disk) WriteAtContext(ctx context.Context, p []byte, off int64, fua bool
 		if err != nil {
 			return 0, err
 		}
-		defer d.writes.leave(s)
+		defer d.writes.Leave(s)
 	}
 	if d.fits(p, off) {
 		return d.write(ctx, p, off, fua)
@@ -81,11 +83,14 @@ func (d *Disk) WriteAtContext(ctx context.Context, p []byte, off int64, fua bool
 	return n, nil
 }
 
-// enter waits until no write disturbs one of this range. The result must leave.
-func (d *Disk) enter(ctx context.Context, off, length int64) (*span, error) {
+// enter waits until no write disturbs one of this range. One that reads blocks,
+// changes and writes them back is alone on them: what another writes there meanwhile
+// would be undone. Writes of whole blocks disturb only such ones. The result must
+// leave.
+func (d *Disk) enter(ctx context.Context, off, length int64) (*rangelock.Range, error) {
 	mask := int64(d.blockSize()) - 1
 	lo, hi := off&^mask, (off+length+mask)&^mask
-	return d.writes.enter(ctx, lo, hi, lo != off || hi != off+length)
+	return d.writes.Enter(ctx, lo, hi, lo != off || hi != off+length)
 }
 
 // fits says whether the device takes the whole transfer as it is.

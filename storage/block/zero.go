@@ -22,7 +22,7 @@ func (d *Disk) WriteZeroesContext(ctx context.Context, off, length int64, flags 
 		if err != nil {
 			return err
 		}
-		defer d.writes.leave(s)
+		defer d.writes.Leave(s)
 	}
 	// The device takes the whole blocks, lo up to hi, and first: what it refuses has
 	// changed nothing.
