@@ -17,6 +17,9 @@ import (
 // errMissingAddress is that of a Dial to "".
 var errMissingAddress = errors.New("missing address")
 
+// errNoSuitableAddress is of a host that has no IPv4 address.
+const errNoSuitableAddress = "no suitable address found"
+
 // A destination is what these strings mean.
 type destination struct {
 	network string // as it was given: what errors name
@@ -28,28 +31,53 @@ type destination struct {
 	addrs []netip.AddrPort
 }
 
+// A lookup is how the addresses of a host are found by its name: one at least.
+type lookup func(ctx context.Context, host string) ([]netip.Addr, error)
+
 // resolve is the destination that network and address are for the call op, or
 // a *net.OpError of it. Hosts that are no literal addresses are names, which
 // are looked up.
 func (s *Stack) resolve(ctx context.Context, op, network, address string) (destination, error) {
+	byName := func(ctx context.Context, host string) ([]netip.Addr, error) {
+		return s.dns.LookupNetIP(ctx, "ip", host)
+	}
+	return resolve(ctx, byName, op, network, address)
+}
+
+// resolveBy is resolve by another resolver, unless that is nil.
+func (s *Stack) resolveBy(ctx context.Context, r *net.Resolver, op, network, address string) (destination, error) {
+	if r == nil {
+		return s.resolve(ctx, op, network, address)
+	}
+	byName := func(ctx context.Context, host string) ([]netip.Addr, error) { return r.LookupNetIP(ctx, "ip4", host) }
+	return resolve(ctx, byName, op, network, address)
+}
+
+func resolve(ctx context.Context, byName lookup, op, network, address string) (destination, error) {
 	d := destination{network: network}
-	err := s.parse(ctx, &d, op, address)
+	err := d.parse(ctx, byName, op, address)
 	if err != nil {
 		return destination{}, &net.OpError{Op: op, Net: network, Err: err}
 	}
 	return d, nil
 }
 
-// resolveFor is resolve for a call that takes one of the two protocols only.
-func (s *Stack) resolveFor(proto string, ctx context.Context, op, network, address string) (destination, error) {
-	d, err := s.resolve(ctx, op, network, address)
-	if err == nil && d.proto != proto {
-		err = &net.OpError{Op: op, Net: network, Err: &net.AddrError{Err: "unexpected address type", Addr: address}}
+// resolveFor is resolve for a listener, which takes one of the two protocols
+// only.
+func (s *Stack) resolveFor(proto string, ctx context.Context, network, address string) (destination, error) {
+	d, err := s.resolve(ctx, "listen", network, address)
+	if err != nil || d.proto == proto {
+		return d, err
 	}
-	return d, err
+	var at net.Addr = net.UDPAddrFromAddrPort(d.addrs[0])
+	if d.proto == "tcp" {
+		at = net.TCPAddrFromAddrPort(d.addrs[0])
+	}
+	err = &net.AddrError{Err: "unexpected address type", Addr: address}
+	return d, &net.OpError{Op: "listen", Net: network, Addr: at, Err: err}
 }
 
-func (s *Stack) parse(ctx context.Context, d *destination, op, address string) error {
+func (d *destination) parse(ctx context.Context, byName lookup, op, address string) error {
 	proto, version := d.network, ""
 	if n := len(proto) - 1; n > 0 && (proto[n] == '4' || proto[n] == '6') {
 		proto, version = proto[:n], proto[n:]
@@ -67,19 +95,19 @@ func (s *Stack) parse(ctx context.Context, d *destination, op, address string) e
 	if err != nil {
 		return err
 	}
-	port, err := parsePort(proto, service)
+	port, err := parsePort(d.network, proto, service)
 	if err != nil {
 		return err
 	}
 	addrs := []netip.Addr{{}}
 	if host != "" {
-		if addrs, err = s.hostAddrs(ctx, host); err != nil {
+		if addrs, err = hostAddrs(ctx, byName, host); err != nil {
 			return err
 		}
 	}
 	if version == "6" {
 		if host != "" && !addrs[0].Is6() {
-			return &net.AddrError{Err: "no suitable address", Addr: host}
+			return &net.AddrError{Err: errNoSuitableAddress, Addr: host}
 		}
 		return os.NewSyscallError("socket", syscall.EAFNOSUPPORT)
 	}
@@ -89,18 +117,18 @@ func (s *Stack) parse(ctx context.Context, d *destination, op, address string) e
 		}
 	}
 	if d.addrs == nil {
-		return &net.AddrError{Err: "no suitable address", Addr: host}
+		return &net.AddrError{Err: errNoSuitableAddress, Addr: host}
 	}
 	return nil
 }
 
 // hostAddrs is the addresses of a host by its name or its literal address, in
 // plain form. [::] is every address, also of IPv4.
-func (s *Stack) hostAddrs(ctx context.Context, host string) ([]netip.Addr, error) {
+func hostAddrs(ctx context.Context, byName lookup, host string) ([]netip.Addr, error) {
 	a, err := netip.ParseAddr(host)
 	switch {
 	case err != nil:
-		return s.dns.LookupNetIP(ctx, "ip", host)
+		return byName(ctx, host)
 	case a == netip.IPv6Unspecified():
 		return []netip.Addr{a, netip.IPv4Unspecified()}, nil
 	}
@@ -108,7 +136,7 @@ func (s *Stack) hostAddrs(ctx context.Context, host string) ([]netip.Addr, error
 }
 
 // parsePort is the port of a service: a number, or a name; 0 for none.
-func parsePort(proto, service string) (uint16, error) {
+func parsePort(network, proto, service string) (uint16, error) {
 	if service == "" {
 		return 0, nil
 	}
@@ -117,7 +145,7 @@ func parsePort(proto, service string) (uint16, error) {
 		if p, ok := services[proto][strings.ToLower(service)]; ok {
 			return p, nil
 		}
-		return 0, &net.DNSError{Err: "unknown port", Name: proto + "/" + service, IsNotFound: true}
+		return 0, &net.DNSError{Err: "unknown port", Name: network + "/" + service, IsNotFound: true}
 	}
 	if err != nil || p < 0 || p > 0xffff {
 		return 0, &net.AddrError{Err: "invalid port", Addr: service}

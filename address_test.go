@@ -32,7 +32,7 @@ func TestResolve(t *testing.T) {
 
 		{"tcp6", ":80", nil, "listen tcp6: socket: address family not supported by protocol"},
 		{"tcp6", "[::1]:80", nil, "listen tcp6: socket: address family not supported by protocol"},
-		{"tcp6", "10.0.0.1:80", nil, "listen tcp6: address 10.0.0.1: no suitable address"},
+		{"tcp6", "10.0.0.1:80", nil, "listen tcp6: address 10.0.0.1: no suitable address found"},
 		{"unix", "/tmp/socket", nil, "listen unix: unknown network unix"},
 		{"", ":80", nil, "listen: unknown network "},
 		{"4", ":80", nil, "listen 4: unknown network 4"},
@@ -40,11 +40,11 @@ func TestResolve(t *testing.T) {
 		{"tcp", "10.0.0.1:65536", nil, "listen tcp: address 65536: invalid port"},
 		{"tcp", "10.0.0.1:-1", nil, "listen tcp: address -1: invalid port"},
 		{"tcp", "10.0.0.1:99999999999999999999", nil, "listen tcp: address 99999999999999999999: invalid port"},
-		{"tcp4", "10.0.0.1:nosuch", nil, "listen tcp4: lookup tcp/nosuch: unknown port"},
+		{"tcp4", "10.0.0.1:nosuch", nil, "listen tcp4: lookup tcp4/nosuch: unknown port"},
 		{"udp", "10.0.0.1:http", nil, "listen udp: lookup udp/http: unknown port"},
 		{"tcp", "example.com.invalid:80", nil, "listen tcp: lookup example.com.invalid: no such host"},
-		{"tcp", "[::1]:80", nil, "listen tcp: address ::1: no suitable address"},
-		{"tcp", "[fe80::1%eth0]:80", nil, "listen tcp: address fe80::1%eth0: no suitable address"},
+		{"tcp", "[::1]:80", nil, "listen tcp: address ::1: no suitable address found"},
+		{"tcp", "[fe80::1%eth0]:80", nil, "listen tcp: address fe80::1%eth0: no suitable address found"},
 	} {
 		d, err := s.resolve(t.Context(), "listen", c.network, c.address)
 		var got []string

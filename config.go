@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"net/netip"
+	"time"
 
 	"github.com/seed-012105e5/gonet/dns"
 	"github.com/seed-012105e5/gonet/ethernet"
@@ -56,6 +58,14 @@ type Config struct {
 	// and which hosts need no server. Nothing is read from the machine's files. Its
 	// Dial and Random are set by New.
 	DNS dns.Config
+
+	// KeepAlive has connections that are dialled and accepted probe a peer that
+	// is silent, as in package net: 0 means on, with 15 seconds before the first
+	// probe and between probes, and 9 probes. A negative value turns it off; a
+	// positive one is the time before the first. With Enable, KeepAliveConfig
+	// says all. A [Dialer] or a [ListenConfig] may say otherwise.
+	KeepAlive       time.Duration
+	KeepAliveConfig net.KeepAliveConfig
 
 	// TCP has the parameters of TCP. Its Table and Random are set by New.
 	TCP tcp.Config

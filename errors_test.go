@@ -63,9 +63,9 @@ func TestErrorsOfDial(t *testing.T) {
 		{"nobody there", "tcp", "10.0.0.3:1", syscall.EHOSTUNREACH, 5 * time.Second},
 		{"no route", "tcp", "192.0.2.1:1", syscall.ENETUNREACH, 0},
 		{"no route", "udp", "192.0.2.1:1", syscall.ENETUNREACH, 0},
-		{"broadcast", "tcp", "10.0.0.255:1", syscall.EADDRNOTAVAIL, 0},
-		{"multicast", "tcp", "224.0.0.1:1", syscall.EADDRNOTAVAIL, 0},
-		{"port 0", "tcp", "10.0.0.2:0", syscall.EADDRNOTAVAIL, 0},
+		{"broadcast", "tcp", "10.0.0.255:1", syscall.ENETUNREACH, 0},
+		{"multicast", "tcp", "224.0.0.1:1", syscall.ENETUNREACH, 0},
+		{"port 0", "tcp", "10.0.0.2:0", syscall.ECONNREFUSED, 0},
 		{"silence", "tcp", "10.0.0.9:1", syscall.ETIMEDOUT, 5 * time.Minute},
 	} {
 		t.Run(c.name+" "+c.network, func(t *testing.T) {

@@ -121,6 +121,6 @@ func ExampleStack_Stats() {
 	fmt.Println(err)
 	fmt.Println(server.Stats()["tcp.OutResets"] > 0)
 	// Output:
-	// dial tcp 10.0.0.2:81: connection refused
+	// dial tcp 10.0.0.2:81: connect: connection refused
 	// true
 }

@@ -309,10 +309,10 @@ func TestCopy(t *testing.T) {
 		}
 		broken := errors.New("broken")
 		cb.Write([]byte("x"))
-		if _, err := io.Copy(failing{broken}, ca); err != broken {
+		if _, err := io.Copy(failing{broken}, ca); !errors.Is(err, broken) {
 			t.Errorf("Copy to a writer that fails: %v", err)
 		}
-		if _, err := io.Copy(cb, io.MultiReader(bytes.NewReader(want[:10]), failing{broken})); err != broken {
+		if _, err := io.Copy(cb, io.MultiReader(bytes.NewReader(want[:10]), failing{broken})); !errors.Is(err, broken) {
 			t.Errorf("Copy from a reader that fails: %v", err)
 		}
 		ca.Close()

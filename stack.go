@@ -2,6 +2,7 @@ package gonet
 
 import (
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -26,6 +27,8 @@ type Stack struct {
 	icmp  *icmp.Pinger
 	dns   *dns.Resolver
 	stats statistics
+
+	keepAlive net.KeepAliveConfig // of connections
 
 	all   sync.WaitGroup // the fixed processes
 	quit  chan struct{}  // closed to end ipv4.Tx, and with it all others
@@ -68,7 +71,8 @@ func New(cfg Config) (*Stack, error) {
 		return nil, err
 	}
 	s := &Stack{
-		quit: make(chan struct{}), close: make(chan struct{}, 1), ended: make(chan struct{}),
+		keepAlive: keptAlive(tcp.ConnOptions{KeepAlive: net.KeepAliveConfig{Enable: true}}, cfg.KeepAlive, cfg.KeepAliveConfig).KeepAlive,
+		quit:      make(chan struct{}), close: make(chan struct{}, 1), ended: make(chan struct{}),
 		stats: statistics{ethernet: make([]ethernet.Stats, len(all)), arp: make([]arp.Stats, len(all))},
 	}
 	for _, f := range all {

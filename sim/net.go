@@ -185,6 +185,7 @@ func (n *Net) Start() error {
 
 func (h *Host) start() (err error) {
 	h.cfg.Rand = newStream(h.net.random)
+	h.cfg.KeepAlive = -1 // the silence of an experiment is its own
 	for _, s := range h.sides {
 		card, peer := s.link.cardA, s.link.endpoints[1]
 		if !s.ab {

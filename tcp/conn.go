@@ -20,11 +20,13 @@ import (
 type Conn struct {
 	flow     flow
 	isClosed atomic.Bool // Close was called
+	isV4     bool        // errors call the network "tcp4"
 	lingers  atomic.Bool // Close waits
 
 	// A call has waited that can be told of a deadline by stir only.
 	unlimited atomic.Bool
-	wanted    bool // the demultiplexer's: there shall be a process, when this one has gone to sleep
+	wanted    bool  // the demultiplexer's: there shall be a process, when this one has gone to sleep
+	alarm     int32 // the demultiplexer's: the place in keepAlives, from 1; 0 for none
 
 	desk    atomic.Pointer[desk]
 	writing atomic.Pointer[turn] // from the first Write on
@@ -45,8 +47,8 @@ const inbox = 32
 // channels again.
 const trainsAtOnce = 16
 
-func newConn(f flow, notices chan<- notice) *Conn {
-	c := &Conn{flow: f, notices: notices}
+func newConn(f flow, isV4 bool, notices chan<- notice) *Conn {
+	c := &Conn{flow: f, isV4: isV4, notices: notices}
 	c.desk.Store(unstaffed())
 	return c
 }
@@ -256,11 +258,7 @@ func (p *process) dropPending() {
 // deadline that moves ahead, as it does with every acknowledgement, costs
 // nothing: the timer fires too early then, and is set again.
 func (p *process) setTimer(now time.Time) {
-	d := p.t.deadline()
-	if d.IsZero() {
-		d = p.bedtime()
-	}
-	d = p.t.cfg.timerInstant(d)
+	d := p.t.cfg.timerInstant(earliest(p.t.deadline(), p.bedtime()))
 	if d.IsZero() || !p.armed.IsZero() && !p.armed.After(d) {
 		return
 	}

@@ -26,7 +26,7 @@ type deadlineSlot = atomic.Pointer[deadline.Deadline]
 
 func (c *Conn) setDeadlines(t time.Time, slots ...*deadlineSlot) error {
 	if c.isClosed.Load() {
-		return c.opError("set", net.ErrClosed)
+		return c.setError(net.ErrClosed)
 	}
 	first := false
 	for _, s := range slots {

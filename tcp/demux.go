@@ -2,6 +2,7 @@ package tcp
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/seed-012105e5/gonet/internal/port"
@@ -39,6 +40,8 @@ type demux struct {
 	conns    map[flow]handle
 	portUses map[uint16]int // how many connections and listeners have a local port
 	servers  servers        // for Fast Open as a client
+
+	keepAlives keepAlives // of connections that sleep
 
 	running int // processes
 	free    stock[process]
@@ -195,8 +198,8 @@ func (d *demux) hand(f flow, c handle, b *packet.Buffer) {
 
 // start begins a connection; asleep, when nothing is to be done yet. Opened,
 // if it is not nil, has room for the outcome of the handshake.
-func (d *demux) start(t *tcb, opened chan<- error) *Conn {
-	c := newConn(t.flow, d.notices)
+func (d *demux) start(t *tcb, isV4 bool, opened chan<- error) *Conn {
+	c := newConn(t.flow, isV4, d.notices)
 	d.portUses[c.flow.local.port]++
 	if t.cfg.SleepAfter > 0 && t.quiet() {
 		d.rest(c, t)
@@ -344,7 +347,7 @@ func (d *demux) room(l *Listener) bool { return len(l.accept) < cap(l.accept) }
 
 // opened gives a connection its process, and puts it in the listener's queue.
 func (d *demux) opened(l *Listener, t *tcb) {
-	l.accept <- d.start(t, nil) // there is room, and nobody else sends
+	l.accept <- d.start(t, l.isV4, nil) // there is room, and nobody else sends
 }
 
 // closeAll ends all listeners and connections: the stack ends.
@@ -353,8 +356,10 @@ func (d *demux) closeAll() {
 		return
 	}
 	d.closing = true
-	for _, l := range d.listeners {
-		d.unlisten(l)
+	for _, at := range d.listeners {
+		for _, l := range slices.Clone(at.all) {
+			d.unlisten(l)
+		}
 	}
 	for _, c := range d.conns {
 		if c.asleep() {

@@ -18,7 +18,7 @@ type door struct {
 	host    host
 	secrets secrets
 
-	listeners map[endpoint]*Listener // by local address; the unspecified one is a wildcard
+	listeners map[endpoint]*listeners // by local address; the unspecified one is a wildcard
 	halfOpens halfOpens
 	timeWaits timeWaits
 	paths     pathMTUs
@@ -40,7 +40,7 @@ type host interface {
 func newDoor(cfg Config, h host, stats *Stats) door {
 	return door{
 		cfg: cfg, stats: stats, host: h, secrets: newSecrets(cfg.Random),
-		listeners: make(map[endpoint]*Listener),
+		listeners: make(map[endpoint]*listeners),
 		halfOpens: halfOpens{limit: cfg.SynBacklog},
 		timeWaits: timeWaits{limit: cfg.TimeWaits},
 		fastOpens: fastOpens{cookies: cookieMaker{random: cfg.Random}},
@@ -73,15 +73,6 @@ func (d *door) expire(now time.Time) {
 		s := d.synACK(now, f, h)
 		d.sendBy(h.route, &f, &s)
 	})
-}
-
-// listener is the one that wants SYNs for local: of the address itself, or of
-// all addresses.
-func (d *door) listener(local endpoint) *Listener {
-	if l, ok := d.listeners[local]; ok {
-		return l
-	}
-	return d.listeners[endpoint{port: local.port}]
 }
 
 // mtu is that of the first link towards the peer.

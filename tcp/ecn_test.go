@@ -365,7 +365,7 @@ func TestPriorAcknowledgementFirst(t *testing.T) {
 	for i, e := range []ipv4.ECN{ipv4.ECT0, ipv4.CE, ipv4.ECT0} {
 		in <- wire(segment{seq: n.t.rcv.nxt.add(100 * i), ack: n.t.snd.nxt, flags: ACK, window: 65535, ecn: e}, f, make([]byte, 100))
 	}
-	p := &process{Conn: newConn(n.flow, nil), t: n.t, in: in}
+	p := &process{Conn: newConn(n.flow, false, nil), t: n.t, in: in}
 	for _, want := range []struct {
 		left int
 		acks []echoed

@@ -1,8 +1,13 @@
 package tcp
 
 import (
+	"context"
+	"errors"
 	"io"
 	"net"
+	"net/netip"
+	"os"
+	"syscall"
 )
 
 // opError wraps err as package net does. io.EOF stays as it is.
@@ -11,8 +16,14 @@ func (c *Conn) opError(op string, err error) error {
 		return err
 	}
 	e := new(connError)
-	e.OpError = net.OpError{Op: op, Net: "tcp", Source: e.source.set(c.flow.local), Addr: e.addr.set(c.flow.remote), Err: err}
+	e.OpError = net.OpError{Op: op, Net: networkName(c.isV4), Source: e.source.set(c.flow.local), Addr: e.addr.set(c.flow.remote), Err: e.call.wrap(op, err)}
 	return &e.OpError
+}
+
+// setError is the error of a call that package net makes on the descriptor
+// alone: it names no peer.
+func (c *Conn) setError(err error) error {
+	return &net.OpError{Op: "set", Net: networkName(c.isV4), Addr: c.LocalAddr(), Err: wrapErrno("set", err)}
 }
 
 // A connError is an error of package net with all that hangs on it, in one
@@ -20,6 +31,83 @@ func (c *Conn) opError(op string, err error) error {
 type connError struct {
 	net.OpError
 	source, addr netAddr
+	call         callError
+}
+
+// A callError is an errno, and the system call that gives it where the sockets
+// are the kernel's: programs that ask for *os.SyscallError find one.
+type callError struct{ os.SyscallError }
+
+// wrap is err, in e where it is an errno.
+func (e *callError) wrap(op string, err error) error {
+	if _, ok := err.(syscall.Errno); !ok {
+		return err
+	}
+	e.SyscallError = os.SyscallError{Syscall: callOf(op), Err: err}
+	return &e.SyscallError
+}
+
+func wrapErrno(op string, err error) error { return new(callError).wrap(op, err) }
+
+// callOf is the system call of an operation.
+func callOf(op string) string {
+	switch op {
+	case "dial":
+		return "connect"
+	case "listen":
+		return "bind"
+	case "close":
+		return "shutdown"
+	case "set":
+		return "setsockopt"
+	}
+	return op
+}
+
+// networkName is what errors call the network: as it was given to Dial or
+// Listen.
+func networkName(isV4 bool) string {
+	if isV4 {
+		return "tcp4"
+	}
+	return "tcp"
+}
+
+// dialError wraps what has kept a connection from being established.
+func dialError(o DialOptions, remote netip.AddrPort, err error) error {
+	e := &net.OpError{Op: "dial", Net: networkName(o.Network == "tcp4"), Addr: net.TCPAddrFromAddrPort(remote), Err: wrapErrno("dial", contextError(err))}
+	if o.Local != (netip.AddrPort{}) {
+		e.Source = net.TCPAddrFromAddrPort(o.Local)
+	}
+	return e
+}
+
+// contextError is err, in package net's words where it is that of a context.
+func contextError(err error) error {
+	switch {
+	case errors.Is(err, context.Canceled):
+		return canceledError{}
+	case errors.Is(err, context.DeadlineExceeded):
+		return timeoutError{}
+	}
+	return err
+}
+
+// A canceledError is that of a dial whose context was cancelled.
+type canceledError struct{}
+
+func (canceledError) Error() string        { return "operation was canceled" }
+func (canceledError) Is(target error) bool { return target == context.Canceled }
+
+// A timeoutError is that of a dial whose time is over.
+type timeoutError struct{}
+
+func (timeoutError) Error() string   { return "i/o timeout" }
+func (timeoutError) Timeout() bool   { return true }
+func (timeoutError) Temporary() bool { return true }
+
+func (timeoutError) Is(target error) bool {
+	return target == context.DeadlineExceeded || target == os.ErrDeadlineExceeded
 }
 
 // A netAddr is an address of package net in one piece.

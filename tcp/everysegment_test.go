@@ -65,7 +65,7 @@ func (sc *scene) opened(_ *Listener, t *tcb) { sc.t = t }
 
 // listen gives the scene a listener.
 func (sc *scene) listen() {
-	sc.listeners[sc.flow.local] = &Listener{local: sc.flow.local}
+	sc.addListener(&Listener{local: sc.flow.local, opts: &sc.cfg.options})
 }
 
 // open makes a connection that is dialled.

@@ -2,9 +2,7 @@ package tcp
 
 import (
 	"context"
-	"net"
 	"net/netip"
-	"syscall"
 	"time"
 
 	"github.com/seed-012105e5/gonet/internal/ring"
@@ -136,26 +134,10 @@ func (t *tcb) fastOpenAnswered(now time.Time, s *segment) {
 // doubled the SYN; so this is for requests that can be repeated (section 2.1).
 // Data that does not fit Config.SendBuffer is syscall.EMSGSIZE.
 func (s *Sockets) DialFastOpen(ctx context.Context, local, remote netip.AddrPort, data []byte) (*Conn, error) {
-	var c dialling
-	err := net.ErrClosed
-	s.ask(func(now time.Time, d *demux) {
-		c, err = d.dialFastOpen(now, toEndpoint(local), thisHost(toEndpoint(remote)), data)
-	})
-	return c.finish(ctx, remote, err)
+	return s.DialFastOpenWith(ctx, remote, DialOptions{Local: local}, data)
 }
 
-func (d *demux) dialFastOpen(now time.Time, local, remote endpoint, data []byte) (dialling, error) {
-	if len(data) > d.cfg.sendLimit() {
-		return dialling{}, syscall.EMSGSIZE
-	}
-	for len(d.notices) > 0 { // of a handshake that the caller knows to be over
-		d.noticed(<-d.notices)
-	}
-	t, err := d.newActive(now, local, remote, nil)
-	if err != nil {
-		return dialling{}, err
-	}
-	t.fastOpen = d.servers.attempt(now, t.flow)
-	t.sendq.append(data)
-	return d.dialOut(now, t), nil
+// DialFastOpenWith is DialFastOpen with options.
+func (s *Sockets) DialFastOpenWith(ctx context.Context, remote netip.AddrPort, o DialOptions, data []byte) (*Conn, error) {
+	return s.open(ctx, remote, activeOpen{o, true, data})
 }

@@ -153,6 +153,7 @@ func (d *door) fastOpenArrives(now time.Time, f flow, l *Listener, s *segment, o
 	}
 	h := newHalfOpen(now, s, d.initialSeq(now, f, old), d.secrets.timestampOffset(f), &d.cfg)
 	t := d.spares.newTCB(&d.cfg, d.stats, f, h.iss, d.mtu(f))
+	t.adopt(l.opts)
 	reply := h.early(now, t, s)
 	d.recall(now, t)
 	if outdated {
@@ -162,7 +163,7 @@ func (d *door) fastOpenArrives(now time.Time, f flow, l *Listener, s *segment, o
 	d.stats.PassiveOpens.Add(1)
 	d.fastOpens.begin(f, l)
 	d.sendBy(h.route, &f, &reply)
-	d.host.opened(l, t)
+	d.give(l, t)
 	return true
 }
 

@@ -4,7 +4,6 @@ import (
 	"net"
 	"os"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/seed-012105e5/gonet/internal/deadline"
@@ -14,6 +13,9 @@ import (
 // called from any goroutine.
 type Listener struct {
 	local    endpoint
+	isV4     bool // errors call the network "tcp4"
+	share    Share
+	opts     *socketOptions // that connections begin with
 	calls    *Sockets
 	accept   chan *Conn // filled by the demultiplexer only
 	closed   chan struct{}
@@ -78,51 +80,5 @@ func (l *Listener) SetDeadline(t time.Time) error {
 }
 
 func (l *Listener) opError(op string, err error) error {
-	return &net.OpError{Op: op, Net: "tcp", Addr: l.Addr(), Err: err}
-}
-
-// listen is a passive OPEN (RFC 9293 section 3.10.1, MUST-41 to MUST-43).
-func (d *demux) listen(s *Sockets, at endpoint) (*Listener, error) {
-	switch {
-	case d.closing:
-		return nil, net.ErrClosed
-	case at.ip != [4]byte{} && !d.cfg.Table.IsLocal(at.addr()):
-		return nil, syscall.EADDRNOTAVAIL
-	case at.port == 0:
-		p, ok := d.ports.Choose(at.addr(), flow{}.remote.addrPort(), func(p uint16) bool { return d.portUses[p] > 0 })
-		if !ok {
-			return nil, syscall.EADDRINUSE
-		}
-		at.port = p
-	}
-	if _, taken := d.listeners[at]; taken {
-		return nil, syscall.EADDRINUSE
-	}
-	l := &Listener{
-		local: at, calls: s,
-		accept: make(chan *Conn, d.cfg.Backlog), closed: make(chan struct{}),
-	}
-	d.listeners[at] = l
-	d.portUses[at.port]++
-	return l, nil
-}
-
-// unlisten ends a listener, and the connections that wait in it.
-func (d *demux) unlisten(l *Listener) {
-	if d.listeners[l.local] != l {
-		return
-	}
-	delete(d.listeners, l.local)
-	d.unusePort(l.local.port)
-	close(l.closed)
-	for {
-		select {
-		case c := <-l.accept:
-			if !d.tell(c, func(_ time.Time, t *tcb) { t.abandon(nil) }) {
-				c.discard() // of one that has ended by itself
-			}
-		default:
-			return
-		}
-	}
+	return &net.OpError{Op: op, Net: networkName(l.isV4), Addr: l.Addr(), Err: err}
 }

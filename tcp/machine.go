@@ -63,11 +63,11 @@ func (m *Machine) Listen(local netip.AddrPort, s Service) error {
 	if at.port == 0 || at.ip != [4]byte{} && !m.cfg.Table.IsLocal(at.addr()) {
 		return syscall.EADDRNOTAVAIL
 	}
-	if _, taken := m.listeners[at]; taken {
+	l := &Listener{local: at, opts: &m.cfg.options}
+	if !m.addListener(l) {
 		return syscall.EADDRINUSE
 	}
-	l := &Listener{local: at}
-	m.listeners[at], m.services[l] = l, s
+	m.services[l] = s
 	return nil
 }
 

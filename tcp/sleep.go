@@ -4,16 +4,18 @@ import "time"
 
 // A connection over which nothing goes, and which waits for nothing, needs no
 // process: after a while its process ends, and leaves the state to the
-// demultiplexer. A segment for it, or a call of its user, begins another one.
+// demultiplexer. A segment for it, a call of its user, or its keep-alive timer
+// begins another one.
 // So the cost of a goroutine, with its stack, timer and inbox, is only that of
 // the connections at work.
 
-// quiet says whether the connection waits for nothing but a segment or a call.
+// quiet says whether the connection waits for nothing but a segment, a call, or
+// the time to ask the peer whether it is still there.
 func (t *tcb) quiet() bool {
 	return t.state == Established && !t.finQueued && !t.orphan && t.fastOpen == nil &&
 		t.flightEmpty() && t.sendq.len == 0 && t.phase == steady &&
 		t.recvq.readyLen == 0 && len(t.recvq.ahead) == 0 &&
-		!t.ackNow && t.ackPending == 0 && !t.replies && t.deadline().IsZero()
+		!t.ackNow && t.ackPending == 0 && !t.replies && t.ownDeadline().IsZero() && t.keepAlives == 0
 }
 
 // rest gives up what a quiet connection does not need.
@@ -88,6 +90,9 @@ func (d *demux) slept(n notice) {
 
 // rest keeps the state of a connection without a process.
 func (d *demux) rest(c *Conn, t *tcb) {
+	if !t.keepAliveAt.IsZero() {
+		d.keepAlives.add(c, t.keepAliveAt)
+	}
 	d.spares.putActivity(t.rest())
 	c.state = t
 	d.conns[c.flow] = handle{conn: c}
@@ -98,6 +103,7 @@ func (d *demux) wake(h handle) handle {
 	t := h.conn.state
 	h.conn.state = nil
 	t.rise(d.spares.activities.take())
+	t.keepAliveAt = d.keepAlives.remove(h.conn)
 	d.stats.Woken.Add(1)
 	return d.spawn(d.process(), h.conn, t, nil)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"runtime"
 	"strings"
 	"sync"
@@ -114,9 +115,62 @@ func TestSleepAgain(t *testing.T) {
 		c.Read(make([]byte, 10))
 		time.Sleep(10 * time.Second)
 		p.wantSlept(4, 3)
-		c.SetKeepAlive(true) // a timer does, too
+	})
+}
+
+// TestSleepKeepAlive: connections that sleep probe their peers at the instant
+// that was asked for, whichever began first, and end when there is no answer.
+func TestSleepKeepAlive(t *testing.T) {
+	withPeer(t, Config{}, func(p *peer) {
+		l := p.listen()
+		var conns []*Conn
+		var isses []seq
+		for i, idle := range []int{30, 20, 40, 26} {
+			p.flow.remote.port = uint16(1000 + i)
+			c := p.accepted(l)
+			c.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: time.Duration(idle) * time.Second, Interval: 5 * time.Second, Count: 2})
+			conns, isses = append(conns, c), append(isses, p.iss)
+		}
+		peer := func(i int) { p.flow.remote.port, p.iss = uint16(1000+i), isses[i] }
+		start := time.Now()
 		time.Sleep(10 * time.Second)
-		p.wantSlept(4, 4)
+		p.wantSlept(4, 4) // each was woken to be told
+		peer(2)
+		conns[2].SetLinger(0)
+		conns[2].Close()
+		p.want("a reset", "R. 1:1(0) ack 1")
+		p.wantSlept(4, 5)
+		until := func(at int) {
+			t.Helper()
+			time.Sleep(time.Until(start.Add(time.Duration(at)*time.Second - 1)))
+			p.wantIdle("it is not time yet")
+			time.Sleep(1)
+		}
+		probe := func(i, at int, more ...string) {
+			t.Helper()
+			peer(i)
+			until(at)
+			p.want("a probe", ". 0:0(0) ack 1")
+			for _, m := range more {
+				p.send(m)
+			}
+		}
+		const alive = ". 1:1(0) ack 1 win 60000"
+		probe(1, 20, alive)
+		probe(3, 26, alive)
+		probe(0, 30, alive)
+		read := async(func() (int, error) { return conns[1].Read(make([]byte, 1)) })
+		probe(1, 40) // and nobody answers any more
+		probe(1, 45)
+		peer(1)
+		until(50)
+		p.want("given up", "R. 1:1(0) ack 1")
+		if o := <-read; !errors.Is(o.err, syscall.ETIMEDOUT) {
+			t.Errorf("read: %v", o.err)
+		}
+		probe(3, 52, alive)
+		time.Sleep(5 * time.Second)
+		p.wantSlept(8, 10)
 	})
 }
 

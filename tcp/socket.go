@@ -4,6 +4,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"syscall"
 	"time"
 
 	"github.com/seed-012105e5/gonet/packet"
@@ -13,7 +14,10 @@ import (
 // peer has closed and all is read. Other errors are *net.OpError around
 // net.ErrClosed, os.ErrDeadlineExceeded, syscall.ECONNRESET, ETIMEDOUT.
 func (c *Conn) Read(p []byte) (int, error) {
-	if len(p) == 0 {
+	if len(p) == 0 { // it waits for nothing, but tells of Close, as package net's does
+		if c.isClosed.Load() {
+			return 0, c.opError("read", net.ErrClosed)
+		}
 		return 0, nil
 	}
 	r := c.lendRead(p)
@@ -159,13 +163,13 @@ func (c *Conn) WriteTo(w io.Writer) (int64, error) {
 			return n, nil
 		}
 		if r.err != nil {
-			return n, c.opError("read", r.err)
+			return n, c.opError("writeto", c.opError("read", r.err))
 		}
 		m, err := w.Write(r.b.Bytes())
 		r.b.Release()
 		n += int64(m)
 		if err != nil {
-			return n, err
+			return n, c.opError("writeto", err)
 		}
 	}
 }
@@ -176,6 +180,11 @@ const maxChunk = 64 << 10
 // ReadFrom writes what r gives until its end. It implements io.ReaderFrom: io.Copy
 // uses it, and reads in pieces as large as a train.
 func (c *Conn) ReadFrom(r io.Reader) (int64, error) {
+	n, err := c.readFrom(r)
+	return n, c.opError("readfrom", err)
+}
+
+func (c *Conn) readFrom(r io.Reader) (int64, error) {
 	b := packet.Get(maxChunk)
 	defer b.Release()
 	space := b.Extend(maxChunk)
@@ -253,14 +262,26 @@ func (c *Conn) discard() {
 
 // CloseWrite sends a FIN behind what was written: the peer reads to its end,
 // and can go on sending.
-func (c *Conn) CloseWrite() error {
-	return c.call("close", func(_ time.Time, t *tcb) { t.closeWrite() })
-}
+func (c *Conn) CloseWrite() error { return c.shutdown((*tcb).closeWrite) }
 
 // CloseRead says that no more will be read. What arrives is thrown away, and
 // Read returns io.EOF.
-func (c *Conn) CloseRead() error {
-	return c.call("close", func(_ time.Time, t *tcb) { t.closeRead() })
+func (c *Conn) CloseRead() error { return c.shutdown((*tcb).closeRead) }
+
+// shutdown closes one direction. Of a connection that has ended the error is
+// ENOTCONN, as that of shutdown(2).
+func (c *Conn) shutdown(direction func(*tcb)) error {
+	if c.isClosed.Load() {
+		return c.opError("close", net.ErrClosed)
+	}
+	var err error = syscall.ENOTCONN
+	c.do(func(_ time.Time, t *tcb) {
+		if t.state != Closed {
+			direction(t)
+			err = nil
+		}
+	})
+	return c.opError("close", err)
 }
 
 // do has the process run f, and waits for it. It returns false, and f is not
@@ -303,6 +324,15 @@ func (c *Conn) order(o order) *desk {
 func (c *Conn) call(op string, f func(now time.Time, t *tcb)) error {
 	if c.isClosed.Load() {
 		return c.opError(op, net.ErrClosed)
+	}
+	c.do(f)
+	return nil
+}
+
+// callSet is call for what package net asks of the descriptor alone.
+func (c *Conn) callSet(f func(now time.Time, t *tcb)) error {
+	if c.isClosed.Load() {
+		return c.setError(net.ErrClosed)
 	}
 	c.do(f)
 	return nil

@@ -15,33 +15,27 @@ func (c *Conn) SetNoDelay(noDelay bool) error {
 	return c.call("set", func(_ time.Time, t *tcb) { t.ownOptions().noDelay = noDelay })
 }
 
-// SetKeepAlive switches keep-alive probes on or off; they are off at first
-// (MUST-24, MUST-25).
+// SetKeepAlive switches keep-alive probes on or off (MUST-24). They are off at
+// first (MUST-25), unless [ConnOptions] say otherwise, as package gonet's do.
 func (c *Conn) SetKeepAlive(on bool) error {
 	return c.call("set", func(now time.Time, t *tcb) { t.setKeepAlive(now, on) })
 }
 
-// SetKeepAlivePeriod sets both the idle time before the first probe and the
-// interval between probes.
+// SetKeepAlivePeriod sets the idle time before the first probe.
 func (c *Conn) SetKeepAlivePeriod(d time.Duration) error {
-	return c.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: d, Interval: d})
+	return c.call("set", func(now time.Time, t *tcb) {
+		t.ownOptions().keepAliveIdle = max(d, time.Second)
+		t.setKeepAlive(now, t.opts.keepAlive)
+	})
 }
 
-// SetKeepAliveConfig sets all of keep-alive (MUST-27). Zero or negative fields
-// leave their value as it is: at first 2 hours (MUST-28), 75 seconds, and 9
-// probes.
+// SetKeepAliveConfig sets all of keep-alive (MUST-27). As in package net, zeros
+// stand for 15 seconds, 15 seconds and 9 probes, and negative fields leave their
+// value as it is: of a connection that was never told, 2 hours (MUST-28), 75
+// seconds and 9 probes.
 func (c *Conn) SetKeepAliveConfig(k net.KeepAliveConfig) error {
 	return c.call("set", func(now time.Time, t *tcb) {
-		o := t.ownOptions()
-		if k.Idle > 0 {
-			o.keepAliveIdle = k.Idle
-		}
-		if k.Interval > 0 {
-			o.keepAliveInterval = k.Interval
-		}
-		if k.Count > 0 {
-			o.keepAliveCount = k.Count
-		}
+		t.ownOptions().setKeepAlive(k)
 		t.setKeepAlive(now, k.Enable)
 	})
 }
@@ -83,7 +77,7 @@ func (c *Conn) SetTTL(ttl uint8) error {
 // SetReadBuffer bounds what waits to be read, in bytes, and ends its tuning.
 // The bound can grow only: the peer was promised what it is.
 func (c *Conn) SetReadBuffer(bytes int) error {
-	return c.call("set", func(_ time.Time, t *tcb) {
+	return c.callSet(func(_ time.Time, t *tcb) {
 		t.recvq.limit, t.recvFixed = max(t.recvq.limit, bytes), true
 	})
 }
@@ -91,7 +85,7 @@ func (c *Conn) SetReadBuffer(bytes int) error {
 // SetWriteBuffer bounds what waits to be acknowledged, in bytes, and ends its
 // tuning.
 func (c *Conn) SetWriteBuffer(bytes int) error {
-	return c.call("set", func(_ time.Time, t *tcb) {
+	return c.callSet(func(_ time.Time, t *tcb) {
 		t.sendq.limit, t.sendFixed = max(bytes, 4*t.snd.mss), true
 	})
 }

@@ -36,7 +36,7 @@ func (d *door) stranger(f flow, b *packet.Buffer) {
 		d.halfOpenArrives(now, f, &h, s)
 		return
 	}
-	if l := d.listener(f.local); l != nil {
+	if l := d.listener(f); l != nil {
 		d.listenArrives(now, f, l, s, reopens)
 		return
 	}
@@ -140,7 +140,7 @@ func (d *door) halfOpenArrives(now time.Time, f flow, h *halfOpen, s segment) {
 		reply.opts.tsEcr = 0 // without ACK (RFC 7323 section 3.2)
 		d.send(&f, &reply)
 	default:
-		l := d.listener(f.local)
+		l := d.listener(f)
 		switch {
 		case l == nil: // it was closed since: the connection is too
 			delete(d.halfOpens.byFlow, f)
@@ -172,6 +172,7 @@ func (d *door) challengeHalfOpen(now time.Time, f *flow, h *halfOpen) {
 // host gets it.
 func (d *door) complete(now time.Time, f flow, h *halfOpen, l *Listener, s segment) {
 	t := d.spares.newTCB(&d.cfg, d.stats, f, h.iss, d.mtu(f))
+	t.adopt(l.opts)
 	h.connection(now, t)
 	d.recall(now, t)
 	t.segmentArrives(now, &s)
@@ -186,5 +187,5 @@ func (d *door) complete(now time.Time, f flow, h *halfOpen, l *Listener, s segme
 	}
 	delete(d.halfOpens.byFlow, f)
 	d.stats.PassiveOpens.Add(1)
-	d.host.opened(l, t)
+	d.give(l, t)
 }

@@ -158,8 +158,10 @@ type socketOptions struct {
 	userTimeout       time.Duration
 	linger            time.Duration
 	tos, ttl          uint8
-	congestion        string // the name of congestion control,
-	recovery          string // and of loss recovery
+
+	readBuffer, writeBuffer int    // bytes; 0 leaves them to Config. Only for what begins
+	congestion              string // the name of congestion control,
+	recovery                string // and of loss recovery
 }
 
 // initialOptions are those that connections begin with.

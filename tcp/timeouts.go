@@ -6,10 +6,12 @@ import (
 )
 
 // deadline is when expire has something to do; the zero time is never.
-func (t *tcb) deadline() time.Time {
+func (t *tcb) deadline() time.Time { return earliest(t.ownDeadline(), t.keepAliveAt) }
+
+// ownDeadline is deadline without keep-alive.
+func (t *tcb) ownDeadline() time.Time {
 	d := earliest(t.rtoAt, t.delayedACKAt)
 	d = earliest(d, t.persistAt)
-	d = earliest(d, t.keepAliveAt)
 	d = earliest(d, t.finWait2At)
 	d = earliest(d, t.probe.at)
 	d = earliest(d, t.pace.wake)

@@ -134,7 +134,7 @@ func newStack(s *settings, number byte) (*host, error) {
 	in, out := make(chan *packet.Buffer, link.QueueLen), make(chan *packet.Buffer, link.QueueLen)
 	card := link.Link{Name: "wire", Rx: in, Tx: out, MTU: link.DefaultMTU, MAC: [6]byte{2, 0, 0, 0, 0, number}, Stats: new(link.Stats)}
 	stack, err := gonet.New(gonet.Config{
-		Link: card, Addr: at,
+		Link: card, Addr: at, KeepAlive: -1,
 		TCP: tcp.Config{Congestion: s.congestion, SendBuffer: s.buffer, ReceiveBuffer: s.buffer},
 	})
 	if err != nil {

@@ -70,6 +70,7 @@ func newStack(cfg config) (*gonet.Stack, *card, error) {
 	c := newCard(cfg.mtu, cfg.cut)
 	s, err := gonet.New(gonet.Config{
 		Link: c.link(), Addr: netip.PrefixFrom(ourAddr, 24), Rand: sevens{}, TCP: cfg.tcp,
+		KeepAlive: -1, // as socket(2) makes them
 	})
 	return s, c, err
 }

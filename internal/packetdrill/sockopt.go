@@ -1,6 +1,7 @@
 package packetdrill
 
 import (
+	"cmp"
 	"fmt"
 	"syscall"
 	"time"
@@ -89,6 +90,10 @@ func (s *socket) option(c *call) (func(*tcp.Conn) error, error) {
 
 func (s *socket) setKeepAlive() func(*tcp.Conn) error {
 	keep := s.keep
+	for _, d := range []*time.Duration{&keep.Idle, &keep.Interval} {
+		*d = cmp.Or(*d, -1) // what the script has not set stays
+	}
+	keep.Count = cmp.Or(keep.Count, -1)
 	return func(c *tcp.Conn) error { return c.SetKeepAliveConfig(keep) }
 }
 

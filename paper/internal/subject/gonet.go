@@ -31,7 +31,7 @@ func ours(key, name string, plain bool) Subject {
 
 // startOurs starts a stack that has a tap for each end.
 func startOurs(cfg Config, ends []end, plain bool) (Stack, error) {
-	c := gonet.Config{TCP: tcp.Config{Congestion: cfg.Congestion}}
+	c := gonet.Config{KeepAlive: -1, TCP: tcp.Config{Congestion: cfg.Congestion}}
 	for _, e := range ends {
 		card, err := tap.Open(tap.Config{Name: e.device, HostAddr: e.peer, DisableOffload: plain, BusyPoll: cfg.BusyPoll, Queues: cfg.Queues})
 		if err != nil {
