@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-012105e5/gonet/internal/netns"
 	"github.com/seed-012105e5/gonet/link"
 )
 
@@ -23,6 +24,7 @@ func (h *host) client(t *testing.T) *http.Client {
 // TestClient fetches and uploads files as a client of a server on the kernel's
 // TCP.
 func TestClient(t *testing.T) {
+	netns.Need(t)
 	for _, plain := range []bool{false, true} {
 		for _, wire := range []link.Impairment{{}, lossy} {
 			c := cable{plain: plain, wire: wire}

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-012105e5/gonet/internal/netns"
 	"github.com/seed-012105e5/gonet/link"
 )
 
@@ -32,6 +33,7 @@ func big(wire link.Impairment) int {
 
 // TestCurl fetches files with curl and uploads them, over every kind of cable.
 func TestCurl(t *testing.T) {
+	netns.Need(t)
 	files := t.TempDir()
 	for _, plain := range []bool{false, true} {
 		for _, mtu := range []int{1500, 576, 9000} {

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed-012105e5/gonet/internal/checksum"
+	"github.com/seed-012105e5/gonet/internal/netns"
 	"github.com/seed-012105e5/gonet/ipv4"
 	"github.com/seed-012105e5/gonet/link"
 	"github.com/seed-012105e5/gonet/packet"
@@ -67,6 +68,7 @@ func markCE(frame []byte) {
 // router that marks some of it (RFC3168-6.1). What is marked, and nothing else,
 // is told of, and the other end says that it has heard.
 func TestECN(t *testing.T) {
+	netns.Need(t)
 	for _, c := range []struct {
 		name   string
 		ask    bool // we dial, and ask

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-012105e5/gonet/internal/netns"
 	"github.com/seed-012105e5/gonet/tcp"
 )
 
@@ -90,6 +91,7 @@ func TestManyConnections(t *testing.T) {
 // closes first, and so it is the one that waits; a SYN for a connection in
 // TIME-WAIT must open it anew, at once (RFC 6191, MAY-2).
 func TestTimeWaitReuse(t *testing.T) {
+	netns.Need(t)
 	for _, timestamps := range []string{"1", "0"} {
 		t.Run("timestamps="+timestamps, func(t *testing.T) {
 			h := newHost(t, cable{})

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-012105e5/gonet/internal/netns"
 	"github.com/seed-012105e5/gonet/link"
 	"github.com/seed-012105e5/gonet/tcp"
 )
@@ -16,6 +17,7 @@ import (
 // agree on each option of TCP that both have, whoever dials, and that they then
 // use it.
 func TestNegotiated(t *testing.T) {
+	netns.Need(t)
 	for _, weDial := range []bool{true, false} {
 		name := "the kernel dials"
 		if weDial {

@@ -14,6 +14,7 @@ import (
 	"github.com/google/gopacket/layers"
 	"github.com/google/gopacket/pcapgo"
 
+	"github.com/seed-012105e5/gonet/internal/netns"
 	"github.com/seed-012105e5/gonet/ipv4"
 	"github.com/seed-012105e5/gonet/link"
 )
@@ -22,6 +23,7 @@ import (
 // options of TCP, and reads the capture with gopacket: the stack must use all
 // that the kernel offers, and none that it does not.
 func TestOptions(t *testing.T) {
+	netns.Need(t)
 	for _, sysctl := range []string{"", "tcp_sack", "tcp_timestamps", "tcp_window_scaling"} {
 		name := "all"
 		if sysctl != "" {

@@ -12,10 +12,13 @@ import (
 	"time"
 
 	"github.com/seed-012105e5/gonet/icmp"
+	"github.com/seed-012105e5/gonet/internal/netns"
 )
 
 // eachTap runs a test over a tap with offloads and over a plain one.
 func eachTap(t *testing.T, test func(t *testing.T, c cable)) {
+	t.Helper()
+	netns.Need(t)
 	for name, c := range map[string]cable{"offload": {}, "plain": {plain: true}} {
 		t.Run(name, func(t *testing.T) { test(t, c) })
 	}

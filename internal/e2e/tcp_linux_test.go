@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-012105e5/gonet/internal/netns"
 	"github.com/seed-012105e5/gonet/tcp"
 )
 
@@ -48,6 +49,7 @@ func accepted(t *testing.T) (theirs *net.TCPConn, own *tcp.Conn) {
 
 // TestReset has either side throw the connection away.
 func TestReset(t *testing.T) {
+	netns.Need(t)
 	read := func(c net.Conn) error {
 		_, err := c.Read(make([]byte, 1))
 		return err
@@ -110,6 +112,7 @@ func TestReset(t *testing.T) {
 
 // TestHalfClose ends one direction, and then sends a lot in the other.
 func TestHalfClose(t *testing.T) {
+	netns.Need(t)
 	type halfCloser interface {
 		net.Conn
 		CloseWrite() error
@@ -144,6 +147,7 @@ func TestHalfClose(t *testing.T) {
 // TestZeroWindow sends more than the reader takes, so that the window closes,
 // and opens again when it reads on (MUST-34 to MUST-36).
 func TestZeroWindow(t *testing.T) {
+	netns.Need(t)
 	const size = 20_000_000
 	test := func(t *testing.T, from, to net.Conn) {
 		sent := make(chan error, 1)

@@ -93,6 +93,15 @@ func Test(t testing.TB) *NS {
 	return ns
 }
 
+// Need skips the test where there can be no namespace with a tap in it, or fails it
+// when the environment has CI=true. A table of tests calls it before its cases:
+// else the cases would be skipped, and the table would pass.
+func Need(t testing.TB) {
+	t.Helper()
+	Test(t)
+	NeedTun(t)
+}
+
 // NeedTun skips the test where /dev/net/tun cannot be opened, or fails it
 // when the environment has CI=true.
 func NeedTun(t testing.TB) {
