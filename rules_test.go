@@ -48,7 +48,7 @@ var layers = map[string][]string{
 var outside = []string{
 	"examples", "paper", "scripts", "doc", "sim", "storage",
 	"internal/conformance", "internal/e2e", "internal/echopeer", "internal/impaired", "internal/netlink", "internal/netns",
-	"internal/packetdrill", "internal/referee", "rootless", "internal/selfsigned", "internal/testing",
+	"internal/packetdrill", "internal/referee", "rootless", "internal/program", "internal/selfsigned", "internal/testing",
 }
 
 // wiring are the files that may make channels and start goroutines, and why.

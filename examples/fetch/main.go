@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/seed-012105e5/gonet/examples/internal/setup"
+	"github.com/seed-012105e5/gonet/internal/program"
 	"github.com/seed-012105e5/gonet/tcp"
 )
 
@@ -31,7 +32,7 @@ Fetch gets a URL with a TCP/IP stack of its own behind a tap. Names are asked
 of this machine's resolver; hosts other than the kernel's end of the tap are
 reached if the kernel forwards.`
 
-func main() { setup.Main(run) }
+func main() { program.Main(run) }
 
 // options are what the command line says.
 type options struct {
@@ -51,7 +52,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	if o.url == "" {
-		return setup.Usage("want a URL")
+		return program.Usage("want a URL")
 	}
 	if *limit > 0 {
 		var cancel context.CancelFunc
@@ -101,7 +102,7 @@ func fetch(ctx context.Context, host *setup.Host, o options, out io.Writer) (err
 	n, err := io.Copy(body, response.Body)
 	took := time.Since(began)
 	fmt.Fprintf(out, "%s %s: %d bytes in %v, the first after %v, %s\n", response.Proto, response.Status,
-		n, took.Round(time.Microsecond), first.Round(time.Microsecond), setup.BitRate(8*float64(n)/took.Seconds()))
+		n, took.Round(time.Microsecond), first.Round(time.Microsecond), program.BitRate(8*float64(n)/took.Seconds()))
 	if c, ok := last.(*tcp.Conn); ok && o.verbose {
 		info := c.Info()
 		fmt.Fprintf(out, "connection   %v to %v, %v\n%s", info.Local, info.Remote, info.State, setup.Describe(info))

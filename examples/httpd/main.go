@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/seed-012105e5/gonet/examples/internal/setup"
+	"github.com/seed-012105e5/gonet/internal/program"
 	"github.com/seed-012105e5/gonet/internal/selfsigned"
 )
 
@@ -29,7 +30,7 @@ Httpd serves a web page about itself over a TCP/IP stack of its own behind a
 tap. As an ordinary user it runs in a private network, and this machine gets to
 it through a forwarded port.`
 
-func main() { setup.Main(run) }
+func main() { program.Main(run) }
 
 func run(ctx context.Context, args []string, out io.Writer) error {
 	tap := setup.New("httpd", "", about, out).Tap()
@@ -70,7 +71,7 @@ func (s *server) openDir() (err error) {
 		return nil
 	}
 	if s.root, err = os.OpenRoot(s.dir); err != nil {
-		return setup.Usage("-dir: %v", err)
+		return program.Usage("-dir: %v", err)
 	}
 	return nil
 }

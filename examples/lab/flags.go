@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/seed-012105e5/gonet/examples/internal/setup"
+	"github.com/seed-012105e5/gonet/internal/program"
 	"github.com/seed-012105e5/gonet/link"
 	"github.com/seed-012105e5/gonet/sim"
 	"github.com/seed-012105e5/gonet/tcp"
@@ -30,7 +30,7 @@ func parse(args []string, out io.Writer) (*options, error) {
 	e := &o.experiment
 	flags := flag.NewFlagSet("lab", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
-	rate := setup.Number(10_000_000)
+	rate := program.Number(10_000_000)
 	cc := flags.String("cc", "", "congestion `control` of the flows by turns, as cubic,reno (default that of the stack)")
 	flags.IntVar(&e.Flows, "flows", 1, "how many `flows` there are; several have a dumbbell, each between two hosts of its own")
 	flags.Var(&rate, "rate", "`bit/s` of the bottleneck")
@@ -57,9 +57,9 @@ func parse(args []string, out io.Writer) (*options, error) {
 		fmt.Fprintf(out, "\nCongestion controls: %s.\n", strings.Join(congestion.Names(), ", "))
 		return nil, err
 	case err != nil:
-		return nil, setup.Usage("%w", err)
+		return nil, program.Usage("%w", err)
 	case flags.NArg() > 0:
-		return nil, setup.Usage("unexpected argument %q", flags.Arg(0))
+		return nil, program.Usage("unexpected argument %q", flags.Arg(0))
 	}
 	e.Rate = int64(rate)
 	if err := errors.Join(o.controllers(*cc), o.bursts(*bursts), o.queue(*queue)); err != nil {
@@ -76,7 +76,7 @@ func (o *options) controllers(list string) error {
 	o.experiment.Controllers = strings.Split(list, ",")
 	for _, name := range o.experiment.Controllers {
 		if _, ok := congestion.ByName(name); !ok {
-			return setup.Usage("-cc %q: there are %s", name, strings.Join(congestion.Names(), ", "))
+			return program.Usage("-cc %q: there are %s", name, strings.Join(congestion.Names(), ", "))
 		}
 	}
 	return nil
@@ -91,7 +91,7 @@ func (o *options) bursts(text string) error {
 	var rest string
 	n, _ := fmt.Sscanf(strings.Replace(text, ",", " ", 1)+" .", "%g %g %s", &g.Worsen, &g.Improve, &rest)
 	if n != 3 || rest != "." || !probability(g.Worsen) || !probability(g.Improve) {
-		return setup.Usage("-bursts %q: want two probabilities, as 0.001,0.1", text)
+		return program.Usage("-bursts %q: want two probabilities, as 0.001,0.1", text)
 	}
 	o.experiment.Losses = g
 	return nil
@@ -110,7 +110,7 @@ func (o *options) queue(name string) error {
 		o.experiment.Manager = link.Step{}
 		ecn = true
 	default:
-		return setup.Usage("-queue %q: there are tail, red, red+ecn, codel, codel+ecn and step", name)
+		return program.Usage("-queue %q: there are tail, red, red+ecn, codel, codel+ecn and step", name)
 	}
 	if ecn {
 		o.experiment.TCP.ECN = tcp.ECNAsk
@@ -122,25 +122,25 @@ func (o *options) queue(name string) error {
 func check(e *sim.Experiment) error {
 	switch {
 	case e.Flows < 1 || e.Flows > 500:
-		return setup.Usage("-flows %d: want 1 to 500", e.Flows)
+		return program.Usage("-flows %d: want 1 to 500", e.Flows)
 	case e.Rate < 1000:
-		return setup.Usage("-rate %d: want 1000 bit/s or more", e.Rate)
+		return program.Usage("-rate %d: want 1000 bit/s or more", e.Rate)
 	case e.RTT < 0:
-		return setup.Usage("-rtt %v is less than nothing", e.RTT)
+		return program.Usage("-rtt %v is less than nothing", e.RTT)
 	case !(e.Spread >= 1):
-		return setup.Usage("-spread %v: want 1 or more", e.Spread)
+		return program.Usage("-spread %v: want 1 or more", e.Spread)
 	case !probability(e.Loss):
-		return setup.Usage("-loss %v is not a probability from 0 to 1", e.Loss)
+		return program.Usage("-loss %v is not a probability from 0 to 1", e.Loss)
 	case !(e.Buffer > 0 && e.Buffer < 1e6):
-		return setup.Usage("-buffer %v: want more than 0", e.Buffer)
+		return program.Usage("-buffer %v: want more than 0", e.Buffer)
 	case e.Routers < 0 || e.Routers > 50 || e.Routers > 0 && e.Flows > 1:
-		return setup.Usage("-routers %d: want 0 to 50, and one flow", e.Routers)
+		return program.Usage("-routers %d: want 0 to 50, and one flow", e.Routers)
 	case e.Duration < 2*sim.Bin:
-		return setup.Usage("-duration %v is too short", e.Duration)
+		return program.Usage("-duration %v is too short", e.Duration)
 	case e.Warmup < 0 || e.Warmup > e.Duration-sim.Bin:
-		return setup.Usage("-warmup %v does not fit in -duration %v", e.Warmup, e.Duration)
+		return program.Usage("-warmup %v does not fit in -duration %v", e.Warmup, e.Duration)
 	case e.Every < time.Millisecond:
-		return setup.Usage("-every %v: want 1ms or more", e.Every)
+		return program.Usage("-every %v: want 1ms or more", e.Every)
 	}
 	return nil
 }

@@ -20,11 +20,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/seed-012105e5/gonet/examples/internal/setup"
+	"github.com/seed-012105e5/gonet/internal/program"
 	"github.com/seed-012105e5/gonet/sim"
 )
 
-func main() { setup.Main(run) }
+func main() { program.Main(run) }
 
 func run(ctx context.Context, args []string, out io.Writer) error {
 	o, err := parse(args, out)
@@ -58,11 +58,11 @@ func report(out io.Writer, e sim.Experiment, r sim.Result, took time.Duration) {
 		}
 		last := f.Series[len(f.Series)-1]
 		fmt.Fprintf(out, "%-5d %-8s %12s %5.1f%% %10v %10v %10d %9d %9d\n", i+1, last.CongestionControl,
-			setup.BitRate(r.Goodput[i]), 100*r.Goodput[i]/math.Max(r.Total, 1), last.RTT.Round(time.Microsecond),
+			program.BitRate(r.Goodput[i]), 100*r.Goodput[i]/math.Max(r.Total, 1), last.RTT.Round(time.Microsecond),
 			last.MinRTT.Round(time.Microsecond), last.CongestionWindow, last.BytesResent, last.Timeouts)
 	}
 	fmt.Fprintf(out, "\nall   %s, %.1f %% of the bound of %s; fairness (Jain) %.3f\n",
-		setup.BitRate(r.Total), 100*r.Total/r.Bound, setup.BitRate(r.Bound), r.Jain)
+		program.BitRate(r.Total), 100*r.Total/r.Bound, program.BitRate(r.Bound), r.Jain)
 	fmt.Fprintf(out, "queue of %d frames: delay %v on average, half below %v, 99 %% below %v, at most %v; %d dropped, %d marked\n",
 		e.Frames(), round(r.Queue.Mean()), round(r.Queue.Quantile(.5)), round(r.Queue.Quantile(.99)), round(r.Queue.Max()),
 		r.Queue.Drops.Load(), r.Queue.Marks.Load())

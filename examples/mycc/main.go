@@ -15,6 +15,7 @@ import (
 
 	"github.com/seed-012105e5/gonet/examples/internal/pattern"
 	"github.com/seed-012105e5/gonet/examples/internal/setup"
+	"github.com/seed-012105e5/gonet/internal/program"
 	"github.com/seed-012105e5/gonet/tcp/congestion"
 )
 
@@ -23,12 +24,12 @@ Mycc sends the same data over the same line in memory with one congestion
 control after the other, and tells how fast that was and how long packets
 waited. One of them is its own: vegas.`
 
-func main() { setup.Main(run) }
+func main() { program.Main(run) }
 
 func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := setup.New("mycc", "[controls]", about, out)
 	flags.TCP.Controllers = map[string]congestion.Factory{"vegas": NewVegas}
-	size := setup.Number(10_000_000)
+	size := program.Number(10_000_000)
 	flags.Var(&size, "size", "`bytes` to send with each")
 	// A line that shows the difference, unless the user says otherwise.
 	for name, value := range map[string]string{"rate": "20M", "delay": "10ms", "queue": "200"} {
@@ -62,7 +63,7 @@ func compare(ctx context.Context, flags *setup.Flags, name string, n int64) erro
 	}
 	sent, err := send(ctx, pair, n)
 	if err == nil {
-		fmt.Fprintf(flags.Out, "%-8s %12s %10v %10v %12d\n", name, setup.BitRate(8*float64(n)/sent.took.Seconds()),
+		fmt.Fprintf(flags.Out, "%-8s %12s %10v %10v %12d\n", name, program.BitRate(8*float64(n)/sent.took.Seconds()),
 			sent.least.Round(100*time.Microsecond), sent.mean.Round(100*time.Microsecond), pair.A.Stats()["tcp.Retransmits"])
 	}
 	return errors.Join(err, pair.Close())

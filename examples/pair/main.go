@@ -18,6 +18,7 @@ import (
 
 	"github.com/seed-012105e5/gonet/examples/internal/pattern"
 	"github.com/seed-012105e5/gonet/examples/internal/setup"
+	"github.com/seed-012105e5/gonet/internal/program"
 	"github.com/seed-012105e5/gonet/link"
 )
 
@@ -25,11 +26,11 @@ const about = `
 Pair has two TCP/IP stacks in one process send data from one to the other, over
 a cable in memory, and tells how that went. It needs no rights and no tap.`
 
-func main() { setup.Main(run) }
+func main() { program.Main(run) }
 
 func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := setup.New("pair", "", about, out)
-	size := setup.Number(100_000_000)
+	size := program.Number(100_000_000)
 	flags.Var(&size, "size", "`bytes` to send, as 64Ki or 100M")
 	text := flags.Bool("text", false, "print all packets")
 	flags.Examples("", "-loss 0.01 -reorder 0.01 -delay 5ms -size 10M", "-size 3000 -text")

@@ -15,6 +15,7 @@ import (
 	"github.com/seed-012105e5/gonet"
 	"github.com/seed-012105e5/gonet/examples/internal/pattern"
 	"github.com/seed-012105e5/gonet/examples/internal/setup"
+	"github.com/seed-012105e5/gonet/internal/program"
 	"github.com/seed-012105e5/gonet/tcp"
 )
 
@@ -82,7 +83,7 @@ func (t *transfer) report(received *meter, c *tcp.Conn) (stop func()) {
 			case <-ticker.C:
 				n, info := received.count.Load(), c.Info()
 				fmt.Fprintf(t.progress, "\r%5.1f%%  %-12s rtt %-10v cwnd %-9d retransmits %-6d", 100*float64(n)/float64(t.size),
-					setup.BitRate(8*float64(n-before)/progressTime.Seconds()), info.RTT.Round(time.Microsecond),
+					program.BitRate(8*float64(n-before)/progressTime.Seconds()), info.RTT.Round(time.Microsecond),
 					info.CongestionWindow, t.from.Stats()["tcp.Retransmits"])
 				before = n
 			case <-quit:
@@ -122,7 +123,7 @@ func (r *result) String() string {
 	var s strings.Builder
 	n := r.received.count.Load()
 	fmt.Fprintf(&s, "received     %d bytes in %v, CRC-32C %08x as sent\n", n, r.took.Round(time.Microsecond), r.received.sum)
-	fmt.Fprintf(&s, "goodput      %s\n", setup.BitRate(8*float64(n)/r.took.Seconds()))
+	fmt.Fprintf(&s, "goodput      %s\n", program.BitRate(8*float64(n)/r.took.Seconds()))
 	fmt.Fprintf(&s, "retransmits  %d segments or trains, %d timeouts, %d fast recoveries\n",
 		from["tcp.Retransmits"], from["tcp.Timeouts"], from["tcp.FastRecoveries"])
 	s.WriteString(setup.Describe(r.info))

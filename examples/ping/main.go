@@ -18,6 +18,7 @@ import (
 
 	"github.com/seed-012105e5/gonet/examples/internal/setup"
 	"github.com/seed-012105e5/gonet/icmp"
+	"github.com/seed-012105e5/gonet/internal/program"
 )
 
 const about = `
@@ -25,7 +26,7 @@ Ping asks a host for echoes, with a TCP/IP stack of its own behind a tap. The
 address is that of the kernel's end of the tap if none is given; others are
 reached if the kernel forwards (sysctl net.ipv4.ip_forward=1).`
 
-func main() { setup.Main(run) }
+func main() { program.Main(run) }
 
 // ipAndICMP is how many bytes of headers a ping has.
 const ipAndICMP = 28
@@ -48,16 +49,16 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if to != "" {
 		var err error
 		if p.to, err = netip.ParseAddr(to); err != nil {
-			return setup.Usage("%q is no address: there is no name service", to)
+			return program.Usage("%q is no address: there is no name service", to)
 		}
 	}
 	switch {
 	case !p.to.Is4():
-		return setup.Usage("want the IPv4 address of a host")
+		return program.Usage("want the IPv4 address of a host")
 	case p.options.Size < 0 || p.options.Size > icmp.MaxPingSize:
-		return setup.Usage("-s %d: a ping carries 0 to %d bytes", p.options.Size, icmp.MaxPingSize)
+		return program.Usage("-s %d: a ping carries 0 to %d bytes", p.options.Size, icmp.MaxPingSize)
 	case p.interval <= 0 || p.wait < 0 || p.wait == 0 && tap.Given("W") || p.count < 0:
-		return setup.Usage("-c, -i and -W are more than nothing")
+		return program.Usage("-c, -i and -W are more than nothing")
 	}
 	return tap.Run(ctx, func(host *setup.Host) error {
 		fmt.Fprintf(p.out, "PING %v %d(%d) bytes of data.\n", p.to, p.options.Size, p.options.Size+ipAndICMP)

@@ -26,6 +26,7 @@ import (
 	"strconv"
 
 	"github.com/seed-012105e5/gonet/examples/internal/setup"
+	"github.com/seed-012105e5/gonet/internal/program"
 	"github.com/seed-012105e5/gonet/udp"
 )
 
@@ -38,7 +39,7 @@ its own behind a tap. The web server has
   /sha256/N  the SHA-256 of these
   /sink      takes a PUT or POST, and answers with its SHA-256 and length`
 
-func main() { setup.Main(run) }
+func main() { program.Main(run) }
 
 func run(ctx context.Context, args []string, out io.Writer) error {
 	tap := setup.New("services", "", about, out).Tap()

@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+
+	"github.com/seed-012105e5/gonet/internal/program"
 )
 
 // longestName is how many bytes the name of an interface may have: IFNAMSIZ less
@@ -18,15 +20,15 @@ const leastMTU = 68
 func (t *Tap) check() error {
 	switch {
 	case t.name == "" || len(t.name) > longestName || strings.ContainsAny(t.name, "/ \t\n:"):
-		return Usage("-tap %q is no name of an interface: 1 to %d characters without / : and spaces", t.name, longestName)
+		return program.Usage("-tap %q is no name of an interface: 1 to %d characters without / : and spaces", t.name, longestName)
 	case t.mtu != 0 && (t.mtu < leastMTU || t.mtu > 65535):
-		return Usage("-mtu %d is not from %d to 65535", t.mtu, leastMTU)
+		return program.Usage("-mtu %d is not from %d to 65535", t.mtu, leastMTU)
 	case !t.Addr.IsValid() || !t.Addr.Addr().Is4():
-		return Usage("-addr %v is not an IPv4 address with its network, like %v", t.Addr, AddrB)
+		return program.Usage("-addr %v is not an IPv4 address with its network, like %v", t.Addr, AddrB)
 	case t.Host.IsValid() && t.Host.Masked() != t.Addr.Masked():
-		return Usage("-host %v and -addr %v are not on one network", t.Host, t.Addr)
+		return program.Usage("-host %v and -addr %v are not on one network", t.Host, t.Addr)
 	case t.Host.IsValid() && t.Host.Addr() == t.Addr.Addr():
-		return Usage("-host and -addr are both %v: the two ends of the tap need addresses of their own", t.Addr)
+		return program.Usage("-host and -addr are both %v: the two ends of the tap need addresses of their own", t.Addr)
 	}
 	return nil
 }
@@ -34,17 +36,17 @@ func (t *Tap) check() error {
 // checkForward is the same for those of a server.
 func (t *Tap) checkForward() error {
 	if *t.port < 0 || *t.port > 65535 {
-		return Usage("-port %d is not from 1 to 65535", *t.port)
+		return program.Usage("-port %d is not from 1 to 65535", *t.port)
 	}
 	if t.forward == "" {
 		return nil
 	}
 	_, port, err := net.SplitHostPort(t.forward)
 	if err != nil {
-		return Usage("-forward %q is not host:port, like %s", t.forward, defaultForward)
+		return program.Usage("-forward %q is not host:port, like %s", t.forward, defaultForward)
 	}
 	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
-		return Usage("-forward %q: %q is not a port from 0 to 65535", t.forward, port)
+		return program.Usage("-forward %q: %q is not a port from 0 to 65535", t.forward, port)
 	}
 	return nil
 }
@@ -79,11 +81,11 @@ func (t *Tap) against(name string, p netip.Prefix) error {
 	const other = "choose others, as -addr 192.168.77.2/24 -host 192.168.77.1/24"
 	switch addr := t.Addr.Addr(); {
 	case p.Addr() == addr:
-		return Usage("-addr %v is this machine's own address, on %s: %s", addr, name, other)
+		return program.Usage("-addr %v is this machine's own address, on %s: %s", addr, name, other)
 	case name != t.name && p.Contains(addr) && p.Bits() >= t.Addr.Bits():
-		return Usage("-addr %v: this machine looks for it behind %s, whose network is %v: %s", addr, name, p.Masked(), other)
+		return program.Usage("-addr %v: this machine looks for it behind %s, whose network is %v: %s", addr, name, p.Masked(), other)
 	case name != t.name && p.Addr() == t.Host.Addr():
-		return Usage("-host %v is the address of %s already: %s", p.Addr(), name, other)
+		return program.Usage("-host %v is the address of %s already: %s", p.Addr(), name, other)
 	}
 	return nil
 }

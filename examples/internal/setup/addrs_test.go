@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+
+	"github.com/seed-012105e5/gonet/internal/program"
 )
 
 // TestAgainst has the addresses of a tap conflict, or not, with one of the
@@ -32,7 +34,7 @@ func TestAgainst(t *testing.T) {
 		switch {
 		case c.want == "" && err != nil:
 			t.Errorf("%s has %s: %v", c.name, c.kernel, err)
-		case c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want) || exitCode(err) != 2):
+		case c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want) || program.ExitCode(err) != 2):
 			t.Errorf("%s has %s: %v, want %q", c.name, c.kernel, err, c.want)
 		}
 	}

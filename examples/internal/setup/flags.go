@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/seed-012105e5/gonet/internal/program"
 	"github.com/seed-012105e5/gonet/link"
 	"github.com/seed-012105e5/gonet/tcp"
 )
@@ -40,7 +41,7 @@ func New(name, args, about string, out io.Writer) *Flags {
 	f.Float64Var(&f.wire.Loss, "loss", 0, "`probability` that a packet is lost, 0 to 1, each way")
 	f.Float64Var(&f.wire.Reorder, "reorder", 0, "`probability` that a packet is held back by 1 ms, 0 to 1, each way")
 	f.DurationVar(&f.wire.Delay, "delay", 0, "how much later packets arrive, as 10ms, each way")
-	f.Var((*Number)(&f.wire.Rate), "rate", "`bit/s` of the line, as 100M, each way (default no limit)")
+	f.Var((*program.Number)(&f.wire.Rate), "rate", "`bit/s` of the line, as 100M, each way (default no limit)")
 	f.IntVar(&f.wire.Queue, "queue", link.DefaultQueue, "how many `packets` wait for the line, where there is a -rate, each way")
 	f.Uint64Var(&f.wire.Seed, "seed", 1, "what the fates of packets are drawn from")
 	return f
@@ -70,13 +71,13 @@ func (f *Flags) Parse(args []string, positional ...*string) error {
 			return err
 		}
 		if err != nil {
-			return usageError{err}
+			return program.Usage("%w", err)
 		}
 		if f.NArg() == 0 {
 			return f.check()
 		}
 		if len(positional) == 0 {
-			return Usage("unexpected argument %q", f.Arg(0))
+			return program.Usage("unexpected argument %q", f.Arg(0))
 		}
 		*positional[0] = f.Arg(0)
 		positional, args = positional[1:], f.Args()[1:]
@@ -86,15 +87,15 @@ func (f *Flags) Parse(args []string, positional ...*string) error {
 func (f *Flags) check() error {
 	switch w := f.wire; {
 	case !(w.Loss >= 0 && w.Loss <= 1):
-		return Usage("-loss %v is not a probability from 0 to 1", w.Loss)
+		return program.Usage("-loss %v is not a probability from 0 to 1", w.Loss)
 	case !(w.Reorder >= 0 && w.Reorder <= 1):
-		return Usage("-reorder %v is not a probability from 0 to 1", w.Reorder)
+		return program.Usage("-reorder %v is not a probability from 0 to 1", w.Reorder)
 	case w.Delay < 0:
-		return Usage("-delay %v is less than nothing", w.Delay)
+		return program.Usage("-delay %v is less than nothing", w.Delay)
 	case w.Rate < 0:
-		return Usage("-rate %d is less than nothing", w.Rate)
+		return program.Usage("-rate %d is less than nothing", w.Rate)
 	case w.Queue < 1:
-		return Usage("-queue %d holds no packet", w.Queue)
+		return program.Usage("-queue %d holds no packet", w.Queue)
 	}
 	for _, check := range f.checks {
 		if err := check(); err != nil {
@@ -150,7 +151,7 @@ func (f *Flags) record(card link.Link, file *os.File, sinks ...link.Sink) link.L
 func describe(w link.Impairment) string {
 	words := []string{"each way"}
 	if w.Rate > 0 {
-		words = append(words, BitRate(float64(w.Rate)))
+		words = append(words, program.BitRate(float64(w.Rate)))
 	}
 	if w.Delay > 0 {
 		words = append(words, fmt.Sprintf("%v late", w.Delay))

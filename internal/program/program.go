@@ -1,6 +1,6 @@
-// Package setup is what the example programs have in common: their flags, and
-// the stacks that these describe.
-package setup
+// Package program is what command-line programs have in common, whatever they do:
+// how they end, and numbers with units.
+package program
 
 import (
 	"context"
@@ -22,14 +22,14 @@ func Main(run func(ctx context.Context, args []string, out io.Writer) error) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
 	err := run(ctx, os.Args[1:], os.Stdout)
-	if message := explain(err); message != "" {
+	if message := Explain(err); message != "" {
 		fmt.Fprintf(os.Stderr, "%s: %s\n", filepath.Base(os.Args[0]), message)
 	}
-	os.Exit(exitCode(err))
+	os.Exit(ExitCode(err))
 }
 
-// explain is what is left to say about how a program has ended.
-func explain(err error) string {
+// Explain is what is left to say about how a program has ended.
+func Explain(err error) string {
 	var child *exec.ExitError // which has explained itself
 	switch {
 	case err == nil, errors.Is(err, flag.ErrHelp):
@@ -44,10 +44,10 @@ func explain(err error) string {
 	return err.Error()
 }
 
-// exitCode is 2 for a command line that cannot be understood, as in package
+// ExitCode is 2 for a command line that cannot be understood, as in package
 // flag; 130 for a program that was interrupted before it was done, as in a
 // shell.
-func exitCode(err error) int {
+func ExitCode(err error) int {
 	var child *exec.ExitError
 	switch {
 	case err == nil, errors.Is(err, flag.ErrHelp):
