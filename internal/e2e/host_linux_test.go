@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/seed-012105e5/gonet"
+	"github.com/seed-012105e5/gonet/dns"
 	"github.com/seed-012105e5/gonet/internal/netns"
 	"github.com/seed-012105e5/gonet/link"
 	"github.com/seed-012105e5/gonet/packet"
@@ -46,6 +47,7 @@ type cable struct {
 	limit  int             // bytes that are captured of all that passes; 0 means all
 	route  bool            // the kernel is the gateway to everywhere
 	tcp    tcp.Config
+	dns    dns.Config
 }
 
 // A host is a stack on a tap, and the namespace on whose kernel the other end
@@ -94,7 +96,7 @@ func newHost(t *testing.T, c cable) *host {
 	running.Lock()
 	running.hosts++
 	running.Unlock()
-	cfg := gonet.Config{Link: card, Addr: netip.MustParsePrefix(ours + "/24"), TCP: c.tcp}
+	cfg := gonet.Config{Link: card, Addr: netip.MustParsePrefix(ours + "/24"), TCP: c.tcp, DNS: c.dns}
 	if c.route {
 		cfg.Gateway = netip.MustParseAddr(kernel)
 	}
