@@ -32,7 +32,7 @@ func explainAttach(name string, exists bool, err error) error {
 	case exists && errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("tap: %s belongs to another user: give it to this one with sudo ip tuntap del dev %s mode tap; sudo ip tuntap add dev %s mode tap multi_queue user %d: %w", name, name, name, os.Getuid(), err)
 	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("tap: this program may not make a tap. Three ways out: run it with sudo; or give it the right with sudo setcap cap_net_admin+ep PROGRAM; or run it in a private network of its own, as the examples do with -rootless: %w", err)
+		return fmt.Errorf("tap: this program may not make a tap. Three ways out: run it with sudo; or give it the right with sudo setcap cap_net_admin+ep PROGRAM; or run it in a private network of its own, as examples/httpd does with -rootless: %w", err)
 	case errors.Is(err, unix.EBUSY):
 		return fmt.Errorf("tap: %s is held by another program: end that one, or choose another name: %w", name, err)
 	case exists && errors.Is(err, unix.EINVAL):

@@ -2,7 +2,7 @@
 //
 //	python3 -m http.server -b 10.0.0.1 8000 &
 //	sudo go run ./examples/fetch http://10.0.0.1:8000/
-//	sudo go run ./examples/fetch -v -o page.html http://example.com/
+//	sudo go run ./examples/fetch -v -o page.html -dns 9.9.9.9 http://example.com/
 //
 // The first is on this machine, where the tap must be there before the server
 // starts: make it with sudo ip tuntap add dev tap0 mode tap multi_queue user
@@ -29,8 +29,9 @@ import (
 
 const about = `
 Fetch gets a URL with a TCP/IP stack of its own behind a tap. Names are asked
-of this machine's resolver; hosts other than the kernel's end of the tap are
-reached if the kernel forwards.`
+of the DNS server that -dns names, by the stack, or else of this machine's
+resolver. Hosts, and servers, other than the kernel's end of the tap are reached
+if the kernel forwards.`
 
 func main() { program.Main(run) }
 
@@ -39,6 +40,7 @@ type options struct {
 	url, file string
 	insecure  bool
 	verbose   bool
+	names     bool // the stack has names
 }
 
 func run(ctx context.Context, args []string, out io.Writer) error {
@@ -47,6 +49,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	tap.StringVar(&o.file, "o", "", "write the body to this `file` (default nowhere)")
 	tap.BoolVar(&o.verbose, "v", false, "print the headers, and the state of the connection at the end")
 	tap.BoolVar(&o.insecure, "k", false, "take any certificate, as those of httpd -tls")
+	tap.Names()
 	limit := tap.Duration("timeout", 0, "give up after so long (default never)")
 	if err := tap.Parse(args, &o.url); err != nil {
 		return err
@@ -54,6 +57,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if o.url == "" {
 		return program.Usage("want a URL")
 	}
+	o.names = tap.HasNames()
 	if *limit > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, *limit)
@@ -76,7 +80,7 @@ func fetch(ctx context.Context, host *setup.Host, o options, out io.Writer) (err
 	var last net.Conn // redirects take several, one after another
 	transport := &http.Transport{
 		DialContext: func(ctx context.Context, network, address string) (c net.Conn, err error) {
-			last, err = dial(ctx, host, network, address)
+			last, err = o.dial(ctx, host, network, address)
 			return last, err
 		},
 		TLSClientConfig:    &tls.Config{InsecureSkipVerify: o.insecure},
@@ -113,9 +117,12 @@ func fetch(ctx context.Context, host *setup.Host, o options, out io.Writer) (err
 	return err
 }
 
-// dial connects through the stack. It tries the addresses of a name one after
-// another.
-func dial(ctx context.Context, host *setup.Host, network, address string) (net.Conn, error) {
+// dial connects through the stack. Where that has no names it tries the addresses
+// which this machine's resolver knows one after another.
+func (o options) dial(ctx context.Context, host *setup.Host, network, address string) (net.Conn, error) {
+	if o.names {
+		return host.DialContext(ctx, network, address)
+	}
 	name, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return nil, err

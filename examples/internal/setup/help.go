@@ -13,7 +13,7 @@ var groups = [...]struct {
 	title string
 	flags []string
 }{
-	{"The stack and its tap", []string{"tap", "addr", "host", "mtu", "offload"}},
+	{"The stack and its tap", []string{"tap", "addr", "host", "mtu", "offload", "dns"}},
 	{"Without root, and from outside", []string{"rootless", "forward"}},
 	{"What is printed and recorded", []string{"quiet", "stats", "pcap"}},
 	{"A bad line to the other end", []string{"loss", "reorder", "delay", "rate", "queue", "seed"}},

@@ -11,6 +11,7 @@ import (
 	"slices"
 
 	"github.com/seed-012105e5/gonet"
+	"github.com/seed-012105e5/gonet/dns"
 	"github.com/seed-012105e5/gonet/link"
 	"github.com/seed-012105e5/gonet/rootless"
 	"github.com/seed-012105e5/gonet/tap"
@@ -25,6 +26,7 @@ type Tap struct {
 	name     string
 	mtu      int
 	offload  bool
+	dns      dns.Config
 	rootless bool
 	private  bool   // a private network will do
 	forward  string // where to listen outside, for port
@@ -111,7 +113,7 @@ func (t *Tap) hides(err error) bool {
 func (t *Tap) on(ctx context.Context, card link.Link, file *os.File, do func(*Host) error) error {
 	t.Say("%s: the kernel is %v, the stack %v, MTU %d", card.Name, t.Host, t.Addr, card.MTU)
 	card = t.record(t.impair(card), file)
-	host, err := newHost(gonet.Config{Link: card, Addr: t.Addr, Gateway: t.Host.Addr()})
+	host, err := newHost(gonet.Config{Link: card, Addr: t.Addr, Gateway: t.Host.Addr(), DNS: t.dns})
 	if err != nil {
 		return err
 	}
