@@ -18,7 +18,7 @@ import (
 // go statement of the fixed processes, stands here.
 //
 //	                 ┌───────────────── ipv4.Tx ◀─── ipTx, answers ◀──────┐
-//	                 │ hop (a link)        │ ▲                            │
+//	                 │ hop                 │ ▲                            │
 //	                 ▼                     │ └─ advice ─┐                 │
 //	link.Tx ◀── arp.Resolver ─ dead ───────┼──────────▶ │                 │
 //	                 ▲                     │          icmp.Run ──────────▶┤
@@ -30,17 +30,20 @@ import (
 //	                                    joins                ▼            │
 //	                                      └─ udp sockets   connections ──▶┘
 //
-// There is one ethernet.Rx and one arp.Resolver for each link, one process a
-// connection, and one of each of the others. Not drawn: problems, on which
-// ipv4 and udp tell icmp.Run of datagrams that deserve an ICMP error; advice of
-// connections about paths that seem dead; and the calls of users to the
-// demultiplexers, to icmp.Run, and to dns.Run, which is a user of sockets itself:
-// it starts one process a query.
+// There is one ethernet.Rx, one arp.Resolver and one ipv4.Tx for each link, one
+// more ipv4.Tx for loopback, one process a connection, and one of each of the
+// others. Not drawn: problems, on which ipv4 and udp tell icmp.Run of datagrams
+// that deserve an ICMP error; advice of connections about paths that seem dead;
+// diverted, by which one ipv4.Tx gives another what has lost its own gateway; and
+// the calls of users to the demultiplexers, to icmp.Run, and to dns.Run, which is
+// a user of sockets itself: it starts one process a query.
 //
 // Rules, which keep it free of deadlock:
 //
 //  1. Transmit edges (ipTx, hop, link.Tx) block. They form a DAG that ends at
-//     a link, and a link always drains.
+//     a link, and a link always drains. Each link has its own: whoever sends
+//     takes the edge of the link that his datagram leaves by (ipv4.Edges), so a
+//     card that is slow, or stuck, holds up nobody but those who send by it.
 //  2. Every consumer of a receive edge is always ready, in the end: it blocks
 //     on receive edges further on only. Whoever turns receiving into
 //     transmitting (echo replies, resets, ARP and IGMP, forwarding, problems,
@@ -50,9 +53,11 @@ import (
 //  3. A connection's process selects on both directions.
 //  4. Loopback is the edge from ipv4.Tx to ip. It may block, because by rule 2
 //     ipv4.Rx never waits for ipv4.Tx.
+//  5. What an ipv4.Tx has for the link of another it drops and counts when there
+//     is no room.
 //
-// How it ends: Close has the sockets end, then closes quit. ipv4.Tx returns
-// and closes the hops; each arp.Resolver closes its link.Tx, and the link
+// How it ends: Close has the sockets end, then closes quit. Each ipv4.Tx returns
+// and closes its hop; each arp.Resolver closes its link.Tx, and the link
 // closes its Rx. From there each process returns when its input closes, and
 // closes the edges that it alone writes. Edges with several writers are closed
 // here, once these have returned.
@@ -74,14 +79,13 @@ type packets = chan *packet.Buffer
 func (s *Stack) start(cfg Config, all []Interface, table *ipv4.Table, random *randomness) {
 	var (
 		ip       = make(packets, queue)
-		ipTx     = make(packets, queue)
-		answers  = make(packets, answerQueue)
+		loopTx   = make(packets, queue)
+		loopBack = make(packets, answerQueue)
 		icmpRx   = make(packets, queue)
 		udpRx    = make(packets, queue)
 		tcpRx    = make(packets, queue)
 		dead     = make(packets, queue)
 		problems = make(chan ipv4.Problem, queue)
-		advice   = make(chan ipv4.Advice, queue)
 		udpErrs  = make(chan ipv4.Report, queue)
 		tcpErrs  = make(chan ipv4.Report, queue)
 		joins    = make(chan ipv4.Membership)
@@ -89,49 +93,67 @@ func (s *Stack) start(cfg Config, all []Interface, table *ipv4.Table, random *ra
 		udpCalls = make(chan udp.Call)
 		tcpCalls = make(chan tcp.Call)
 		lookups  = make(chan dns.Call)
-		hops     []chan<- *packet.Buffer
+		ipTx     []chan<- *packet.Buffer // by link, as the following are
+		answers  []chan<- *packet.Buffer
+		diverted []chan<- *packet.Buffer
+		advice   []chan<- ipv4.Advice
 		groups   []chan<- []ethernet.Addr
+		senders  []func(ipv4.TxConfig)
+		open     = []packets{loopTx, loopBack, dead} // edges that nobody closes
 	)
 
 	var intoIP sync.WaitGroup // those who write to ip
 	for i, f := range all {
 		hop, arpRx, joined := make(packets, queue), make(packets, queue), make(chan []ethernet.Addr)
-		hops, groups = append(hops, hop), append(groups, joined)
+		in, reply, around, news := make(packets, queue), make(packets, answerQueue), make(packets, queue), make(chan ipv4.Advice, queue)
+		ipTx, answers, diverted, advice = append(ipTx, in), append(answers, reply), append(diverted, around), append(advice, news)
+		groups = append(groups, joined)
+		open = append(open, in, reply, around)
 		resolver := arp.Config{
 			MAC: f.Link.MAC, Addrs: addresses(f.Addrs), Static: f.Static, Probe: f.Probe, Random: random.source(),
 		}
 		s.run(func() { arp.Resolver(arpRx, hop, f.Link.Tx, dead, resolver, &s.stats.arp[i]) })
-		intoIP.Add(1)
+		intoIP.Add(2)
 		s.run(func() {
 			ethernet.Rx(f.Link.Rx, f.Link.MAC, i, joined, arpRx, ip, &s.stats.ethernet[i])
 			intoIP.Done()
 			for range joined { // IP waits until even a dead card has heard of groups
 			}
 		})
+		senders = append(senders, func(tx ipv4.TxConfig) {
+			ipv4.Tx(in, reply, around, news, s.quit, hop, ip, diverted, problems, tx, &s.stats.ipv4)
+			intoIP.Done()
+		})
 	}
+	waits := ipv4.Edges{Table: table, Links: ipTx, Loop: loopTx}
+	drops := ipv4.Edges{Table: table, Links: answers, Loop: loopBack}
 
 	rx := ipv4.RxConfig{Table: table, Forward: cfg.Forward, AcceptSourceRoute: cfg.AcceptSourceRoute, Random: random.source()}
 	up := ipv4.Up{ICMP: icmpRx, UDP: udpRx, TCP: tcpRx}
-	s.run(func() { ipv4.Rx(ip, joins, up, groups, answers, problems, rx, &s.stats.ipv4) })
-	tx := ipv4.TxConfig{Table: table, Random: random.source()}
-	intoIP.Add(1)
-	s.run(func() {
-		ipv4.Tx(ipTx, answers, advice, s.quit, hops, ip, problems, tx, &s.stats.ipv4)
-		intoIP.Done()
-	})
+	s.run(func() { ipv4.Rx(ip, joins, up, groups, drops, problems, rx, &s.stats.ipv4) })
+	for i, send := range senders {
+		tx := ipv4.TxConfig{Table: table, Link: i, Random: random.source()}
+		s.run(func() { send(tx) })
+	}
 
 	control := icmp.Config{Table: table, Random: random.source()}
 	s.run(func() {
-		icmp.Run(icmpRx, dead, problems, pings, answers, udpErrs, tcpErrs, advice, control, &s.stats.icmp)
+		icmp.Run(icmpRx, dead, problems, pings, drops, udpErrs, tcpErrs, advice, control, &s.stats.icmp)
 	})
 	datagrams := cfg.UDP
 	datagrams.Table, datagrams.Random = table, random.source()
 	udpEnded := s.run(func() { udp.Demux(udpRx, udpErrs, udpCalls, problems, datagrams, &s.stats.udp) })
 	streams := cfg.TCP
 	streams.Table, streams.Random = table, random.source()
-	tcpEnded := s.run(func() { tcp.Demux(tcpRx, tcpErrs, tcpCalls, ipTx, answers, advice, streams, &s.stats.tcp) })
+	tcpEnded := s.run(func() { tcp.Demux(tcpRx, tcpErrs, tcpCalls, waits, drops, advice, streams, &s.stats.tcp) })
+	loop := ipv4.TxConfig{Table: table, Link: -1, Random: random.source()}
+	intoIP.Add(1)
+	s.run(func() {
+		ipv4.Tx(loopTx, loopBack, nil, nil, s.quit, nil, ip, diverted, problems, loop, &s.stats.ipv4)
+		intoIP.Done()
+	})
 
-	s.udp = udp.NewSockets(udpCalls, ipTx, joins, udpEnded, datagrams, &s.stats.udp)
+	s.udp = udp.NewSockets(udpCalls, waits, joins, udpEnded, datagrams, &s.stats.udp)
 	s.tcp = tcp.NewSockets(tcpCalls, tcpEnded)
 	s.icmp = icmp.NewPinger(pings, udpEnded)
 
@@ -144,7 +166,7 @@ func (s *Stack) start(cfg Config, all []Interface, table *ipv4.Table, random *ra
 		intoIP.Wait()
 		close(ip)
 		s.all.Wait()
-		s.drain(problems, ipTx, answers, dead)
+		s.drain(problems, open...)
 		close(s.ended)
 	}()
 }

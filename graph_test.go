@@ -120,7 +120,7 @@ func (g *graph) made(name string, v ast.Expr) {
 			g.elements[name] = types.ExprString(c.Value)
 		}
 	case f.Name == "append":
-		if element, ok := call.Args[1].(*ast.Ident); ok {
+		if element, ok := call.Args[1].(*ast.Ident); ok && g.alias[element.Name] == "" { // the first slice is the edge's
 			g.alias[element.Name] = name
 		}
 	}
@@ -155,6 +155,10 @@ func (g *graph) called(t *testing.T, call *ast.CallExpr, structs map[string]*ast
 		case *ast.Ident:
 			if lit := structs[identName(arg)]; lit != nil {
 				g.connectFields(t, name, pkg.Name, p.Name, lit)
+			}
+		case *ast.SelectorExpr: // of another package
+			if lit := structs[identName(arg)]; lit != nil {
+				g.connectFields(t, name, identName(p.X), p.Sel.Name, lit)
 			}
 		}
 	}
@@ -206,7 +210,11 @@ func (g *graph) connectFields(t *testing.T, process, pkg, name string, lit *ast.
 				continue
 			}
 			for _, f := range ts.Type.(*ast.StructType).Fields.List {
-				if c, ok := f.Type.(*ast.ChanType); ok {
+				kind := f.Type
+				if a, ok := kind.(*ast.ArrayType); ok { // one by link
+					kind = a.Elt
+				}
+				if c, ok := kind.(*ast.ChanType); ok {
 					for _, n := range f.Names {
 						fields[n.Name] = c.Dir
 					}
@@ -295,7 +303,7 @@ func (g *graph) edges() (edges []edge) {
 	slices.SortFunc(edges, func(a, b edge) int {
 		return cmp.Or(strings.Compare(a.from, b.from), strings.Compare(a.to, b.to), strings.Compare(a.channel, b.channel))
 	})
-	return edges
+	return slices.Compact(edges)
 }
 
 // isPackets says whether the edge carries packets, and not news about them.
@@ -312,7 +320,7 @@ func (g *graph) nodes() (nodes []string) {
 
 // perLink says whether there is one of the process for each link.
 func perLink(process string) bool {
-	return process == "link" || strings.HasPrefix(process, "arp.") || strings.HasPrefix(process, "ethernet.")
+	return process == "link" || process == "ipv4.Tx" || strings.HasPrefix(process, "arp.") || strings.HasPrefix(process, "ethernet.")
 }
 
 // dot is the graph for Graphviz: dot -Tsvg doc/graph.dot.
@@ -346,8 +354,8 @@ func (g *graph) markdown() string {
 	id := strings.NewReplacer(".", "_", " ", "_").Replace
 	var b strings.Builder
 	b.WriteString("# The graph\n\nDrawn from `graph.go` by `TestGraph`. Solid edges carry packets, dashed ones news about\n" +
-		"them. There is one of each process with double sides for each link. `tcp.Demux` starts one process\n" +
-		"for each connection, which receives from it, and sends on `ipTx` as it does.\n\n```mermaid\nflowchart LR\n")
+		"them. There is one of each process with double sides for each link, and one more `ipv4.Tx` for loopback.\n" +
+		"`tcp.Demux` starts one process for each connection, which receives from it, and sends on `ipTx` or `loopTx` as it does.\n\n```mermaid\nflowchart LR\n")
 	for _, n := range g.nodes() {
 		switch {
 		case strings.HasPrefix(n, "users"):

@@ -20,7 +20,9 @@ const limitsFile = "doc/limits.md"
 
 // expectedFailures are the tests that are written but do not pass yet, and why.
 // limitsFile lists them too.
-var expectedFailures = map[string]string{}
+var expectedFailures = map[string]string{
+	"TestNoConnectionDelaysOthers": "tcp.Demux waits for a full inbox of a connection",
+}
 
 // holds fails the test t when it does not. Of a test that is expected to fail it
 // is the other way round: that the fault is gone must be said, or nobody would

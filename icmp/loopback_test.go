@@ -40,11 +40,11 @@ func newHost(t *testing.T) *host {
 	var udpStats udp.Stats
 	cfg := udp.Config{Table: table}
 
-	go ipv4.Rx(ip, joins, ipv4.Up{ICMP: toICMP, UDP: toUDP}, []chan<- []ethernet.Addr{groups}, tx, problems, ipv4.RxConfig{Table: table}, &ipStats)
-	go ipv4.Tx(tx, nil, advice, quit, []chan<- *packet.Buffer{hop}, ip, problems, ipv4.TxConfig{Table: table}, &ipStats)
+	go ipv4.Rx(ip, joins, ipv4.Up{ICMP: toICMP, UDP: toUDP}, []chan<- []ethernet.Addr{groups}, ipv4.Edges{Loop: tx}, problems, ipv4.RxConfig{Table: table}, &ipStats)
+	go ipv4.Tx(tx, nil, nil, advice, quit, hop, ip, nil, problems, ipv4.TxConfig{Table: table}, &ipStats)
 	go func() {
 		defer close(icmpEnded)
-		icmp.Run(toICMP, dead, problems, pings, tx, reports, unread, advice, icmp.Config{Table: table}, &icmpStats)
+		icmp.Run(toICMP, dead, problems, pings, ipv4.Edges{Loop: tx}, reports, unread, []chan<- ipv4.Advice{advice}, icmp.Config{Table: table}, &icmpStats)
 	}()
 	go func() {
 		defer close(udpEnded)
@@ -64,7 +64,7 @@ func newHost(t *testing.T) *host {
 		for range groups {
 		}
 	}()
-	h := &host{icmp.NewPinger(pings, icmpEnded), udp.NewSockets(calls, tx, joins, udpEnded, cfg, &udpStats)}
+	h := &host{icmp.NewPinger(pings, icmpEnded), udp.NewSockets(calls, ipv4.Edges{Loop: tx}, joins, udpEnded, cfg, &udpStats)}
 	t.Cleanup(func() {
 		h.udp.Shutdown()
 		synctest.Wait()

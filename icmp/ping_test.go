@@ -247,7 +247,7 @@ func TestPingSelf(t *testing.T) {
 		stats := &Stats{}
 		go func() {
 			defer close(ended)
-			Run(in, nil, nil, pings, tx, make(chan ipv4.Report), make(chan ipv4.Report), nil, cfg, stats)
+			Run(in, nil, nil, pings, ipv4.Edges{Loop: tx}, make(chan ipv4.Report), make(chan ipv4.Report), nil, cfg, stats)
 		}()
 		go func() {
 			defer close(in)

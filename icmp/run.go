@@ -32,7 +32,7 @@ type Config struct {
 //	Writes:    tx and advice, which when full lose the reply or the advice; udp, tcp; the answer to each ping
 //	Blocks on: its inputs; udp and tcp, whose readers are always ready
 func Run(in, undeliverable <-chan *packet.Buffer, problems <-chan ipv4.Problem, pings <-chan Ping,
-	tx chan<- *packet.Buffer, udp, tcp chan<- ipv4.Report, advice chan<- ipv4.Advice, cfg Config, stats *Stats) {
+	tx ipv4.Edges, udp, tcp chan<- ipv4.Report, advice []chan<- ipv4.Advice, cfg Config, stats *Stats) {
 	p := newProcess(tx, udp, tcp, advice, cfg, stats)
 	defer p.close(undeliverable, problems)
 	for {
@@ -56,15 +56,15 @@ func Run(in, undeliverable <-chan *packet.Buffer, problems <-chan ipv4.Problem, 
 type process struct {
 	table    *ipv4.Table
 	stats    *Stats
-	tx       chan<- *packet.Buffer
+	tx       ipv4.Edges
 	udp, tcp chan<- ipv4.Report
-	advice   chan<- ipv4.Advice
+	advice   []chan<- ipv4.Advice
 
 	pings  *pingTable
 	errors bucket
 }
 
-func newProcess(tx chan<- *packet.Buffer, udp, tcp chan<- ipv4.Report, advice chan<- ipv4.Advice, cfg Config, stats *Stats) *process {
+func newProcess(tx ipv4.Edges, udp, tcp chan<- ipv4.Report, advice []chan<- ipv4.Advice, cfg Config, stats *Stats) *process {
 	p := &process{table: cfg.Table, stats: stats, tx: tx, udp: udp, tcp: tcp, advice: advice}
 	if cfg.Random == nil {
 		cfg.Random = rand.Uint64
@@ -208,9 +208,7 @@ func (p *process) report(r ipv4.Report) {
 }
 
 func (p *process) advise(a ipv4.Advice) {
-	select {
-	case p.advice <- a:
-	default:
+	if !ipv4.Advise(p.advice, a) {
 		p.stats.AdviceFull.Add(1)
 	}
 }
@@ -249,7 +247,7 @@ func (p *process) refuse(e *echo, err error) {
 // send gives b to tx if there is room; Run must not wait for transmit.
 func (p *process) send(b *packet.Buffer) bool {
 	select {
-	case p.tx <- b:
+	case p.tx.Of(b) <- b:
 		return true
 	default:
 		p.stats.DropTxFull.Add(1)

@@ -18,7 +18,7 @@ func testConfig(t testing.TB) Config {
 }
 
 func testProcess(t testing.TB, tx chan *packet.Buffer) *process {
-	return newProcess(tx, nil, nil, nil, testConfig(t), &Stats{})
+	return newProcess(ipv4.Edges{Loop: tx}, nil, nil, nil, testConfig(t), &Stats{})
 }
 
 // A rig is a Run with all its channels.
@@ -46,7 +46,7 @@ func run(t *testing.T, cfg Config) *rig {
 	r.pinger = NewPinger(r.pings, r.ended)
 	go func() {
 		defer close(r.ended)
-		Run(r.in, r.undeliverable, r.problems, r.pings, r.tx, r.udp, r.tcp, r.advice, cfg, &r.stats)
+		Run(r.in, r.undeliverable, r.problems, r.pings, ipv4.Edges{Loop: r.tx}, r.udp, r.tcp, []chan<- ipv4.Advice{r.advice}, cfg, &r.stats)
 	}()
 	t.Cleanup(func() {
 		close(r.in)
@@ -284,7 +284,7 @@ func TestRunEnd(t *testing.T) {
 		udp, tcp := make(chan ipv4.Report), make(chan ipv4.Report)
 		undeliverable <- packet.From([]byte("x"))
 		problems <- ipv4.Problem{Packet: packet.From([]byte("y"))}
-		p := newProcess(nil, udp, tcp, nil, cfg, &Stats{})
+		p := newProcess(ipv4.Edges{}, udp, tcp, nil, cfg, &Stats{})
 		p.close(undeliverable, problems)
 		if _, ok := <-udp; ok {
 			t.Error("udp is not closed")
@@ -312,7 +312,7 @@ func FuzzRun(f *testing.F) {
 		live := packet.Live()
 		tx := make(chan *packet.Buffer, 2)
 		udp, tcp, advice := make(chan ipv4.Report, 2), make(chan ipv4.Report, 2), make(chan ipv4.Advice, 2)
-		p := newProcess(tx, udp, tcp, advice, Config{Table: table, Random: func() uint64 { return 1 }}, &Stats{})
+		p := newProcess(ipv4.Edges{Loop: tx}, udp, tcp, []chan<- ipv4.Advice{advice}, Config{Table: table, Random: func() uint64 { return 1 }}, &Stats{})
 		b := datagram(ipv4.Fields{Protocol: ipv4.ProtocolICMP, Src: peer, Dst: self, Options: options[:min(len(options), 40)&^3]}, msg)
 		deliver(t, b).Checksum = packet.ChecksumVerified
 		if asProblem {

@@ -36,7 +36,7 @@ func (r *receiver) forward(b *packet.Buffer, h Header) {
 		b.Checksum = packet.ChecksumComplete
 	}
 	select {
-	case r.tx <- b:
+	case r.tx.Of(b) <- b:
 		r.stats.RxForwarded.Add(1)
 	default:
 		drop(b, &r.stats.DropTxFull)

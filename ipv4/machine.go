@@ -19,7 +19,7 @@ type Input struct{ r *receiver }
 // NewInput returns the Input of a host that has the links of cfg.Table.
 func NewInput(cfg RxConfig, stats *Stats) *Input {
 	nobody := make([]chan<- []ethernet.Addr, len(cfg.Table.links)) // is told of groups
-	r := newReceiver(Up{}, nobody, nil, nil, cfg, stats)
+	r := newReceiver(Up{}, nobody, Edges{}, nil, cfg, stats)
 	r.timer.Stop()
 	r.timer = nil
 	return &Input{r}
@@ -51,7 +51,7 @@ type Output struct{ t *transmitter }
 // NewOutput returns an Output that calls hand with each packet for a link, its
 // NextHop and Group set; link -1 stands for loopback. Hand takes the packet.
 func NewOutput(cfg TxConfig, hand func(link int, b *packet.Buffer), stats *Stats) *Output {
-	t := newTransmitter(nil, nil, nil, cfg, stats)
+	t := newTransmitter(nil, nil, nil, nil, cfg, stats)
 	t.hand = hand
 	return &Output{t}
 }

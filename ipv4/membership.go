@@ -59,7 +59,7 @@ func (r *receiver) afterIGMP() {
 		}
 		b := msg.datagram(src)
 		select {
-		case r.tx <- b:
+		case r.tx.Of(b) <- b:
 		default:
 			drop(b, &r.stats.DropTxFull)
 		}

@@ -57,7 +57,7 @@ type RxConfig struct {
 //	Reads:     in; joins, while the one before has been answered
 //	Writes:    up; the whole set of link-layer groups to groups, one channel a link; forwarded datagrams and IGMP messages to tx; problems
 //	Blocks on: its inputs; up, whose readers are always ready. What tx and problems cannot take at once is dropped, and a set is offered until it is taken
-func Rx(in <-chan *packet.Buffer, joins <-chan Membership, up Up, groups []chan<- []ethernet.Addr, tx chan<- *packet.Buffer, problems chan<- Problem, cfg RxConfig, stats *Stats) {
+func Rx(in <-chan *packet.Buffer, joins <-chan Membership, up Up, groups []chan<- []ethernet.Addr, tx Edges, problems chan<- Problem, cfg RxConfig, stats *Stats) {
 	r := newReceiver(up, groups, tx, problems, cfg, stats)
 	defer r.close()
 	for r.burst(in) {
@@ -90,7 +90,7 @@ type receiver struct {
 	stats    *Stats
 	up       Up
 	groups   []chan<- []ethernet.Addr
-	tx       chan<- *packet.Buffer
+	tx       Edges
 	problems chan<- Problem
 
 	fragments *reassembler
@@ -102,7 +102,7 @@ type receiver struct {
 	armed     time.Time // what timer is set to; zero when it is stopped
 }
 
-func newReceiver(up Up, groups []chan<- []ethernet.Addr, tx chan<- *packet.Buffer, problems chan<- Problem, cfg RxConfig, stats *Stats) *receiver {
+func newReceiver(up Up, groups []chan<- []ethernet.Addr, tx Edges, problems chan<- Problem, cfg RxConfig, stats *Stats) *receiver {
 	cfg.ReassemblyTimeout = cmp.Or(cfg.ReassemblyTimeout, DefaultReassemblyTimeout)
 	cfg.ReassemblyBytes = cmp.Or(cfg.ReassemblyBytes, DefaultReassemblyBytes)
 	cfg.ReassemblyDatagrams = cmp.Or(cfg.ReassemblyDatagrams, DefaultReassemblyDatagrams)

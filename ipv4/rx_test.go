@@ -28,7 +28,7 @@ func newRxBench(cfg RxConfig) *rxBench {
 		tx: make(chan *packet.Buffer, 64), problems: make(chan Problem, 64),
 	}
 	cfg.Random = seeded()
-	x.receiver = newReceiver(x.up(), x.toLinks(len(cfg.Table.links)), x.tx, x.problems, cfg, &Stats{})
+	x.receiver = newReceiver(x.up(), x.toLinks(len(cfg.Table.links)), Edges{Loop: x.tx}, x.problems, cfg, &Stats{})
 	return x
 }
 
@@ -274,7 +274,7 @@ func TestRxReassembly(t *testing.T) {
 func TestRxProblemsFull(t *testing.T) {
 	noLeaks(t)
 	stats := &Stats{}
-	r := newReceiver(Up{}, nil, nil, nil, RxConfig{Table: mustTable(t, nil, nil)}, stats)
+	r := newReceiver(Up{}, nil, Edges{}, nil, RxConfig{Table: mustTable(t, nil, nil)}, stats)
 	defer r.close()
 	b := built(Fields{Protocol: ProtocolTCP, Src: ip("127.0.0.1"), Dst: ip("127.0.0.1")}, nil)
 	b.Link = -1
@@ -307,7 +307,7 @@ func startRx(t *testing.T, cfg RxConfig) *rxProcess {
 	groups := p.toLinks(len(cfg.Table.links))
 	go func() {
 		defer close(p.ended)
-		Rx(p.in, p.joins, p.up(), groups, p.tx, p.problems, cfg, p.stats)
+		Rx(p.in, p.joins, p.up(), groups, Edges{Loop: p.tx}, p.problems, cfg, p.stats)
 	}()
 	return p
 }
@@ -397,7 +397,7 @@ func BenchmarkRx(b *testing.B) {
 	table := twoLinks(b)
 	go func() {
 		defer close(ended)
-		Rx(in, nil, Up{TCP: tcp}, nil, nil, nil, RxConfig{Table: table}, &Stats{})
+		Rx(in, nil, Up{TCP: tcp}, nil, Edges{}, nil, RxConfig{Table: table}, &Stats{})
 	}()
 	p := built(Fields{Protocol: ProtocolTCP, Src: ip("10.0.0.9"), Dst: ip("10.0.0.2")}, pattern(1460))
 	for range 32 {
@@ -419,7 +419,7 @@ func BenchmarkRx(b *testing.B) {
 // BenchmarkReceive is what one packet costs without the channels.
 func BenchmarkReceive(b *testing.B) {
 	tcp := make(chan *packet.Buffer, 1)
-	r := newReceiver(Up{TCP: tcp}, nil, nil, nil, RxConfig{Table: twoLinks(b)}, &Stats{})
+	r := newReceiver(Up{TCP: tcp}, nil, Edges{}, nil, RxConfig{Table: twoLinks(b)}, &Stats{})
 	p := built(Fields{Protocol: ProtocolTCP, Src: ip("10.0.0.9"), Dst: ip("10.0.0.2")}, pattern(1460))
 	b.ReportAllocs()
 	for b.Loop() {

@@ -41,6 +41,8 @@ type Stats struct {
 	DropNoRoute atomic.Uint64 // to be sent where no route leads
 	DropTooBig  atomic.Uint64 // longer than the MTU, and not to be fragmented
 
+	DropDivertedFull atomic.Uint64 // for the gateway of another link, which had no room
+
 	ProblemsLost atomic.Uint64 // errors that ICMP was too busy to hear of
 	Redirects    atomic.Uint64 // that changed a route
 	RedirectsBad atomic.Uint64 // that were not believed

@@ -11,11 +11,13 @@ import (
 // TxConfig configures Tx.
 type TxConfig struct {
 	Table  *Table
+	Link   int           // whose Tx it is; -1 is that of loopback
 	Random func() uint64 // the source of random numbers; nil means math/rand/v2
 }
 
 // Tx finishes the datagrams that the protocols above have made with [Push],
-// and brings each to its link, to loopback, or to an end. Own addresses are
+// and brings each to its link, to loopback, or to an end. There is one for each
+// link, which waits for that alone ([Edges]), and one for loopback. Own addresses are
 // looped back whole, and so is a copy of what goes to a group, because this
 // host is in it as well, or Rx will find that it is not (RFC 1112 section
 // 6.1).
@@ -25,17 +27,21 @@ type TxConfig struct {
 //
 // In carries the datagrams of those who wait for their turn. Answers carries
 // those of processes that turn receiving into sending, which do not wait: an
-// edge of its own keeps room for them while in is always full.
+// edge of its own keeps room for them while in is always full. Diverted carries,
+// ready to go, what the Tx of another link has found a gateway for on this one,
+// since its own do not answer.
 //
-// Tx returns when quit is closed, having sent what was waiting and closed hops.
+// Tx returns when quit is closed, having sent what was waiting and closed hop.
 //
 //	Owns:      identifications; what ICMP has taught about gateways
-//	Reads:     in and answers, by turns; advice; quit
-//	Writes:    hops, one channel a link; loop; problems
-//	Blocks on: its inputs; hops and loop. What problems cannot take at once is dropped
-func Tx(in, answers <-chan *packet.Buffer, advice <-chan Advice, quit <-chan struct{}, hops []chan<- *packet.Buffer, loop chan<- *packet.Buffer, problems chan<- Problem, cfg TxConfig, stats *Stats) {
-	t := newTransmitter(hops, loop, problems, cfg, stats)
-	defer t.close()
+//	Reads:     in and answers, by turns; diverted; advice; quit
+//	Writes:    hop, to its link; loop; problems; others, the diverted of each link
+//	Blocks on: its inputs; hop and loop. What problems and others cannot take at once is dropped
+func Tx(in, answers, diverted <-chan *packet.Buffer, advice <-chan Advice, quit <-chan struct{}, hop, loop chan<- *packet.Buffer, others []chan<- *packet.Buffer, problems chan<- Problem, cfg TxConfig, stats *Stats) {
+	t := newTransmitter(hop, loop, others, problems, cfg, stats)
+	if hop != nil {
+		defer close(hop)
+	}
 	for {
 		t.burst(in, answers)
 		select {
@@ -43,6 +49,8 @@ func Tx(in, answers <-chan *packet.Buffer, advice <-chan Advice, quit <-chan str
 			t.send(b)
 		case b := <-answers:
 			t.send(b)
+		case b := <-diverted:
+			hop <- b
 		case a := <-advice:
 			t.learn(a)
 		case <-quit:
@@ -58,8 +66,10 @@ type transmitter struct {
 	router   *router
 	ids      *ids
 	stats    *Stats
-	hops     []chan<- *packet.Buffer
+	link     int
+	hop      chan<- *packet.Buffer
 	loop     chan<- *packet.Buffer
+	others   []chan<- *packet.Buffer
 	problems chan<- Problem
 
 	// hand brings a datagram to a link, or to loopback, which is link -1: enqueue,
@@ -67,24 +77,31 @@ type transmitter struct {
 	hand func(link int, b *packet.Buffer)
 }
 
-func newTransmitter(hops []chan<- *packet.Buffer, loop chan<- *packet.Buffer, problems chan<- Problem, cfg TxConfig, stats *Stats) *transmitter {
+func newTransmitter(hop, loop chan<- *packet.Buffer, others []chan<- *packet.Buffer, problems chan<- Problem, cfg TxConfig, stats *Stats) *transmitter {
 	if cfg.Random == nil {
 		cfg.Random = rand.Uint64
 	}
 	t := &transmitter{
 		table: cfg.Table, router: newRouter(cfg.Table), ids: newIDs(cfg.Random), stats: stats,
-		hops: hops, loop: loop, problems: problems,
+		link: cfg.Link, hop: hop, loop: loop, others: others, problems: problems,
 	}
 	t.hand = t.enqueue
 	return t
 }
 
-// enqueue puts a datagram on its channel.
+// enqueue puts a datagram on its channel. It waits for no other link than its own.
 func (t *transmitter) enqueue(link int, b *packet.Buffer) {
-	if link < 0 {
+	switch link {
+	case -1:
 		t.loop <- b
-	} else {
-		t.hops[link] <- b
+	case t.link:
+		t.hop <- b
+	default:
+		select {
+		case t.others[link] <- b:
+		default:
+			drop(b, &t.stats.DropDivertedFull)
+		}
 	}
 }
 
@@ -109,9 +126,20 @@ func (t *transmitter) try(from <-chan *packet.Buffer) bool {
 	}
 }
 
+// learn takes advice, which every Tx gets. What is about a destination is for the
+// one that sends there; that a gateway is dead all must know, and one counts.
 func (t *transmitter) learn(a Advice) {
+	about := a.Dst
+	if !about.IsValid() {
+		about = a.Gateway
+	}
+	own := about.Is4() && t.table.linkTo(0, toUint32(about)) == t.link
+	if !own && a.Dst.IsValid() {
+		return
+	}
 	ok := t.router.learn(time.Now(), a)
 	switch {
+	case !own:
 	case !a.Dst.IsValid():
 		if ok {
 			t.stats.GatewaysDead.Add(1)
@@ -243,12 +271,6 @@ func (t *transmitter) give(b *packet.Buffer, hop Hop) {
 func (t *transmitter) problem(b *packet.Buffer, reason counter, code uint8, value uint32) {
 	reason.Add(1)
 	raise(t.problems, Problem{TypeUnreachable, code, value, b}, t.stats)
-}
-
-func (t *transmitter) close() {
-	for _, c := range t.hops {
-		close(c)
-	}
 }
 
 // headersLen is the length of the headers in front of a train: of IP, and of

@@ -17,7 +17,7 @@ import (
 	"github.com/seed-012105e5/gonet/packet"
 )
 
-// A txBench is a transmitter between channels that a test holds.
+// A txBench is the transmitter of link 0 between channels that a test holds.
 type txBench struct {
 	*transmitter
 	hop      []chan *packet.Buffer
@@ -27,7 +27,12 @@ type txBench struct {
 
 func newTxBench(t *Table) *txBench {
 	x := &txBench{loop: make(chan *packet.Buffer, 64), problems: make(chan Problem, 64)}
-	x.transmitter = newTransmitter(x.toLinks(len(t.links)), x.loop, x.problems, TxConfig{Table: t, Random: seeded()}, &Stats{})
+	others := x.toLinks(len(t.links))
+	var own chan<- *packet.Buffer
+	if len(others) > 0 {
+		own = others[0]
+	}
+	x.transmitter = newTransmitter(own, x.loop, others, x.problems, TxConfig{Table: t, Random: seeded()}, &Stats{})
 	return x
 }
 
@@ -266,14 +271,12 @@ func startTx(t *testing.T, table *Table) (x *txBench, in chan *packet.Buffer, ad
 	x.transmitter = &transmitter{stats: stats}
 	go func() {
 		defer close(ended)
-		Tx(in, nil, advice, quit, hops, x.loop, x.problems, TxConfig{Table: table, Random: seeded()}, stats)
+		Tx(in, nil, nil, advice, quit, hops[0], x.loop, hops, x.problems, TxConfig{Table: table, Random: seeded()}, stats)
 	}()
 	return x, in, advice, func() {
 		close(quit)
-		for _, c := range x.hop {
-			for b := range c { // Tx closes it
-				b.Release()
-			}
+		for b := range x.hop[0] { // Tx closes it
+			b.Release()
 		}
 		<-ended
 	}
@@ -354,7 +357,7 @@ func BenchmarkTx(b *testing.B) {
 	table := twoLinks(b)
 	go func() {
 		defer close(ended)
-		Tx(in, nil, nil, quit, []chan<- *packet.Buffer{hop}, nil, nil, TxConfig{Table: table}, &Stats{})
+		Tx(in, nil, nil, nil, quit, hop, nil, nil, nil, TxConfig{Table: table}, &Stats{})
 	}()
 	p := made(Fields{Protocol: ProtocolTCP, DF: true, Src: ip("10.0.0.2"), Dst: ip("8.8.8.8")}, pattern(1460))
 	for range 32 {

@@ -60,7 +60,7 @@ type process struct {
 	t       *tcb
 	in      chan *packet.Buffer // closed when the stack ends
 	out     chan<- *packet.Buffer
-	advice  chan<- ipv4.Advice
+	advice  []chan<- ipv4.Advice
 	pending pending
 	segment segment // that arrives, or that output wants; here, so that the stack stays small
 

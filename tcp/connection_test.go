@@ -52,7 +52,7 @@ func withCaller(tb testing.TB, serve func(l net.Listener), f func(c *caller)) {
 	calls, reports, ended := make(chan Call), make(chan ipv4.Report), make(chan struct{})
 	cfg := Config{Table: table, Random: rand.New(rand.NewPCG(1, 8)).Uint64}
 	go func() {
-		Demux(c.in, reports, calls, c.out, c.out, make(chan ipv4.Advice), cfg, new(Stats))
+		Demux(c.in, reports, calls, ipv4.Edges{Loop: c.out}, ipv4.Edges{Loop: c.out}, nil, cfg, new(Stats))
 		close(ended)
 	}()
 	s := NewSockets(calls, ended)

@@ -31,9 +31,9 @@ type notice struct {
 // demux is what the demultiplexer owns.
 type demux struct {
 	door
-	out     chan<- *packet.Buffer // for connections, which wait
-	answers chan<- *packet.Buffer // for itself
-	advice  chan<- ipv4.Advice    // for connections, which do not wait
+	out     ipv4.Edges           // for connections, which wait
+	answers ipv4.Edges           // for itself
+	advice  []chan<- ipv4.Advice // for connections, which do not wait
 	notices chan notice
 	ports   *port.Chooser
 
@@ -58,7 +58,7 @@ type handle struct {
 	conn *Conn
 }
 
-func newDemux(cfg Config, stats *Stats, out, answers chan<- *packet.Buffer, advice chan<- ipv4.Advice) *demux {
+func newDemux(cfg Config, stats *Stats, out, answers ipv4.Edges, advice []chan<- ipv4.Advice) *demux {
 	cfg = cfg.withDefaults()
 	d := &demux{
 		out: out, answers: answers, advice: advice,
@@ -85,7 +85,7 @@ func newDemux(cfg Config, stats *Stats, out, answers chan<- *packet.Buffer, advi
 // Reads: in (packets from ipv4.Rx), reports (ICMP errors), calls (of users), the notices of connections, its timer.
 // Writes: the inbox of each connection; answers (resets, SYN-ACKs), where it drops when it would block. Connections write out and advice.
 // Blocks on: its own select, and on a connection's inbox, which is always served until the connection departs.
-func Demux(in <-chan *packet.Buffer, reports <-chan ipv4.Report, calls <-chan Call, out, answers chan<- *packet.Buffer, advice chan<- ipv4.Advice, cfg Config, stats *Stats) {
+func Demux(in <-chan *packet.Buffer, reports <-chan ipv4.Report, calls <-chan Call, out, answers ipv4.Edges, advice []chan<- ipv4.Advice, cfg Config, stats *Stats) {
 	d := newDemux(cfg, stats, out, answers, advice)
 	defer d.timer.Stop()
 	for in != nil || reports != nil {
@@ -226,7 +226,7 @@ func (d *demux) spawn(p *process, c *Conn, t *tcb, opened chan<- error) handle {
 	d.conns[c.flow] = h
 	d.running++
 	*p = process{
-		Conn: c, at: staffed(), t: t, in: p.in, out: d.out, advice: d.advice,
+		Conn: c, at: staffed(), t: t, in: p.in, out: d.out.To(t.flow.local.addr(), t.route.towards(t.flow.remote.addr())), advice: d.advice,
 		opened: opened, timer: p.timer, began: time.Now(),
 	}
 	p.move(p.at)
@@ -335,7 +335,7 @@ func (d *demux) tell(c *Conn, f func(now time.Time, t *tcb)) bool {
 // turns receiving into sending must not block.
 func (d *demux) answer(b *packet.Buffer) bool {
 	select {
-	case d.answers <- b:
+	case d.answers.Of(b) <- b:
 		return true
 	default:
 		return false

@@ -41,9 +41,7 @@ func (t *tcb) failing() bool {
 // is busy the advice is lost: the machine must not wait, and R2 still comes.
 func (p *process) advise() {
 	p.t.failure.advise = false
-	select {
-	case p.advice <- ipv4.Advice{Dst: p.flow.remote.addr()}:
-	default:
+	if !ipv4.Advise(p.advice, ipv4.Advice{Dst: p.flow.remote.addr()}) {
 		p.t.stats.DropAdviceFull.Add(1)
 	}
 }

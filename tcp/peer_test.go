@@ -65,7 +65,8 @@ func newPeer(t *testing.T, cfg Config) *peer {
 	calls := make(chan Call)
 	p.sockets = NewSockets(calls, p.ended)
 	go func() {
-		Demux(p.in, p.reports, calls, p.out, p.out, p.advice, cfg, &p.stats)
+		out := ipv4.Edges{Loop: p.out}
+		Demux(p.in, p.reports, calls, out, out, []chan<- ipv4.Advice{p.advice}, cfg, &p.stats)
 		close(p.ended)
 	}()
 	return p

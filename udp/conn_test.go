@@ -262,7 +262,7 @@ func TestConcurrentUse(t *testing.T) {
 // BenchmarkWrite is one datagram into the transmit queue.
 func BenchmarkWrite(b *testing.B) {
 	tx := make(chan *packet.Buffer, 1)
-	s := NewSockets(nil, tx, nil, nil, testConfig(b), &Stats{})
+	s := NewSockets(nil, ipv4.Edges{Loop: tx}, nil, nil, testConfig(b), &Stats{})
 	c := s.newConn(netip.AddrPortFrom(anyAddr, 1000), netip.AddrPort{})
 	p := make([]byte, 1472)
 	to := addr("10.0.0.9:53")
@@ -283,7 +283,7 @@ func TestNoAllocation(t *testing.T) {
 	}
 	tx := make(chan *packet.Buffer, 1)
 	d := newDemux(nil, testConfig(t), &Stats{})
-	s := NewSockets(nil, tx, nil, nil, testConfig(t), d.stats)
+	s := NewSockets(nil, ipv4.Edges{Loop: tx}, nil, nil, testConfig(t), d.stats)
 	c := s.newConn(netip.AddrPortFrom(anyAddr, 1000), netip.AddrPort{})
 	if err := d.table.bind(c); err != nil {
 		t.Fatal(err)

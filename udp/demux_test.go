@@ -162,7 +162,7 @@ func FuzzDemux(f *testing.F) {
 		live := packet.Live()
 		problems := make(chan ipv4.Problem, 1)
 		d := newDemux(problems, Config{Table: table}, &Stats{})
-		s := NewSockets(nil, nil, nil, nil, Config{Table: table}, d.stats)
+		s := NewSockets(nil, ipv4.Edges{}, nil, nil, Config{Table: table}, d.stats)
 		for _, local := range []string{"0.0.0.0:1024", "10.0.0.2:1025", "239.1.2.3:1024"} {
 			c := s.newConn(addr(local), netip.AddrPort{})
 			if err := d.table.bind(c); err != nil {
@@ -192,7 +192,7 @@ func FuzzDemux(f *testing.F) {
 // sockets that there are.
 func BenchmarkDeliver(b *testing.B) {
 	d := newDemux(nil, testConfig(b), &Stats{})
-	s := NewSockets(nil, nil, nil, nil, testConfig(b), d.stats)
+	s := NewSockets(nil, ipv4.Edges{}, nil, nil, testConfig(b), d.stats)
 	for i := range 100 {
 		if err := d.table.bind(s.newConn(netip.AddrPortFrom(anyAddr, uint16(1000+i)), netip.AddrPort{})); err != nil {
 			b.Fatal(err)

@@ -96,7 +96,7 @@ func start(t testing.TB, cfg Config) *rig {
 		problems: make(chan ipv4.Problem, 1), ended: make(chan struct{}),
 	}
 	calls := make(chan Call)
-	r.Sockets = NewSockets(calls, r.tx, r.joins, r.ended, cfg, &r.stats)
+	r.Sockets = NewSockets(calls, ipv4.Edges{Loop: r.tx}, r.joins, r.ended, cfg, &r.stats)
 	go func() {
 		defer close(r.ended)
 		Demux(r.in, r.errs, calls, r.problems, cfg, &r.stats)

@@ -6,14 +6,13 @@ import (
 	"syscall"
 
 	"github.com/seed-012105e5/gonet/ipv4"
-	"github.com/seed-012105e5/gonet/packet"
 )
 
 // Sockets makes sockets. Its methods may be called by any number of
 // goroutines.
 type Sockets struct {
 	calls chan<- Call
-	tx    chan<- *packet.Buffer
+	tx    ipv4.Edges
 	joins chan<- ipv4.Membership
 	ended <-chan struct{}
 	cfg   Config
@@ -23,7 +22,7 @@ type Sockets struct {
 // NewSockets returns the Sockets of the Demux that receives from calls. Tx
 // leads to ipv4.Tx, and joins to ipv4.Rx; ended is closed when Demux has
 // returned. Cfg and stats are those of Demux.
-func NewSockets(calls chan<- Call, tx chan<- *packet.Buffer, joins chan<- ipv4.Membership, ended <-chan struct{}, cfg Config, stats *Stats) *Sockets {
+func NewSockets(calls chan<- Call, tx ipv4.Edges, joins chan<- ipv4.Membership, ended <-chan struct{}, cfg Config, stats *Stats) *Sockets {
 	return &Sockets{calls, tx, joins, ended, cfg.withDefaults(), stats}
 }
 

@@ -218,13 +218,14 @@ func (c *Conn) send(p []byte, o *options, local netip.Addr, remote netip.AddrPor
 
 // give gives b to IP. It waits while there is no room.
 func (c *Conn) give(b *packet.Buffer, passed <-chan struct{}) error {
+	tx := c.sockets.tx.Of(b)
 	select {
-	case c.sockets.tx <- b:
+	case tx <- b:
 		return nil
 	default:
 	}
 	select {
-	case c.sockets.tx <- b:
+	case tx <- b:
 		return nil
 	case <-c.closed:
 		return net.ErrClosed

@@ -1,0 +1,71 @@
+package ipv4
+
+import (
+	"encoding/binary"
+	"net/netip"
+
+	"github.com/seed-012105e5/gonet/packet"
+)
+
+// Edges are the ways into Tx, of which there is one for each link and one for
+// loopback. A datagram takes that of the link which its addresses lead to. So who
+// sends waits for his own link at most, be another as slow as it likes, or dead.
+type Edges struct {
+	Table *Table                  // nil: there is one Tx, and all goes by Loop
+	Links []chan<- *packet.Buffer // by link
+	Loop  chan<- *packet.Buffer   // for this host itself, and for what no route leads to
+}
+
+// To is the edge for datagrams from src to dst.
+func (e *Edges) To(src, dst netip.Addr) chan<- *packet.Buffer {
+	if e.Table == nil || !src.Is4() || !dst.Is4() {
+		return e.Loop
+	}
+	return e.to(toUint32(src), toUint32(dst))
+}
+
+// Of is the edge for b, whose front is at its header.
+func (e *Edges) Of(b *packet.Buffer) chan<- *packet.Buffer {
+	if e.Table == nil {
+		return e.Loop
+	}
+	h := b.Bytes()
+	return e.to(binary.BigEndian.Uint32(h[12:]), binary.BigEndian.Uint32(h[16:]))
+}
+
+func (e *Edges) to(src, dst uint32) chan<- *packet.Buffer {
+	if i := e.Table.linkTo(src, dst); i >= 0 {
+		return e.Links[i]
+	}
+	return e.Loop
+}
+
+// linkTo is the link by which datagrams from src to dst leave, as long as ICMP
+// has given no advice; -1 for loopback, and where no route leads.
+func (t *Table) linkTo(src, dst uint32) int {
+	i := t.find(dst)
+	if i == len(t.entries) {
+		return -1
+	}
+	hop := &t.entries[i].hop
+	if hop.Broadcast && len(t.links) > 1 {
+		if link, ok := t.linkOf(toAddr(src)); ok {
+			return link
+		}
+	}
+	return hop.Link
+}
+
+// Advise tells each Tx, and says whether all have taken it. Who gives advice does
+// not wait.
+func Advise(to []chan<- Advice, a Advice) bool {
+	all := true
+	for _, c := range to {
+		select {
+		case c <- a:
+		default:
+			all = false
+		}
+	}
+	return all
+}
