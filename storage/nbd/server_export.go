@@ -39,7 +39,7 @@ func serve(e Export) (*served, error) {
 	}
 	x.Export = e
 	x.ReadOnly = e.ReadOnly || x.info.ReadOnly
-	x.contexts = append([]MetaContext{{Name: contextAllocation, Extents: x.allocation}}, e.Contexts...)
+	x.contexts = append([]MetaContext{{Name: contextAllocation}}, e.Contexts...)
 	size, err := disk.Size()
 	if err != nil {
 		return nil, fmt.Errorf("nbd: export %q: %w", e.Name, err)
@@ -66,20 +66,6 @@ func preferredBlockSize(b block.BlockSizes, e Export) uint32 {
 		}
 	}
 	return n
-}
-
-// allocation is the context base:allocation.
-func (x *served) allocation(off, length int64, yield func(length int64, flags uint64) bool) error {
-	return x.disk.Extents(off, length, func(e block.Extent) bool {
-		var flags uint64
-		if e.Hole {
-			flags |= stateHole
-		}
-		if e.Zero {
-			flags |= stateZero
-		}
-		return yield(e.Length, flags)
-	})
 }
 
 // visible says whether a client may know of x.

@@ -10,10 +10,9 @@ import (
 // are made as a connection needs them, up to a bound, and used again. Whoever holds
 // one owns it; it passes from the reader to a worker, to the writer and back.
 type task struct {
-	req     request
-	verdict verdict
-	buf     *buffer // the payload of the request or of the reply
-	held    int     // of the connection's budget, in bytes
+	req  request
+	buf  *buffer // the payload of the request or of the reply
+	held int     // of the connection's budget, in bytes
 
 	heads []byte   // the parts of the reply that are not of buf
 	parts [][]byte // the reply
@@ -29,6 +28,7 @@ type task struct {
 	left      uint64       // of the range
 	widest    uint64       // length of one
 	addStatus func(length int64, flags uint64) bool
+	addExtent func(block.Extent) bool
 }
 
 // newTask makes a task that has done nothing yet.
@@ -36,6 +36,7 @@ func newTask() *task {
 	t := &task{}
 	t.addPiece = t.takePiece
 	t.addStatus = t.takeStatus
+	t.addExtent = t.takeExtent
 	return t
 }
 
@@ -50,6 +51,18 @@ func (t *task) takePiece(e block.Extent) bool {
 	}
 	t.pieces = append(t.pieces, p)
 	return true
+}
+
+// takeExtent is takeStatus for base:allocation.
+func (t *task) takeExtent(e block.Extent) bool {
+	var flags uint64
+	if e.Hole {
+		flags |= stateHole
+	}
+	if e.Zero {
+		flags |= stateZero
+	}
+	return t.takeStatus(e.Length, flags)
 }
 
 // takeStatus collects what a context tells, and says whether to go on.

@@ -178,7 +178,12 @@ func (w *worker) status(t *task, c MetaContext, length int64, most int) error {
 	if w.limits.style != headersExtended {
 		t.widest = 1<<32 - 1
 	}
-	err := c.Extents(int64(t.req.offset), length, t.addStatus)
+	var err error
+	if c.Name == contextAllocation {
+		err = w.export.disk.ExtentsContext(w.reads, int64(t.req.offset), length, t.addExtent)
+	} else {
+		err = c.Extents(int64(t.req.offset), length, t.addStatus)
+	}
 	if err == nil && len(t.statuses) == 0 {
 		err = EIO
 	}
