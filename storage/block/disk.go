@@ -50,6 +50,7 @@ type Disk struct {
 
 	notices ResizeNotices    // where the device gives none
 	bounces sync.Pool        // of *bounce
+	mergers sync.Pool        // of *extentMerger
 	writes  *rangelock.Table // of writes under way, where blocks are larger than a byte
 }
 

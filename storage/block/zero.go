@@ -110,12 +110,13 @@ func (d *Disk) ExtentsContext(ctx context.Context, off, length int64, yield func
 		yield(Extent{Off: off, Length: length})
 		return nil
 	}
-	m := extentMerger{at: off, end: off + length, yield: yield}
+	m := d.merger(off, length, yield)
+	defer d.mergers.Put(m)
 	err := ctx.Err()
 	if d.ctxExtents != nil {
-		err = d.ctxExtents.ExtentsContext(ctx, off, length, m.add)
+		err = d.ctxExtents.ExtentsContext(ctx, off, length, m.take)
 	} else if err == nil {
-		err = d.extents.Extents(off, length, m.add)
+		err = d.extents.Extents(off, length, m.take)
 	}
 	if m.err != nil {
 		return m.err
@@ -136,6 +137,18 @@ type extentMerger struct {
 	yield   func(Extent) bool
 	stopped bool
 	err     error
+	take    func(Extent) bool // add, made once
+}
+
+// merger returns one for the range.
+func (d *Disk) merger(off, length int64, yield func(Extent) bool) *extentMerger {
+	m, ok := d.mergers.Get().(*extentMerger)
+	if !ok {
+		m = &extentMerger{}
+		m.take = m.add
+	}
+	*m = extentMerger{at: off, end: off + length, yield: yield, take: m.take}
+	return m
 }
 
 func (m *extentMerger) add(e Extent) bool {
