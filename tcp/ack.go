@@ -124,6 +124,7 @@ func (t *tcb) advance(una seq) {
 	t.snd.una = una
 	t.recover = later(t.recover, una-1) // not left behind, or it would seem to lie ahead after 2^31 bytes
 	t.sendq.discard(una)
+	t.waiting.acknowledged(una)
 	t.failingSince = time.Time{}
 	t.softErr = nil
 }

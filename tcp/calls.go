@@ -16,6 +16,7 @@ import (
 func (t *tcb) open(now time.Time) {
 	t.state = SynSent
 	t.lastHeard = now
+	t.submitted(now) // our SYN
 	t.stats.ActiveOpens.Add(1)
 }
 
@@ -46,7 +47,11 @@ func (t *tcb) write(now time.Time, p []byte) (int, error) {
 	if idle := now.Sub(t.lastSent); t.flightEmpty() && t.sendq.len == 0 && !t.lastSent.IsZero() && idle > t.rtt.rto() {
 		t.cc.Idled(now, idle)
 	}
-	return t.sendq.append(p), nil
+	n := t.sendq.append(p)
+	if n > 0 {
+		t.submitted(now)
+	}
+	return n, nil
 }
 
 // readable says whether read would return something, or say an error.
@@ -107,7 +112,7 @@ func (t *tcb) readError() error {
 
 // closeWrite is CLOSE (section 3.10.4): no more text will come from the user,
 // and what is queued is followed by a FIN.
-func (t *tcb) closeWrite() {
+func (t *tcb) closeWrite(now time.Time) {
 	if t.finQueued {
 		return
 	}
@@ -116,11 +121,14 @@ func (t *tcb) closeWrite() {
 		t.fail(net.ErrClosed)
 	case SynReceived:
 		t.finQueued = true
+		t.submitted(now)
 	case Established:
 		t.finQueued = true
 		t.state = FinWait1
+		t.submitted(now)
 	case CloseWait:
 		t.finQueued = true
+		t.submitted(now)
 		t.state = LastAck
 	}
 }
@@ -142,7 +150,7 @@ func (t *tcb) close(now time.Time) {
 	}
 	t.orphan = true
 	t.closeRead()
-	t.closeWrite()
+	t.closeWrite(now)
 	if t.state == FinWait2 {
 		t.finWait2At = now.Add(t.cfg.FinWait2)
 	}

@@ -46,7 +46,8 @@ type Config struct {
 	// those listeners that say so by [Listener.SetFastOpen].
 	FastOpenServers int
 
-	// MSL is the maximum segment lifetime; TIME-WAIT lasts twice as long. 0
+	// MSL is the maximum segment lifetime; TIME-WAIT lasts twice as long, from
+	// when it begins or the peer's FIN comes again. 0
 	// means 30 seconds, as in Linux. (RFC 9293 section 3.4.2 has 2 minutes.)
 	MSL time.Duration
 
@@ -63,15 +64,21 @@ type Config struct {
 	// negative value turns delaying off.
 	DelayedACK time.Duration
 
-	// UserTimeout is how long data may stay unacknowledged before the
-	// connection is given up: R2 of RFC 9293 section 3.8.3. 0 means 5 minutes.
+	// UserTimeout is for how long a peer may not answer before the connection is
+	// given up: R2 of RFC 9293 section 3.8.3. It counts from the first
+	// retransmission timeout on, and anew whenever the peer acknowledges
+	// something, or only says that its window is closed (MUST-37). 0 means 5
+	// minutes. [Conn.SetUserTimeout] sets a stricter one.
 	UserTimeout time.Duration
 
-	// ConnectTimeout is the same for the SYN. 0 means 3 minutes (MUST-23).
+	// ConnectTimeout is for how long a connection may take to open: from when
+	// it is dialled until the peer acknowledges the SYN. 0 means 3 minutes
+	// (MUST-23).
 	ConnectTimeout time.Duration
 
 	// FinWait2 is how long a connection that the user has closed waits for the
-	// peer's FIN. 0 means 60 seconds.
+	// peer's FIN, from when the peer has acknowledged ours, or from Close if that
+	// comes later. 0 means 60 seconds.
 	FinWait2 time.Duration
 
 	// SleepAfter is for how long a connection must have been quiet until its

@@ -54,7 +54,7 @@ func TestWritableClosed(t *testing.T) {
 	for s := SynSent; s <= TimeWait; s++ {
 		m := newTCB(&cfg, new(Stats), peerFlow(1), testISS, 1500)
 		m.state = s
-		if m.closeWrite(); !m.writable() {
+		if m.closeWrite(start); !m.writable() {
 			t.Errorf("in %v: not writable", s)
 		}
 		if n, err := m.write(start, []byte("text")); n != 0 || err == nil {

@@ -177,11 +177,11 @@ var sceneCases = []sceneCase{
 		sc.write()
 	}},
 	{"established, reading ended", arrives.Established, func(sc *scene) { sc.establish(); sc.write(); sc.t.closeRead() }},
-	{"fin-wait-1", arrives.FinWait1, func(sc *scene) { sc.establish(); sc.write(); sc.t.closeWrite(); sc.pump() }},
+	{"fin-wait-1", arrives.FinWait1, func(sc *scene) { sc.establish(); sc.write(); sc.t.closeWrite(sc.now); sc.pump() }},
 	{"fin-wait-1, closed", arrives.FinWait1, func(sc *scene) { sc.establish(); sc.write(); sc.t.close(sc.now); sc.pump() }},
 	{"fin-wait-2", arrives.FinWait2, func(sc *scene) {
 		sc.establish()
-		sc.t.closeWrite()
+		sc.t.closeWrite(sc.now)
 		sc.pump()
 		sc.arrives(sc.from(ACK, 0))
 	}},
@@ -194,7 +194,7 @@ var sceneCases = []sceneCase{
 	{"fin-wait-2, both directions ended", arrives.FinWait2, func(sc *scene) {
 		sc.establish()
 		sc.t.closeRead()
-		sc.t.closeWrite()
+		sc.t.closeWrite(sc.now)
 		sc.pump()
 		sc.arrives(sc.from(ACK, 0))
 	}},
@@ -206,7 +206,7 @@ var sceneCases = []sceneCase{
 	{"closing", arrives.Closing, func(sc *scene) {
 		sc.establish()
 		sc.write()
-		sc.t.closeWrite()
+		sc.t.closeWrite(sc.now)
 		sc.pump()
 		s := sc.from(ACK|FIN, 0)
 		s.ack = sc.t.snd.una
@@ -216,12 +216,12 @@ var sceneCases = []sceneCase{
 		sc.establish()
 		sc.arrives(sc.from(ACK|FIN, 0))
 		sc.write()
-		sc.t.closeWrite()
+		sc.t.closeWrite(sc.now)
 		sc.pump()
 	}},
 	{"time-wait", arrives.TimeWait, func(sc *scene) {
 		sc.establish()
-		sc.t.closeWrite()
+		sc.t.closeWrite(sc.now)
 		sc.pump()
 		sc.arrives(sc.from(ACK, 0))
 		sc.arrives(sc.from(ACK|FIN, 0))

@@ -121,6 +121,7 @@ func (t *tcb) fastOpenAnswered(now time.Time, s *segment) {
 		t.board.losses = losses // it was refused, not lost
 		t.mustResend = true
 	}
+	t.noteFIN(s)
 	t.processText(now, s)
 	t.checkFIN(s)
 }

@@ -68,6 +68,7 @@ func (h *halfOpen) early(now time.Time, t *tcb, s *segment) segment {
 	h.connection(now, t)
 	t.fastOpen = &fastOpen{passive: true}
 	t.lastHeard = now
+	t.submitted(now)          // our SYN
 	t.snd.wnd = int(s.window) // of a SYN: not scaled
 	t.snd.maxWnd = t.snd.wnd
 	if over := s.len - t.rcv.edge.sub(t.rcv.nxt); over > 0 {

@@ -138,7 +138,7 @@ func (p *pair) use(i int, e *end) {
 	}
 	if e.written == e.total && !e.closed && e.t.canSend() {
 		e.closed = true
-		e.t.closeWrite()
+		e.t.closeWrite(e.now)
 	}
 	if p.fickle && p.rnd.IntN(20) == 0 {
 		e.t.change(p.now, p.rnd.Uint32())

@@ -262,22 +262,26 @@ func (c *Conn) discard() {
 
 // CloseWrite sends a FIN behind what was written: the peer reads to its end,
 // and can go on sending.
-func (c *Conn) CloseWrite() error { return c.shutdown((*tcb).closeWrite) }
+func (c *Conn) CloseWrite() error {
+	return c.shutdown(func(now time.Time, t *tcb) { t.closeWrite(now) })
+}
 
 // CloseRead says that no more will be read. What arrives is thrown away, and
 // Read returns io.EOF.
-func (c *Conn) CloseRead() error { return c.shutdown((*tcb).closeRead) }
+func (c *Conn) CloseRead() error {
+	return c.shutdown(func(_ time.Time, t *tcb) { t.closeRead() })
+}
 
 // shutdown closes one direction. Of a connection that has ended the error is
 // ENOTCONN, as that of shutdown(2).
-func (c *Conn) shutdown(direction func(*tcb)) error {
+func (c *Conn) shutdown(direction func(now time.Time, t *tcb)) error {
 	if c.isClosed.Load() {
 		return c.opError("close", net.ErrClosed)
 	}
 	var err error = syscall.ENOTCONN
-	c.do(func(_ time.Time, t *tcb) {
+	c.do(func(now time.Time, t *tcb) {
 		if t.state != Closed {
-			direction(t)
+			direction(now, t)
 			err = nil
 		}
 	})

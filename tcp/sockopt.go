@@ -29,7 +29,10 @@ func (c *Conn) SetKeepAlivePeriod(d time.Duration) error {
 	})
 }
 
-// SetKeepAliveConfig sets all of keep-alive (MUST-27). As in package net, zeros
+// SetKeepAliveConfig sets all of keep-alive (MUST-27). The first probe goes out
+// when nothing has come from the peer for the time Idle, counted from this call
+// at the earliest, and the others at each Interval after it; an Interval after
+// the last of Count the connection is given up. As in package net, zeros
 // stand for 15 seconds, 15 seconds and 9 probes, and negative fields leave their
 // value as it is: of a connection that was never told, 2 hours (MUST-28), 75
 // seconds and 9 probes.
@@ -51,15 +54,15 @@ func (c *Conn) SetLinger(sec int) error {
 	})
 }
 
-// SetUserTimeout sets for how long what was sent may stay without an
-// acknowledgement until the connection is given up (R2 of RFC 9293 section
-// 3.8.3, MUST-21). 0 sets it to the default of the stack.
+// SetUserTimeout ends the connection when something that was written, or the
+// end that Close and CloseWrite send, is not acknowledged for so long since it
+// was written, for whatever reason: be it that the peer does not answer (R2 of
+// RFC 9293 section 3.8.3, MUST-21), that it does not read and its window stays
+// closed, or that much was written before. 0 sets what Config.UserTimeout has,
+// the default, which does not count while the peer answers.
 func (c *Conn) SetUserTimeout(d time.Duration) error {
 	return c.call("set", func(_ time.Time, t *tcb) {
-		if d <= 0 {
-			d = t.cfg.UserTimeout
-		}
-		t.ownOptions().userTimeout = d
+		t.ownOptions().userTimeout = max(0, d)
 	})
 }
 
@@ -92,7 +95,7 @@ func (c *Conn) SetWriteBuffer(bytes int) error {
 
 func (t *tcb) setKeepAlive(now time.Time, on bool) {
 	t.ownOptions().keepAlive = on
-	t.keepAliveAt = time.Time{}
+	t.keepAliveAt, t.keepAlives = time.Time{}, 0
 	if on {
 		t.keepAliveAt = now.Add(t.opts.keepAliveIdle)
 	}

@@ -63,9 +63,12 @@ func (a *activity) reset() {
 	a.board.flights.Clear()
 	a.sendq.parts.Clear()
 	a.recvq.ready.Clear()
+	a.waiting.queue.Clear()
 	*a = activity{
 		board: scoreboard{flights: a.board.flights},
 		sendq: sendQueue{parts: a.sendq.parts},
 		recvq: recvQueue{ready: a.recvq.ready},
+
+		waiting: a.waiting,
 	}
 }

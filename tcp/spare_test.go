@@ -96,11 +96,12 @@ func (p *peer) wantSpare(n int) {
 			}
 		}
 		for _, a := range s.activities.spare {
-			if a.board.flights.Len()+a.sendq.parts.Len()+a.recvq.ready.Len() > 0 {
+			if a.board.flights.Len()+a.sendq.parts.Len()+a.recvq.ready.Len()+a.waiting.queue.Len() > 0 {
 				p.t.Error("a queue is not empty")
 			}
 			rest := *a
 			rest.board.flights, rest.sendq.parts, rest.recvq.ready = ring.Queue[flight]{}, ring.Queue[part]{}, ring.Queue[*packet.Buffer]{}
+			rest.waiting = submissions{}
 			if !reflect.DeepEqual(rest, activity{}) {
 				p.t.Errorf("of an activity is left %+v", rest)
 			}

@@ -102,6 +102,7 @@ type tcb struct {
 // quiet is a third as large.
 type activity struct {
 	sendq    sendQueue
+	waiting  submissions
 	recvq    recvQueue
 	fastOpen *fastOpen // while the handshake lasts; nil without
 	err      error     // why the connection was aborted; nil after a normal close
@@ -155,7 +156,7 @@ type socketOptions struct {
 	keepAliveIdle     time.Duration
 	keepAliveInterval time.Duration
 	keepAliveCount    int
-	userTimeout       time.Duration
+	userTimeout       time.Duration // 0 while the user has set none
 	linger            time.Duration
 	tos, ttl          uint8
 
@@ -174,7 +175,6 @@ func (c *Config) initialOptions() socketOptions {
 		keepAliveInterval: 75 * time.Second,
 		keepAliveCount:    9,
 		linger:            noLinger,
-		userTimeout:       c.UserTimeout,
 	}
 }
 
@@ -268,6 +268,7 @@ func (t *tcb) fail(err error) {
 	t.state = Closed
 	t.err = err
 	t.sendq.clear()
+	t.waiting.queue.Clear()
 	t.recvq.clearAhead()
 	if t.orphan { // nobody will read the rest
 		t.recvq.clearReady()

@@ -32,7 +32,7 @@ func stateTo(n *node, s State) {
 	case CloseWait, Closing:
 		n.peer(FIN|ACK, 1, 1)
 	case FinWait1, LastAck:
-		n.t.closeWrite()
+		n.t.closeWrite(n.now)
 	case FinWait2:
 		n.peer(ACK, 1, 2)
 	case TimeWait:
@@ -126,7 +126,7 @@ func (n *node) call(which byte, p []byte) {
 	t := n.t
 	switch which {
 	case 0:
-		t.closeWrite()
+		t.closeWrite(n.now)
 	case 1:
 		t.closeRead()
 	case 2:

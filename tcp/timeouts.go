@@ -15,6 +15,7 @@ func (t *tcb) ownDeadline() time.Time {
 	d = earliest(d, t.finWait2At)
 	d = earliest(d, t.probe.at)
 	d = earliest(d, t.pace.wake)
+	d = earliest(d, t.giveUpAt())
 	return earliest(d, t.detector.deadline())
 }
 
@@ -31,6 +32,10 @@ func due(at, now time.Time) bool { return !at.IsZero() && !at.After(now) }
 // expire does what has come due (RFC 9293 section 3.10.8, and the timers of
 // section 3.8).
 func (t *tcb) expire(now time.Time) {
+	if due(t.giveUpAt(), now) {
+		t.giveUp()
+		return
+	}
 	if due(t.delayedACKAt, now) {
 		t.delayedACKAt = time.Time{}
 		t.ackNow = true
@@ -73,9 +78,6 @@ func (t *tcb) expireRTO(now time.Time) {
 		t.rtoAt = time.Time{}
 		return
 	}
-	if t.givenUp(now) {
-		return
-	}
 	if t.state == SynSent || t.state == SynReceived {
 		t.stats.SynRetransmits.Add(1)
 		t.synResent = true
@@ -83,24 +85,6 @@ func (t *tcb) expireRTO(now time.Time) {
 	t.retransmissionTimedOut(now)
 	t.timedOut()
 	t.rtoAt = now.Add(t.rtt.rto())
-}
-
-// givenUp ends the connection when the peer has not answered for R2 (section
-// 3.8.3; MUST-20, MUST-23).
-func (t *tcb) givenUp(now time.Time) bool {
-	limit := t.opts.userTimeout
-	if !t.state.synchronized() {
-		limit = t.cfg.ConnectTimeout
-	}
-	if t.failingSince.IsZero() || now.Sub(t.failingSince) < limit {
-		return false
-	}
-	err := t.softErr
-	if err == nil {
-		err = syscall.ETIMEDOUT
-	}
-	t.fail(err)
-	return true
 }
 
 // blocked is called when output has nothing. When text waits while nothing is

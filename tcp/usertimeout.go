@@ -1,0 +1,94 @@
+package tcp
+
+import (
+	"syscall"
+	"time"
+
+	"github.com/seed-012105e5/gonet/internal/ring"
+)
+
+// submissions say when what waits was submitted by the user: SYN, text and FIN
+// that the peer has not acknowledged, be they sent or not. The user timeout
+// counts from there (RFC 9293 section 3.9.1.1, SEND).
+type submissions struct{ queue ring.Queue[submission] }
+
+// A submission is what was submitted at one time, up to the sequence number end.
+type submission struct {
+	end seq
+	at  time.Time
+}
+
+// submissionGrain is how much time counts as one: by so much the user timeout
+// may come too early.
+const submissionGrain = 5 * time.Millisecond
+
+// mostSubmissions bounds the queue. What is submitted while it is full counts
+// as one with what follows, so that nothing times out too early.
+const mostSubmissions = 1024
+
+// add notes that all up to end has been submitted by now.
+func (s *submissions) add(now time.Time, end seq) {
+	if n := s.queue.Len(); n > 0 {
+		last := s.queue.At(n - 1)
+		if recent := now.Sub(last.at) < submissionGrain; recent || n == mostSubmissions {
+			last.end = end
+			if !recent {
+				last.at = now
+			}
+			return
+		}
+	}
+	s.queue.Push(submission{end, now})
+}
+
+// acknowledged forgets what lies before una.
+func (s *submissions) acknowledged(una seq) {
+	for s.queue.Len() > 0 && !s.queue.At(0).end.after(una) {
+		s.queue.Pop()
+	}
+}
+
+// oldest is when the oldest was submitted; zero when nothing waits.
+func (s *submissions) oldest() time.Time {
+	if s.queue.Len() == 0 {
+		return time.Time{}
+	}
+	return s.queue.At(0).at
+}
+
+// submitted notes that the user has just submitted something.
+func (t *tcb) submitted(now time.Time) {
+	end := t.sendq.end()
+	if t.finQueued {
+		end++
+	}
+	t.waiting.add(now, end)
+}
+
+// giveUpAt is when the connection is given up, because the peer does not answer
+// (R2 of section 3.8.3, MUST-20), or has not taken in time what the user has
+// submitted; zero as long as nothing threatens.
+func (t *tcb) giveUpAt() time.Time {
+	since, limit := t.failingSince, t.opts.userTimeout
+	switch {
+	case !t.state.synchronized():
+		since, limit = t.waiting.oldest(), t.cfg.ConnectTimeout // MUST-23
+	case limit > 0:
+		since = t.waiting.oldest()
+	default:
+		limit = t.cfg.UserTimeout
+	}
+	if since.IsZero() || t.state == Closed {
+		return time.Time{}
+	}
+	return since.Add(limit)
+}
+
+// giveUp ends the connection. The peer is told: it may be there after all.
+func (t *tcb) giveUp() {
+	err := t.softErr
+	if err == nil {
+		err = syscall.ETIMEDOUT
+	}
+	t.abort(err)
+}
