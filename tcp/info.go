@@ -56,6 +56,9 @@ type Info struct {
 	ReceiveWindow   int // as the peer has been told
 	InFlight        int // sent, and thought to be in the network
 	Unacked         int // sent, and not acknowledged
+	SACKed          int // of it, what the peer has beyond a hole
+	Lost            int // of it, what is deemed lost
+	Resent          int // of that, what was sent again since
 	SendQueue       int // written, and not acknowledged
 	SendBuffer      int // how much that may be
 	ReceiveQueue    int // received, and not read
@@ -118,5 +121,6 @@ func (t *tcb) recoveryInfo(i *Info) {
 	i.ConsecutiveProbes = t.rtt.backoff
 	i.Timeouts, i.Recoveries, i.Spurious = t.count.timeouts, t.count.recoveries, t.count.spurious
 	i.BytesSent, i.BytesResent = t.count.sent, t.count.resent
+	i.SACKed, i.Lost, i.Resent = t.board.sacked, t.board.lost, t.board.resent
 	i.BytesLost, i.BytesDelivered = t.board.losses, t.delivery.total
 }

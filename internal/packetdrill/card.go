@@ -13,24 +13,25 @@ import (
 // sends.
 type card struct {
 	hosts
-	mtu  int
-	cut  bool // show trains cut into segments
-	rx   chan *packet.Buffer
-	tx   chan *packet.Buffer
-	seen chan *wire
+	mtu     int
+	cut     bool // show trains cut into segments
+	tcpOnly bool // show nothing else
+	rx      chan *packet.Buffer
+	tx      chan *packet.Buffer
+	seen    chan *wire
 }
 
 // seenQueue is how many segments may wait to be looked at: more than a script
 // has lines.
 const seenQueue = 1 << 14
 
-func newCard(mtu int, cut bool) *card {
+func newCard(cfg *config) *card {
 	c := &card{
 		hosts: hosts{
 			ourMAC: [6]byte{2, 0, 0, 0, 0, 0x0a}, peerMAC: [6]byte{2, 0, 0, 0, 0, 0x0b},
-			our: ourAddr.As4(), peer: peerAddr.As4(),
+			our: cfg.local.As4(), peer: cfg.remote.As4(),
 		},
-		mtu: mtu, cut: cut,
+		mtu: cfg.mtu, cut: cfg.cut, tcpOnly: cfg.linux,
 		rx: make(chan *packet.Buffer, link.QueueLen), tx: make(chan *packet.Buffer, link.QueueLen),
 		seen: make(chan *wire, seenQueue),
 	}
@@ -70,6 +71,10 @@ func (c *card) take(b *packet.Buffer) {
 	}
 	now := time.Now()
 	whole := c.parse(b.Bytes(), false)
+	if c.tcpOnly && whole.err == errNotTCP {
+		b.Release()
+		return
+	}
 	whole.at = now
 	whole.ip.train.value = b.SegmentSize
 	whole.longest = 0

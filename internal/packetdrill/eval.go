@@ -2,75 +2,50 @@ package packetdrill
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 )
 
-// assertions are the statements between %{ and }%: "assert tcpi_snd_cwnd ==
-// 10, tcpi_snd_cwnd", separated by ; or the end of the line. This is a small
-// part of Python: comparisons, and, or, not, + - * /, parentheses.
-type assertions []assertion
+// An expression is evaluated with the names of an env. Its values are float64
+// (all numbers), bool, string, []any (a tuple), and those of constants.
+type expression func(e *env) (any, error)
 
-type assertion struct {
-	text string
-	is   expression
-}
-
-// An expression is evaluated with the names that the state of a run has.
-type expression func(names func(string) (any, error)) (any, error)
-
-// assertions reads what stands between %{ and }%.
-func (s *scanner) assertions(text string) action {
-	var list assertions
-	for line := range strings.FieldsFuncSeq(text, func(c rune) bool { return c == ';' || c == '\n' }) {
-		line, _, _ = strings.Cut(line, "#")
-		p := &scanner{name: s.name, text: strings.TrimSpace(line)}
-		if p.text == "" {
-			continue
-		}
-		if !p.acceptWord("assert") {
-			s.fail("only assert may stand in %%{ }%%, not %q", line)
-		}
-		a := assertion{text: strings.TrimSpace(p.rest())}
-		var err error
-		if a.is, err = p.parseExpression(); err != nil {
-			s.fail("%v: %s", err.(*Error).Message, line)
-		}
-		list = append(list, a)
+// expression reads "a if b else c", or a alone. Depth is how deep it may nest.
+func (s *scanner) expression(depth int) expression {
+	if depth == 0 {
+		s.fail("nested too deep")
 	}
-	if len(list) == 0 {
-		s.fail("nothing stands in %%{ }%%")
+	x := s.or(depth)
+	if !s.acceptWord("if") {
+		return x
 	}
-	return list
-}
-
-// parseExpression reads an expression, and perhaps a message behind it.
-func (s *scanner) parseExpression() (x expression, err error) {
-	defer func() {
-		switch e := recover().(type) {
-		case nil:
-		case *Error:
-			err = e
-		default:
-			panic(e)
+	is := s.or(depth)
+	if !s.acceptWord("else") {
+		s.fail("want else, found %q", s.glimpse())
+	}
+	y := s.expression(depth - 1)
+	return func(e *env) (any, error) {
+		v, err := truth(is, e)
+		if err != nil {
+			return nil, err
 		}
-	}()
-	x = s.or(maxDepth)
-	if s.skip(); !s.done() && !s.accept(",") {
-		s.fail("what is %q?", s.rest())
+		if v {
+			return x(e)
+		}
+		return y(e)
 	}
-	return x, nil
 }
 
 func (s *scanner) or(depth int) expression {
 	x := s.and(depth)
 	for s.acceptWord("or") {
 		a, b := x, s.and(depth)
-		x = func(n func(string) (any, error)) (any, error) {
-			if v, err := truth(a, n); v || err != nil {
+		x = func(e *env) (any, error) {
+			if v, err := truth(a, e); v || err != nil {
 				return v, err
 			}
-			return truth(b, n)
+			return truth(b, e)
 		}
 	}
 	return x
@@ -80,11 +55,11 @@ func (s *scanner) and(depth int) expression {
 	x := s.not(depth)
 	for s.acceptWord("and") {
 		a, b := x, s.not(depth)
-		x = func(n func(string) (any, error)) (any, error) {
-			if v, err := truth(a, n); !v || err != nil {
+		x = func(e *env) (any, error) {
+			if v, err := truth(a, e); !v || err != nil {
 				return v, err
 			}
-			return truth(b, n)
+			return truth(b, e)
 		}
 	}
 	return x
@@ -96,8 +71,8 @@ func (s *scanner) not(depth int) expression {
 	}
 	if s.acceptWord("not") {
 		x := s.not(depth - 1)
-		return func(n func(string) (any, error)) (any, error) {
-			v, err := truth(x, n)
+		return func(e *env) (any, error) {
+			v, err := truth(x, e)
 			return !v, err
 		}
 	}
@@ -105,8 +80,8 @@ func (s *scanner) not(depth int) expression {
 }
 
 // truth evaluates x to a boolean.
-func truth(x expression, n func(string) (any, error)) (bool, error) {
-	v, err := x(n)
+func truth(x expression, e *env) (bool, error) {
+	v, err := x(e)
 	if err != nil {
 		return false, err
 	}
@@ -116,43 +91,77 @@ func truth(x expression, n func(string) (any, error)) (bool, error) {
 	case float64:
 		return v != 0, nil
 	}
-	return false, fmt.Errorf("%v is neither true nor false", v)
+	return false, fmt.Errorf("%s is neither true nor false", text(v))
 }
 
-// comparison reads "a == b", or a alone.
+// comparison reads "a <= b < c", which holds when each pair does, or a alone.
 func (s *scanner) comparison(depth int) expression {
-	a := s.sum(depth)
-	for _, op := range [...]string{"==", "!=", "<=", ">=", "<", ">"} {
-		if !s.accept(op) {
-			continue
-		}
-		b := s.sum(depth)
-		return func(n func(string) (any, error)) (any, error) {
-			x, err := a(n)
-			if err != nil {
-				return nil, err
+	operands := []expression{s.binary(depth, 0)}
+	var ops []string
+next:
+	for {
+		for _, op := range [...]string{"==", "!=", "<=", ">=", "<", ">"} {
+			if s.accept(op) {
+				ops = append(ops, op)
+				operands = append(operands, s.binary(depth, 0))
+				continue next
 			}
-			y, err := b(n)
-			if err != nil {
-				return nil, err
-			}
-			return compare(op, x, y)
 		}
+		break
 	}
-	return a
+	if len(ops) == 0 {
+		return operands[0]
+	}
+	return func(e *env) (any, error) {
+		x, err := operands[0](e)
+		for i, op := range ops {
+			if err != nil {
+				return nil, err
+			}
+			var y any
+			if y, err = operands[i+1](e); err != nil {
+				return nil, err
+			}
+			if holds, err := compare(op, x, y); err != nil || !holds {
+				return false, err
+			}
+			x = y
+		}
+		return true, err
+	}
 }
 
-func compare(op string, x, y any) (any, error) {
-	switch op {
-	case "==":
-		return x == y, nil
-	case "!=":
-		return x != y, nil
+// number is v as a number, where it can be one: True is 1.
+func number(v any) (float64, bool) {
+	switch v := v.(type) {
+	case float64:
+		return v, true
+	case bool:
+		if v {
+			return 1, true
+		}
+		return 0, true
 	}
-	a, isNum := x.(float64)
-	b, isNum2 := y.(float64)
+	return 0, false
+}
+
+func compare(op string, x, y any) (bool, error) {
+	a, isNum := number(x)
+	b, isNum2 := number(y)
+	if op == "==" || op == "!=" {
+		same := isNum && isNum2 && a == b
+		if !isNum || !isNum2 {
+			_, tuple := x.([]any)
+			_, tuple2 := y.([]any)
+			if tuple || tuple2 {
+				return false, fmt.Errorf("tuples are not compared")
+			}
+			same = x == y
+		}
+		return same == (op == "=="), nil
+	}
 	if !isNum || !isNum2 {
-		return nil, fmt.Errorf("%v and %v have no order", x, y)
+		return false, fmt.Errorf("%s and %s have no order", text(x), text(y))
 	}
 	switch op {
 	case "<=":
@@ -165,76 +174,159 @@ func compare(op string, x, y any) (any, error) {
 	return a > b, nil
 }
 
-func (s *scanner) sum(depth int) expression {
-	x := s.product(depth)
+// binaries are the operators with two operands, those that bind least first.
+// Where one begins like another, the longer stands in front.
+var binaries = [...][]string{{"|"}, {"^"}, {"&"}, {"<<", ">>"}, {"+", "-"}, {"//", "*", "/", "%"}}
+
+// binary reads operands joined by the operators from the given level on.
+func (s *scanner) binary(depth, level int) expression {
+	if level == len(binaries) {
+		return s.unary(depth)
+	}
+	x := s.binary(depth, level+1)
+next:
 	for {
-		switch {
-		case s.accept("+"):
-			x = arithmetic(x, s.product(depth), func(a, b float64) float64 { return a + b })
-		case s.accept("-"):
-			x = arithmetic(x, s.product(depth), func(a, b float64) float64 { return a - b })
-		default:
-			return x
+		for _, op := range binaries[level] {
+			if s.accept(op) {
+				a, b := x, s.binary(depth, level+1)
+				x = func(e *env) (any, error) {
+					v, err := a(e)
+					if err != nil {
+						return nil, err
+					}
+					w, err := b(e)
+					if err != nil {
+						return nil, err
+					}
+					return operate(op, v, w)
+				}
+				continue next
+			}
 		}
+		return x
 	}
 }
 
-func (s *scanner) product(depth int) expression {
+// operate applies an operator. A string on the left of % is a format.
+func operate(op string, x, y any) (any, error) {
+	if f, ok := x.(string); ok && op == "%" {
+		return format(f, y)
+	}
+	if a, ok := x.(string); ok && op == "+" {
+		if b, ok := y.(string); ok {
+			return a + b, nil
+		}
+	}
+	a, isNum := number(x)
+	b, isNum2 := number(y)
+	if !isNum || !isNum2 {
+		return nil, fmt.Errorf("%s and %s are not both numbers", text(x), text(y))
+	}
+	switch op {
+	case "+":
+		return a + b, nil
+	case "-":
+		return a - b, nil
+	case "*":
+		return a * b, nil
+	case "**":
+		return math.Pow(a, b), nil
+	case "/", "//", "%":
+		if b == 0 {
+			return nil, fmt.Errorf("%s %s 0", text(x), op)
+		}
+		switch op {
+		case "/":
+			return a / b, nil
+		case "//":
+			return math.Floor(a / b), nil
+		}
+		return a - b*math.Floor(a/b), nil
+	}
+	return bitwise(op, a, b)
+}
+
+// bitwise applies an operator of whole numbers.
+func bitwise(op string, x, y float64) (any, error) {
+	a, b := int64(x), int64(y)
+	if float64(a) != x || float64(b) != y {
+		return nil, fmt.Errorf("%s %s %s: both must be whole numbers", text(x), op, text(y))
+	}
+	switch op {
+	case "|":
+		return float64(a | b), nil
+	case "^":
+		return float64(a ^ b), nil
+	case "&":
+		return float64(a & b), nil
+	}
+	if b < 0 || b > 62 {
+		return nil, fmt.Errorf("a shift by %d", b)
+	}
+	if op == "<<" {
+		return float64(a << b), nil
+	}
+	return float64(a >> b), nil
+}
+
+// unary reads an operand with signs in front, or a power.
+func (s *scanner) unary(depth int) expression {
+	if depth == 0 {
+		s.fail("nested too deep")
+	}
+	for _, op := range [...]string{"-", "+", "~"} {
+		if !s.accept(op) {
+			continue
+		}
+		x := s.unary(depth - 1)
+		return func(e *env) (any, error) {
+			v, err := x(e)
+			if err != nil {
+				return nil, err
+			}
+			switch op {
+			case "-":
+				return operate("-", 0., v)
+			case "+":
+				return operate("+", 0., v)
+			}
+			return operate("-", -1., v)
+		}
+	}
 	x := s.operand(depth)
-	for {
-		switch {
-		case s.accept("*"):
-			x = arithmetic(x, s.operand(depth), func(a, b float64) float64 { return a * b })
-		case s.accept("/"):
-			x = arithmetic(x, s.operand(depth), func(a, b float64) float64 { return a / b })
-		default:
-			return x
-		}
+	if !s.accept("**") {
+		return x
 	}
-}
-
-func arithmetic(x, y expression, f func(a, b float64) float64) expression {
-	return func(n func(string) (any, error)) (any, error) {
-		a, err := x(n)
+	y := s.unary(depth - 1)
+	return func(e *env) (any, error) {
+		v, err := x(e)
 		if err != nil {
 			return nil, err
 		}
-		b, err := y(n)
+		w, err := y(e)
 		if err != nil {
 			return nil, err
 		}
-		p, isNum := a.(float64)
-		q, isNum2 := b.(float64)
-		if !isNum || !isNum2 {
-			return nil, fmt.Errorf("%v and %v are not both numbers", a, b)
-		}
-		return f(p, q), nil
+		return operate("**", v, w)
 	}
 }
 
-// operand reads a number, a string, a name or an expression in parentheses.
+// operand reads a number, a string, a name, a call, or an expression or a
+// tuple in parentheses.
 func (s *scanner) operand(depth int) expression {
 	if s.skip(); s.done() {
 		s.fail("an operand is missing")
 	}
-	constant := func(v any) expression {
-		return func(func(string) (any, error)) (any, error) { return v, nil }
-	}
+	constant := func(v any) expression { return func(*env) (any, error) { return v, nil } }
 	switch c := s.text[s.at]; {
 	case c == '(':
 		s.at++
-		x := s.deeper(depth).or(depth - 1)
-		s.expect(")")
-		return x
+		return s.list(depth, ")").value
 	case c == '\'' || c == '"':
 		s.at++
 		return constant(s.until(string(c)))
 	case isDigit(c) || c == '.':
-		v, err := strconv.ParseFloat(s.run(func(c byte) bool { return isDigit(c) || c == '.' }), 64)
-		if err != nil {
-			s.fail("%v", err)
-		}
-		return constant(v)
+		return constant(s.float())
 	}
 	name := s.run(func(c byte) bool { return isWord(c) || c == '.' })
 	switch name {
@@ -244,37 +336,217 @@ func (s *scanner) operand(depth int) expression {
 		return constant(true)
 	case "False":
 		return constant(false)
+	case "if", "else", "and", "or", "not", "lambda", "for", "in", "is":
+		s.fail("%q cannot stand here", name)
 	}
-	return func(n func(string) (any, error)) (any, error) { return n(name) }
+	if s.accept("(") {
+		return s.function(name, depth)
+	}
+	return func(e *env) (any, error) { return e.value(name) }
 }
 
-// deeper is s, unless expressions are nested too deep.
-func (s *scanner) deeper(depth int) *scanner {
-	if depth <= 1 {
-		s.fail("nested too deep")
+// float reads a number without a sign: 12, 0x1f, 0.5, 1e6.
+func (s *scanner) float() float64 {
+	start := s.at
+	digits := s.run(func(c byte) bool { return isWord(c) || c == '.' })
+	if hex, ok := strings.CutPrefix(digits, "0x"); ok {
+		if v, err := strconv.ParseUint(hex, 16, 64); err == nil {
+			return float64(v)
+		}
+	} else if v, err := strconv.ParseFloat(digits, 64); err == nil && !strings.ContainsAny(digits, "xXpPnN_") {
+		return v
 	}
-	return s
+	s.at = start
+	s.fail("want a number, found %q", s.glimpse())
+	return 0
 }
 
-// do checks the assertions.
-func (list assertions) do(r *run, _ *event) error {
-	state := r.state()
-	for _, a := range list {
-		var used []string
-		names := func(name string) (any, error) {
-			v, err := state.value(name)
-			if err == nil && constants[name] == nil {
-				used = append(used, fmt.Sprintf("%s is %v", name, v))
+// A list is expressions behind an opening parenthesis.
+type list struct {
+	items []expression
+	tuple bool // there was a comma
+}
+
+// list reads expressions between commas, and the closing parenthesis.
+func (s *scanner) list(depth int, end string) (l list) {
+	for !s.accept(end) {
+		if len(l.items) > 0 {
+			s.expect(",")
+			if l.tuple = true; s.accept(end) {
+				break
 			}
-			return v, err
 		}
-		v, err := truth(a.is, names)
-		if err != nil {
-			return fmt.Errorf("%s: %w", a.text, err)
-		}
-		if !v {
-			return fmt.Errorf("assert %s: %s", a.text, strings.Join(used, ", "))
+		l.items = append(l.items, s.expression(depth-1))
+	}
+	l.tuple = l.tuple || len(l.items) == 0
+	return l
+}
+
+// values evaluates all of the list.
+func (l list) values(e *env) ([]any, error) {
+	all := make([]any, len(l.items))
+	for i, x := range l.items {
+		var err error
+		if all[i], err = x(e); err != nil {
+			return nil, err
 		}
 	}
+	return all, nil
+}
+
+// value is the one expression in parentheses, or the tuple of several.
+func (l list) value(e *env) (any, error) {
+	all, err := l.values(e)
+	if err != nil || l.tuple {
+		return all, err
+	}
+	return all[0], nil
+}
+
+// print writes the values of the list, with spaces between.
+func (l list) print(e *env) error {
+	all, err := l.values(e)
+	if err != nil {
+		return err
+	}
+	words := make([]string, len(all))
+	for i, v := range all {
+		words[i] = str(v)
+	}
+	e.print(strings.Join(words, " "))
 	return nil
+}
+
+// functions are those of Python's that expressions may call, of numbers.
+var functions = map[string]func(v []float64) (float64, bool){
+	"abs":   func(v []float64) (float64, bool) { return math.Abs(v[0]), len(v) == 1 },
+	"int":   func(v []float64) (float64, bool) { return math.Trunc(v[0]), len(v) == 1 },
+	"float": func(v []float64) (float64, bool) { return v[0], len(v) == 1 },
+	"round": func(v []float64) (float64, bool) { return math.RoundToEven(v[0]), len(v) == 1 },
+	"min": func(v []float64) (float64, bool) {
+		for _, w := range v {
+			v[0] = min(v[0], w)
+		}
+		return v[0], true
+	},
+	"max": func(v []float64) (float64, bool) {
+		for _, w := range v {
+			v[0] = max(v[0], w)
+		}
+		return v[0], true
+	},
+}
+
+// function reads the arguments of a call, behind its opening parenthesis.
+func (s *scanner) function(name string, depth int) expression {
+	f, ok := functions[name]
+	if !ok {
+		s.fail("no function %q; there are abs, float, int, max, min, round", name)
+	}
+	args := s.list(depth, ")")
+	return func(e *env) (any, error) {
+		all, err := args.values(e)
+		if err != nil {
+			return nil, err
+		}
+		numbers := make([]float64, len(all))
+		for i, v := range all {
+			if numbers[i], ok = number(v); !ok {
+				return nil, fmt.Errorf("%s of %s, which is no number", name, text(v))
+			}
+		}
+		if len(numbers) > 0 {
+			if v, ok := f(numbers); ok {
+				return v, nil
+			}
+		}
+		return nil, fmt.Errorf("%s does not take %d arguments", name, len(numbers))
+	}
+}
+
+// format is Python's %: verbs d, i, u, x, o, f, e, g and s, with flags and
+// widths, each for the next of the values.
+func format(f string, v any) (string, error) {
+	values, ok := v.([]any)
+	if !ok {
+		values = []any{v}
+	}
+	var b strings.Builder
+	for {
+		before, rest, found := strings.Cut(f, "%")
+		b.WriteString(before)
+		if !found {
+			break
+		}
+		n := len(rest) - len(strings.TrimLeft(rest, "-+ 0#123456789."))
+		if n == len(rest) || n > 4 {
+			return "", fmt.Errorf("%q is no format", "%"+rest)
+		}
+		flags, verb := rest[:n], rest[n]
+		f = rest[n+1:]
+		if verb == '%' {
+			b.WriteByte('%')
+			continue
+		}
+		if len(values) == 0 {
+			return "", fmt.Errorf("the format wants more values")
+		}
+		piece, err := formatOne(flags, verb, values[0])
+		if err != nil {
+			return "", err
+		}
+		b.WriteString(piece)
+		values = values[1:]
+	}
+	if len(values) > 0 {
+		return "", fmt.Errorf("the format wants fewer values")
+	}
+	return b.String(), nil
+}
+
+func formatOne(flags string, verb byte, v any) (string, error) {
+	if verb == 's' || verb == 'r' {
+		return fmt.Sprintf("%"+flags+"s", str(v)), nil
+	}
+	x, ok := number(v)
+	if !ok {
+		return "", fmt.Errorf("%%%c of %s, which is no number", verb, text(v))
+	}
+	switch verb {
+	case 'd', 'i', 'u':
+		return fmt.Sprintf("%"+flags+"d", int64(x)), nil
+	case 'x', 'X', 'o':
+		return fmt.Sprintf("%"+flags+string(verb), int64(x)), nil
+	case 'f', 'e', 'g':
+		return fmt.Sprintf("%"+flags+string(verb), x), nil
+	}
+	return "", fmt.Errorf("no verb %%%c", verb)
+}
+
+// str is v as print writes it.
+func str(v any) string {
+	switch v := v.(type) {
+	case float64:
+		return strconv.FormatFloat(v, 'f', -1, 64)
+	case bool:
+		if v {
+			return "True"
+		}
+		return "False"
+	case []any:
+		words := make([]string, len(v))
+		for i, w := range v {
+			words[i] = text(w)
+		}
+		return "(" + strings.Join(words, ", ") + ")"
+	}
+	return fmt.Sprint(v)
+}
+
+// text is v as it stands in a message.
+func text(v any) string {
+	if s, ok := v.(string); ok {
+		return strconv.Quote(s)
+	}
+	return str(v)
 }

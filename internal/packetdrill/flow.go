@@ -6,6 +6,7 @@ type flow struct {
 	peer          int
 	local, remote uint16 // ports
 
+	linux       bool // numbers are as in scripts for packetdrill itself: see stream.script
 	ours, peers stream
 	cookie      *[]byte // of Fast Open, as the stack has given it to the peer's address
 	mss         int     // that the peer has offered; 0 before
@@ -18,7 +19,13 @@ type stream struct {
 	text  uint32 // the sequence number of the first byte of text
 
 	tsKnown bool
-	ts      uint32 // where timestamps begin
+	ts      uint32            // where timestamps begin
+	tsSent  map[uint32]uint32 // with linux: what the script calls a timestamp that was sent, and what it was
+
+	// With linux: what the script calls the initial sequence number. It counts on
+	// segments with SYN only: on all others numbers are relative to it.
+	script      uint32
+	scriptKnown bool
 }
 
 // Where the numbers of peers begin: both shortly before the wrap.
@@ -31,10 +38,10 @@ const (
 // same peer begin.
 const freshStep = 1 << 24
 
-func newFlow(peer int, local, remote uint16, cookie *[]byte) *flow {
+func (r *run) newFlow(peer int, local, remote uint16) *flow {
 	return &flow{
-		peer: peer, local: local, remote: remote, cookie: cookie,
-		peers: stream{known: true, isn: peerISN, text: peerISN + 1, tsKnown: true, ts: peerTS},
+		peer: peer, local: local, remote: remote, cookie: &r.cookie, linux: r.cfg.linux,
+		ours: stream{tsSent: make(map[uint32]uint32)}, peers: stream{known: true, isn: peerISN, text: peerISN + 1, tsKnown: true, ts: peerTS},
 	}
 }
 
@@ -46,6 +53,11 @@ func (f *flow) arriving(g segment) segment {
 		f.ours.known, f.ours.tsKnown = false, false
 	}
 	hasACK := g.has(ack)
+	if f.linux && g.has(syn) {
+		f.peers.call(g.seq)
+		g.seq -= f.peers.script
+		g.ack -= f.ours.script
+	}
 	g.seq += f.peers.isn
 	if hasACK && f.ours.known {
 		g.ack += f.ours.isn
@@ -68,10 +80,15 @@ func (f *flow) arriving(g segment) segment {
 func (f *flow) departed(g, want segment) segment {
 	if g.has(syn) && (!f.ours.known || want.ip.fresh) {
 		f.ours.known, f.ours.isn = true, g.seq-want.seq
+		if f.linux {
+			f.ours.isn = g.seq
+			f.ours.call(want.seq)
+		}
 	}
 	if g.has(syn) {
 		f.ours.text = g.seq + 1
 	}
+	f.sent(g.options, want.options)
 	if o := find(g.options, optTimestamp); o != nil && (!f.ours.tsKnown || want.ip.fresh) {
 		f.ours.tsKnown, f.ours.ts = true, o.a
 		if w := find(want.options, optTimestamp); w != nil {
@@ -87,9 +104,29 @@ func (f *flow) departed(g, want segment) segment {
 	if g.has(ack) {
 		g.ack -= f.peers.isn
 	}
+	if f.linux && g.has(syn) {
+		g.seq += f.ours.script
+		g.ack += f.peers.script
+	}
 	g.options = f.shift(g.options, &f.ours, &f.peers, g.has(ack), -1)
 	g.ip.peer = said{f.peer, true}
 	return g
+}
+
+// call notes what a script calls an initial sequence number.
+func (s *stream) call(isn uint32) {
+	if !s.scriptKnown {
+		s.scriptKnown, s.script = true, isn
+	}
+}
+
+// sent notes what the script calls a timestamp of ours, where it does not
+// compare it: later the peer echoes it by that name.
+func (f *flow) sent(got, want []option) {
+	o, w := find(got, optTimestamp), find(want, optTimestamp)
+	if f.linux && o != nil && w != nil {
+		f.ours.tsSent[w.a] = o.a
+	}
 }
 
 // shift moves the numbers in options of a segment from one stream, which
@@ -107,7 +144,12 @@ func (f *flow) shift(list []option, from, other *stream, hasACK bool, up int) []
 		case o.raw:
 		case o.kind == optTimestamp:
 			o.a = move(o.a, from.ts)
-			if hasACK && other.tsKnown {
+			echoed, known := other.tsSent[o.b]
+			switch {
+			case !hasACK:
+			case known && up > 0:
+				o.b = echoed
+			case other.tsKnown:
 				o.b = move(o.b, other.ts)
 			}
 		case o.kind == optSACK:

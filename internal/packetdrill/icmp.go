@@ -59,8 +59,9 @@ func (s *scanner) icmp(ip network) action {
 	if s.acceptWord("mtu") {
 		e.mtu = uint16(s.bounded(0, 0xffff))
 	}
-	s.expect("[")
-	e.seq, e.len = s.stretch()
-	s.expect("]")
+	if s.accept("[") { // without, it is about the SYN
+		e.seq, e.len = s.stretch()
+		s.expect("]")
+	}
 	return e
 }

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
+	"net/netip"
 	"time"
 )
 
@@ -12,7 +12,7 @@ import (
 
 // flow is the one of a peer; of the passive kind, when nothing is known yet.
 func (r *run) flow(n *network) *flow {
-	peer := 1
+	peer := r.underTest()
 	if n.peer.is {
 		peer = n.peer.value
 	}
@@ -21,15 +21,32 @@ func (r *run) flow(n *network) *flow {
 			return f
 		}
 	}
-	f := newFlow(peer, r.cfg.bindPort, peerPort+uint16(peer), &r.cookie)
+	f := r.newFlow(peer, r.cfg.bindPort, peerPort+uint16(peer))
 	r.flows = append(r.flows, f)
 	return f
 }
 
+// underTest is the peer of packets that name none: 1, or in a script for Linux
+// the last that there was.
+func (r *run) underTest() int {
+	if n := len(r.flows); r.cfg.linux && n > 0 {
+		return r.flows[n-1].peer
+	}
+	return 1
+}
+
 // do is a segment that arrives.
 func (in *inbound) do(r *run, _ *event) error {
-	f := r.flow(&in.ip)
+	n := in.ip
+	if r.cfg.linux && r.listening && in.has(syn) && !in.has(ack) && len(r.flows) > 0 {
+		n.peer = said{r.freePeer(), true} // a script for Linux has one connection after the other
+	}
+	r.listening = false
+	f := r.flow(&n)
 	g := f.arriving(in.segment)
+	if o := find(in.options, optFastOpen); in.has(syn|ack) && o != nil {
+		r.hasCookie, r.peerMSS = len(o.data) > 0, f.mss
+	}
 	text := make([]byte, g.len)
 	for i := range text {
 		text[i] = peerByte(int(int32(g.textSeq()-f.peers.text)) + i)
@@ -37,6 +54,9 @@ func (in *inbound) do(r *run, _ *event) error {
 	r.current = f
 	r.note(r.line(time.Now(), "<", &in.segment))
 	r.card.arrive(r.card.frame(&g, f.remote, f.local, text))
+	if r.polling() { // it looks now, and not a millisecond later
+		return r.settle()
+	}
 	return nil
 }
 
@@ -62,11 +82,14 @@ func (o *outbound) do(r *run, e *event) error {
 	if w == nil {
 		return &mismatch{err: errors.New("no packet goes out"), wanted: wanted}
 	}
+	if r.cfg.linux && !r.cfg.strict {
+		r.join(w, o.len)
+	}
 	got, err := r.recognize(w, o.segment)
 	seen := r.line(w.at, ">", &got)
 	at := w.at.Sub(r.begin)
 	if err == nil {
-		err = o.compare(&got)
+		err = o.compare(r, &got)
 	}
 	switch {
 	case err != nil:
@@ -82,12 +105,35 @@ func (o *outbound) do(r *run, e *event) error {
 	return nil
 }
 
+// join puts what follows w behind it, until there is as much text as the script
+// has in one packet: how segments are joined to trains is no matter of scripts
+// for Linux.
+func (r *run) join(w *wire, n int) {
+	for w.err == nil && w.len < n {
+		var next *wire
+		select {
+		case next = <-r.card.seen:
+		default:
+			return
+		}
+		if next.err != nil || next.seq != w.textSeq()+uint32(w.len) || next.local != w.local || next.remote != w.remote {
+			w.err = errors.New("it is shorter, and what follows does not continue it")
+			return
+		}
+		w.text = append(w.text, next.text...)
+		w.len = len(w.text)
+		w.flags |= next.flags
+		w.longest = max(w.longest, next.longest)
+	}
+}
+
 // window is between which times of the script the event e may happen.
 func (r *run) window(e *event) (early, late time.Duration) {
 	if e.when.anytime {
 		return 0, r.now() + longest
 	}
-	return r.base - r.cfg.tolerance, r.base + e.when.to - e.when.from + r.cfg.tolerance
+	slack := r.tolerance(r.base - r.last)
+	return r.base - slack, r.base + e.when.to - e.when.from + slack
 }
 
 // recognize finds the flow of a segment that the stack has sent, and returns
@@ -103,11 +149,12 @@ func (r *run) recognize(w *wire, want segment) (segment, error) {
 		}
 	}
 	if f == nil {
-		if w.remote != r.cfg.connectPort || !w.has(syn) || w.has(ack) {
+		if w.remote != r.cfg.connectPort && w.remote != r.dialled || !w.has(syn) || w.has(ack) {
 			return w.segment, fmt.Errorf("a packet from port %d to port %d, which belong to no connection", w.local, w.remote)
 		}
-		f = newFlow(r.freePeer(), w.local, w.remote, &r.cookie) // an active open
+		f = r.newFlow(r.freePeer(), w.local, w.remote) // an active open
 		r.flows = append(r.flows, f)
+		r.listening = false
 	}
 	r.current = f
 	got := f.departed(w.segment, want)
@@ -129,10 +176,13 @@ func (r *run) freePeer() int {
 }
 
 // compare says how a segment differs from what the script wants.
-func (o *outbound) compare(got *segment) error {
+func (o *outbound) compare(r *run, got *segment) error {
 	want := o.segment
 	if !want.ip.peer.is {
-		want.ip.peer = said{1, true}
+		want.ip.peer = said{r.underTest(), true}
+	}
+	if r.cfg.linux {
+		asLinux(&want, got, r.cfg.tick, r.tolerance(r.base))
 	}
 	if want.ip.peer != got.ip.peer {
 		return fmt.Errorf("the packet goes to peer %d", got.ip.peer.value)
@@ -231,7 +281,7 @@ func (r *run) probe(opening action) (uint32, error) {
 		w = <-card.seen
 	} else {
 		for range r.cfg.wraps {
-			go stack.DialContext(ctx, "tcp", net.JoinHostPort(peerAddr.String(), fmt.Sprint(r.cfg.connectPort)))
+			go stack.DialContext(ctx, "tcp", netip.AddrPortFrom(r.cfg.remote, r.cfg.connectPort).String())
 			w = <-card.seen
 		}
 	}

@@ -17,6 +17,7 @@ const (
 	optSACKOK    = 4   // RFC 2018 section 2
 	optSACK      = 5   // RFC 2018 section 3
 	optTimestamp = 8   // RFC 7323 section 3
+	optMD5       = 19  // RFC 2385
 	optFastOpen  = 34  // RFC 7413 section 4.1.1
 	optShared    = 254 // RFC 6994; Fast Open's before it had a kind of its own
 )
@@ -49,7 +50,7 @@ func (s *scanner) options() (list []option, any bool) {
 		return nil, false
 	}
 	for item := range strings.SplitSeq(text, ",") {
-		list = append(list, (&scanner{name: s.name, text: strings.Repeat("\n", s.line(s.at)-1) + item}).option())
+		list = append(list, (&scanner{name: s.name, text: item, first: s.line(s.at) - 1}).option())
 	}
 	if len(encodeOptions(list)) > 40 {
 		s.fail("options have room for 40 bytes")
@@ -90,6 +91,10 @@ func (s *scanner) option() (o option) {
 		}
 		if o.known = s.accept("*"); !o.known {
 			o.data = s.hex()
+		}
+	case "md5":
+		if o.kind, o.data = optMD5, s.hex(); len(o.data) != 16 {
+			s.fail("a digest of MD5 has 16 bytes")
 		}
 	case "raw":
 		o.raw, o.data = true, s.hex()
@@ -154,7 +159,7 @@ func (o *option) encode(p []byte) []byte {
 		p = binary.BigEndian.AppendUint16(append(p, o.kind, byte(4+len(o.data))), fastOpenMagic)
 		return append(p, o.data...)
 	}
-	return append(append(p, o.kind, byte(2+len(o.data))), o.data...) // optFastOpen
+	return append(append(p, o.kind, byte(2+len(o.data))), o.data...) // optFastOpen, optMD5
 }
 
 // decodeOptions reads options from the wire, padding and all.
@@ -188,7 +193,7 @@ func decodeOption(p []byte) option {
 		for ; len(value) > 0; value = value[8:] {
 			o.blocks = append(o.blocks, block{binary.BigEndian.Uint32(value), binary.BigEndian.Uint32(value[4:])})
 		}
-	case o.kind == optFastOpen:
+	case o.kind == optFastOpen, o.kind == optMD5 && len(value) == 16:
 		o.data = value
 	case o.kind == optShared && len(value) >= 2 && binary.BigEndian.Uint16(value) == fastOpenMagic:
 		o.data = value[2:]
@@ -241,6 +246,8 @@ func (o option) String() string {
 		return fmt.Sprintf("wscale %d", o.a)
 	case optSACKOK:
 		return "sackOK"
+	case optMD5:
+		return "md5 " + hex.EncodeToString(o.data)
 	case optTimestamp:
 		return fmt.Sprintf("TS val %d ecr %d", int32(o.a), int32(o.b))
 	case optSACK:

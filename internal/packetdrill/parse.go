@@ -4,7 +4,11 @@ import "strings"
 
 // Parse reads a script. The name is that of its file, for messages. The error
 // is an *Error.
-func Parse(name, text string) (s *Script, err error) {
+func Parse(name, text string) (*Script, error) { return ParseWith(name, text, nil) }
+
+// ParseWith is Parse with symbols that stand for something in the script, as
+// the flag -D and the setting --define have them.
+func ParseWith(name, text string, symbols map[string]string) (s *Script, err error) {
 	p := &scanner{name: name, text: text}
 	defer func() {
 		switch e := recover().(type) {
@@ -17,22 +21,57 @@ func Parse(name, text string) (s *Script, err error) {
 	}()
 	s = &Script{Name: name}
 	s.header(text)
+	p.define(symbols)
 	for p.skip(); strings.HasPrefix(p.rest(), "--"); p.skip() {
 		s.settings = append(s.settings, p.setting())
 	}
 	for p.skip(); !p.done(); p.skip() {
+		if p.accept("`") { // before the first event, and behind the last
+			s.commands = append(s.commands, p.initCommands(p.until("`")))
+			continue
+		}
 		s.events = append(s.events, p.event())
 	}
 	return s, nil
 }
 
-// setting reads "--name=value", the value up to the next space.
+// setting reads "--name=value", the value up to the next space. A setting
+// --define=NAME=value, or -D, has NAME mean value in the script behind it.
 func (s *scanner) setting() setting {
 	line := s.line(s.at)
 	s.expect("--")
 	text := s.run(func(c byte) bool { return c > ' ' })
 	name, value, _ := strings.Cut(text, "=")
+	if name == "define" {
+		symbol, means, ok := strings.Cut(value, "=")
+		if !ok {
+			s.fail("want --define=NAME=value, found --%s", text)
+		}
+		s.define(map[string]string{symbol: means})
+	}
 	return setting{line: line, name: name, value: value}
+}
+
+// define puts what symbols mean in their place, wherever they stand as whole
+// words in what has not been read.
+func (s *scanner) define(symbols map[string]string) {
+	if len(symbols) == 0 {
+		return
+	}
+	var b strings.Builder
+	rest := &scanner{text: s.rest(), plain: true}
+	for !rest.done() {
+		if w := rest.run(isWord); w != "" {
+			if means, ok := symbols[w]; ok {
+				w = means
+			}
+			b.WriteString(w)
+			continue
+		}
+		b.WriteByte(rest.text[rest.at])
+		rest.at++
+	}
+	s.text = s.text[:s.at] + b.String()
 }
 
 // event reads a time and what happens then.
@@ -47,9 +86,10 @@ func (s *scanner) event() event {
 	case s.accept(">"):
 		e.do = s.outbound()
 	case s.accept("%{"):
-		e.do = s.assertions(s.until("}%"))
+		first := s.line(s.at)
+		e.do = s.code(s.until("}%"), first)
 	case s.accept("`"):
-		e.do = s.command(s.until("`"))
+		e.do = s.commands(s.until("`"))
 	default:
 		e.do = s.call()
 	}
@@ -94,17 +134,4 @@ func (s *scanner) when() when {
 		}
 	}
 	return w
-}
-
-// command reads the one command that there is: to let time pass.
-func (s *scanner) command(text string) action {
-	p := &scanner{name: s.name, text: text}
-	if !p.acceptWord("sleep") {
-		s.fail("no shell runs commands here; `sleep seconds` is all there is")
-	}
-	d := p.seconds()
-	if p.skip(); !p.done() {
-		s.fail("what is %q?", p.rest())
-	}
-	return &pause{d}
 }

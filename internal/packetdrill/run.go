@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
+	"testing"
 	"testing/synctest"
 	"time"
 
@@ -17,6 +19,13 @@ type Options struct {
 	// late.
 	Tolerance time.Duration
 
+	// Linux takes the script as written for Linux's TCP: what that decides and no
+	// RFC does is not compared, as the package comment says.
+	Linux bool
+
+	// Print gets what print writes in %{ }%. Nil means nobody.
+	Print func(line string)
+
 	// Trace gets each packet and call as it happens. Nil means nobody.
 	Trace func(line string)
 }
@@ -26,17 +35,26 @@ type run struct {
 	script *Script
 	cfg    config
 	trace  func(string)
+	output func(string)
 
 	card  *card
 	stack *gonet.Stack
 	begin time.Time
-	base  time.Duration // of the event before
+	base  time.Duration // of this event, and then
+	last  time.Duration // of that before
 
-	flows   []*flow
-	current *flow // of the last packet
-	cookie  []byte
-	sockets map[int64]*socket
-	calls   []*pending // that have not returned
+	flows     []*flow
+	current   *flow // of the last packet
+	cookie    []byte
+	hasCookie bool   // the peer has given the stack a cookie,
+	peerMSS   int    // with this MSS
+	dialled   uint16 // the port of the last connect
+	listening bool   // a socket has begun to listen since the last connection began
+	sockets   map[int64]*socket
+	pipes     map[int64]*pipe
+	epolls    map[int64]*epoll
+	calls     []*pending     // that have not returned
+	vars      map[string]any // of the code
 
 	before []string // what happened
 }
@@ -55,21 +73,46 @@ func (s *Script) Run(o Options) error {
 		}
 	}
 	if err := r.finish(); err != nil {
-		last := event{line: 1}
-		if n := len(s.events); n > 0 {
-			last.line = s.events[n-1].line
-		}
-		return r.explain(&last, err)
+		return r.explain(s.lastEvent(), err)
 	}
+	return nil
+}
+
+// lastEvent stands for the end of the script in messages.
+func (s *Script) lastEvent() *event {
+	last := &event{line: 1}
+	if n := len(s.events); n > 0 {
+		last.line = s.events[n-1].line
+	}
+	return last
+}
+
+// RunAlone runs the script in a bubble of its own. It works in tests and in
+// programs, but not inside of a bubble. Its error is of Run, or says that a
+// process waits for ever.
+func (s *Script) RunAlone(o Options) (err error) {
+	ended := make(chan error, 1) // made out here, so that it can be read after a deadlock
+	defer func() {
+		select {
+		case err = <-ended:
+		default:
+		}
+		if r := recover(); r != nil {
+			err = errors.Join(err, fmt.Errorf("%s: %v", s.Name, r))
+		}
+	}()
+	// Virtual time is only to be had from package synctest, which asks for a
+	// test: as in package sim, one that nobody runs will do.
+	synctest.Test(new(testing.T), func(*testing.T) { ended <- s.Run(o) })
 	return nil
 }
 
 // newStack makes a stack behind a card. All stacks with one config choose the
 // same ports and sequence numbers at the same instants.
 func newStack(cfg config) (*gonet.Stack, *card, error) {
-	c := newCard(cfg.mtu, cfg.cut)
+	c := newCard(&cfg)
 	s, err := gonet.New(gonet.Config{
-		Link: c.link(), Addr: netip.PrefixFrom(ourAddr, 24), Rand: sevens{}, TCP: cfg.tcp,
+		Link: c.link(), Addr: netip.PrefixFrom(cfg.local, 24), Gateway: cfg.gateway(), Rand: sevens{}, TCP: cfg.tcp,
 		KeepAlive: -1, // as socket(2) makes them
 	})
 	return s, c, err
@@ -87,11 +130,14 @@ func (sevens) Read(p []byte) (int, error) {
 
 // start makes the stack, when its sequence numbers are about to wrap.
 func (s *Script) start(o Options) (*run, error) {
-	cfg, err := s.configure(o.Tolerance)
+	cfg, err := s.configure(&o)
 	if err != nil {
 		return nil, err
 	}
-	r := &run{script: s, cfg: cfg, trace: o.Trace, begin: time.Now(), sockets: make(map[int64]*socket)}
+	r := &run{
+		script: s, cfg: cfg, trace: o.Trace, output: o.Print, begin: time.Now(),
+		sockets: make(map[int64]*socket), pipes: make(map[int64]*pipe), epolls: make(map[int64]*epoll),
+	}
 	if cfg.wraps > 0 {
 		r.begin, err = r.wrapTime()
 	}
@@ -99,8 +145,11 @@ func (s *Script) start(o Options) (*run, error) {
 		time.Sleep(time.Until(r.begin))
 		r.stack, r.card, err = newStack(cfg)
 	}
+	if err == nil && cfg.linux && s.usesCookie() {
+		err = r.fetchCookie()
+	}
 	if err != nil {
-		return nil, &Error{File: s.Name, Line: 1, Message: err.Error()}
+		return nil, &Error{File: s.Name, Line: 1, Message: err.Error(), Refused: true}
 	}
 	return r, nil
 }
@@ -125,18 +174,17 @@ func (r *run) step(e *event) error {
 		from += r.base
 	}
 	if _, out := e.do.(*outbound); !out {
-		time.Sleep(from - r.now())
-		if err := r.settle(); err != nil {
+		if err := r.sleep(from); err != nil {
 			return err
 		}
-		if from < r.now() {
+		if from+r.cfg.tolerance < r.now() && !r.cfg.linux {
 			return fmt.Errorf("its time has passed: it is %v", seconds(r.now()))
 		}
 		if err := r.nothingUnread(); err != nil {
 			return err
 		}
 	}
-	r.base = from
+	r.last, r.base = r.base, from
 	if err := e.do.do(r, e); err != nil {
 		return err
 	}
@@ -144,6 +192,35 @@ func (r *run) step(e *event) error {
 		r.base = r.now()
 	}
 	return nil
+}
+
+// tolerance is how far from its time an event may happen that is so long after
+// the one before.
+func (r *run) tolerance(after time.Duration) time.Duration {
+	return max(r.cfg.tolerance, time.Duration(float64(after)*r.cfg.percent/100))
+}
+
+// pollEvery is how often poll and epoll_wait look while time passes.
+const pollEvery = time.Millisecond
+
+// sleep lets time pass until a time of the script, and looks at the calls that
+// return meanwhile. It is the one place where a script's time passes but next.
+func (r *run) sleep(until time.Duration) error {
+	for {
+		d := until - r.now()
+		if r.polling() {
+			d = min(d, pollEvery)
+		}
+		time.Sleep(d)
+		if err := r.settle(); err != nil || r.now() >= until {
+			return err
+		}
+	}
+}
+
+// polling says whether a poll or epoll_wait waits.
+func (r *run) polling() bool {
+	return slices.ContainsFunc(r.calls, func(p *pending) bool { return p.poll != nil && !p.returned() })
 }
 
 // settle waits until the stack has done all that there is to do at this
@@ -155,10 +232,11 @@ func (r *run) settle() error {
 
 // finish waits for the calls that are still to return.
 func (r *run) finish() error {
+	until := r.now()
 	for _, p := range r.calls {
-		time.Sleep(p.until + r.cfg.tolerance - r.now())
+		until = max(until, p.until+p.slack)
 	}
-	if err := r.settle(); err != nil {
+	if err := r.sleep(until); err != nil {
 		return err
 	}
 	if len(r.calls) > 0 {
@@ -167,8 +245,13 @@ func (r *run) finish() error {
 	return r.nothingUnread()
 }
 
-// nothingUnread says whether all that the stack has sent was in the script.
+// nothingUnread says whether all that the stack has sent was in the script. In
+// a script for Linux a packet may go out before its turn, and behind the last
+// one there may be more.
 func (r *run) nothingUnread() error {
+	if r.cfg.linux {
+		return nil
+	}
 	select {
 	case w := <-r.card.seen:
 		got, err := r.recognize(w, segment{anyOptions: true})
@@ -185,19 +268,30 @@ func (r *run) nothingUnread() error {
 // most; nil when there is none.
 func (r *run) next(until time.Duration) *wire {
 	synctest.Wait()
-	timer := time.NewTimer(max(0, until-r.now()))
-	defer timer.Stop()
-	select {
-	case w := <-r.card.seen:
-		return w
-	case <-timer.C:
-	}
-	synctest.Wait() // the stack's timers of this very instant
-	select {
-	case w := <-r.card.seen:
-		return w
-	default:
-		return nil
+	for {
+		d := max(0, until-r.now())
+		if r.polling() {
+			d = min(d, pollEvery)
+		}
+		timer := time.NewTimer(d)
+		select {
+		case w := <-r.card.seen:
+			timer.Stop()
+			return w
+		case <-timer.C:
+		}
+		synctest.Wait() // the stack's timers of this very instant
+		for _, p := range r.calls {
+			p.look()
+		}
+		select {
+		case w := <-r.card.seen:
+			return w
+		default:
+		}
+		if r.now() >= until {
+			return nil
+		}
 	}
 }
 
@@ -205,9 +299,8 @@ func (r *run) next(until time.Duration) *wire {
 type pause struct{ d time.Duration }
 
 func (p *pause) do(r *run, e *event) error {
-	time.Sleep(p.d)
 	r.base += p.d
-	if err := r.settle(); err != nil {
+	if err := r.sleep(r.base); err != nil {
 		return err
 	}
 	return r.nothingUnread()
@@ -227,9 +320,15 @@ const recent = 12
 // explain makes err an *Error of the event e.
 func (r *run) explain(e *event, err error) error {
 	x := &Error{File: r.script.Name, Line: e.line, Text: e.text, Message: err.Error()}
+	var refused *refusal
+	x.Refused = errors.As(err, &refused)
 	var m *mismatch
 	if errors.As(err, &m) {
 		x.Wanted, x.Seen = m.wanted, m.seen
+	}
+	var code *atLine
+	if errors.As(err, &code) {
+		x.Line = code.line
 	}
 	var late *lateCall
 	if errors.As(err, &late) {
@@ -244,6 +343,14 @@ func (r *run) note(line string) {
 	r.before = append(r.before, line)
 	if r.trace != nil {
 		r.trace(line)
+	}
+}
+
+// print takes a line that the code of a script writes.
+func (r *run) print(line string) {
+	r.note(seconds(r.now()) + " " + line)
+	if r.output != nil {
+		r.output(line)
 	}
 }
 

@@ -116,7 +116,7 @@ func TestFailures(t *testing.T) {
 		},
 		"NoSocket": {
 			opened + "+0 close(4) = 0\n",
-			[]string{"test:6: there is no socket 4"},
+			[]string{"test:6: there is no descriptor 4"},
 		},
 		"Assertion": {
 			opened + "+0 %{ assert tcpi_snd_cwnd == 11 }%\n",

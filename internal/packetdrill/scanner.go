@@ -11,18 +11,22 @@ import (
 // A scanner reads a script piece by piece. What does not fit is told by a
 // panic with an *Error, which Parse turns into an error.
 type scanner struct {
-	name string
-	text string
-	at   int // how far it has been read
+	name  string
+	text  string
+	at    int  // how far it has been read
+	first int  // the line of the file before that of text
+	plain bool // there are no comments
 }
 
 // fail ends the parsing.
 func (s *scanner) fail(format string, args ...any) {
-	panic(&Error{File: s.name, Line: s.line(s.at), Message: fmt.Sprintf(format, args...)})
+	panic(&Error{File: s.name, Line: s.line(s.at), Message: fmt.Sprintf(format, args...), Refused: true})
 }
 
 // line is the number of the line that byte i stands in.
-func (s *scanner) line(i int) int { return 1 + strings.Count(s.text[:min(i, len(s.text))], "\n") }
+func (s *scanner) line(i int) int {
+	return s.first + 1 + strings.Count(s.text[:min(i, len(s.text))], "\n")
+}
 
 // rest is what has not been read.
 func (s *scanner) rest() string { return s.text[s.at:] }
@@ -37,6 +41,8 @@ func (s *scanner) skip() {
 		switch {
 		case strings.ContainsRune(" \t\r\n", rune(rest[0])):
 			s.at++
+		case s.plain:
+			return
 		case rest[0] == '#', strings.HasPrefix(rest, "//"):
 			s.skipLine()
 		case strings.HasPrefix(rest, "/*"):

@@ -13,6 +13,7 @@ type Script struct {
 	Title string   // what it shows, in a sentence
 
 	settings []setting
+	commands []*commands // before and behind the events
 	events   []event
 }
 
@@ -78,7 +79,18 @@ type Error struct {
 	Wanted  string   // the packet of the script, in its notation; or ""
 	Seen    string   // the packet that was seen instead; or ""
 	Before  []string // what happened before, the last at the end
+
+	// Refused: the script asks for something that there is not here, so that
+	// nothing is known about the rest of it.
+	Refused bool
 }
+
+// A refusal is an error about what a script asks for.
+type refusal struct{ err error }
+
+func (r *refusal) Error() string { return r.err.Error() }
+
+func (r *refusal) Unwrap() error { return r.err }
 
 func (e *Error) Error() string {
 	var b strings.Builder

@@ -175,7 +175,7 @@ func (s *scanner) segment(ip network) segment {
 	g.seq, g.len = s.stretch()
 	if s.acceptWord("ack") {
 		g.ack = s.sequence()
-	} else if g.flags&ack != 0 {
+	} else if g.has(ack) && !g.has(rst) {
 		s.fail("a segment with . says what it acknowledges")
 	}
 	if s.acceptWord("win") {
@@ -227,7 +227,7 @@ func (g *segment) differs(got *segment) string {
 		return "another sequence number"
 	case g.len != got.len:
 		return "another length"
-	case g.has(ack) && g.ack != got.ack:
+	case g.has(ack) && g.ack != got.ack && !(g.has(rst) && g.ack == 0):
 		return "another acknowledgement"
 	case g.window.differs(got.window.value):
 		return "another window"

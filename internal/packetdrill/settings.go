@@ -11,7 +11,7 @@ import (
 	"github.com/seed-012105e5/gonet/tcp"
 )
 
-// The addresses of the stack and of the peer.
+// The addresses of the stack and of the peer, unless a script has others.
 var (
 	ourAddr  = netip.MustParseAddr("10.0.0.2")
 	peerAddr = netip.MustParseAddr("10.0.0.1")
@@ -25,24 +25,98 @@ const peerPort = 40000
 
 // A config is what the settings of a script make of a run.
 type config struct {
+	linux       bool
 	tolerance   time.Duration
+	percent     float64       // of the time since the event before, where that is more than tolerance
+	tick        time.Duration // of our timestamps: when it is not 0, their values are compared
 	mtu         int
+	local       netip.Addr // of the stack
+	remote      netip.Addr
 	bindPort    uint16
 	connectPort uint16
 	wraps       int  // the connection whose numbers begin shortly before the wrap on our side; 0 for none
 	cut         bool // trains are cut before they are looked at
+	strict      bool // with linux: a packet of the script is one of the stack
+	fastOpen    int  // of listeners that do not say
 	tcp         tcp.Config
 }
 
-// configure applies the settings of s.
-func (s *Script) configure(tolerance time.Duration) (config, error) {
-	cfg := config{tolerance: tolerance, mtu: 1500, bindPort: 8080, connectPort: 8080, wraps: 1}
+// configure applies the settings of s, and the commands before its events.
+func (s *Script) configure(o *Options) (config, error) {
+	cfg := config{
+		linux: o.Linux, tolerance: o.Tolerance, mtu: 1500,
+		local: ourAddr, remote: peerAddr, bindPort: 8080, connectPort: 8080, wraps: 1,
+	}
+	if o.Linux {
+		cfg.cut = true
+		cfg.tolerance, cfg.percent = max(linuxTolerance, o.Tolerance), linuxPercent
+	}
 	for _, set := range s.settings {
 		if err := cfg.set(set.name, set.value); err != nil {
-			return cfg, &Error{File: s.Name, Line: set.line, Message: fmt.Sprintf("--%s=%s: %v", set.name, set.value, err)}
+			return cfg, &Error{File: s.Name, Line: set.line, Message: fmt.Sprintf("--%s=%s: %v", set.name, set.value, err), Refused: true}
 		}
 	}
-	return cfg, nil
+	for _, c := range s.initial() {
+		if err := c.apply(&cfg); err != nil {
+			return cfg, &Error{File: s.Name, Line: c.line, Message: err.Error(), Refused: true}
+		}
+	}
+	return cfg, cfg.check(s)
+}
+
+// initial are the commands that set the stack up: those without a time, and
+// those in front of all other events.
+func (s *Script) initial() []*commands {
+	list := s.commands
+	for i := range s.events {
+		c, ok := s.events[i].do.(*commands)
+		if !ok {
+			break
+		}
+		list = append(list[:len(list):len(list)], c)
+	}
+	return list
+}
+
+// check looks at what the settings have made together.
+func (c *config) check(s *Script) error {
+	if c.local == c.remote {
+		return &Error{File: s.Name, Line: 1, Message: fmt.Sprintf("both ends have the address %v", c.local), Refused: true}
+	}
+	return nil
+}
+
+// gateway is the router to a peer that is on another network; the zero Addr
+// when there is none.
+func (c *config) gateway() netip.Addr {
+	if netip.PrefixFrom(c.local, 24).Masked().Contains(c.remote) {
+		return netip.Addr{}
+	}
+	a := c.local.As4()
+	if a[3] = 254; netip.AddrFrom4(a) == c.local {
+		a[3] = 253
+	}
+	return netip.AddrFrom4(a)
+}
+
+// What packetdrill has as tolerance where a script says nothing.
+const (
+	linuxTolerance = 4 * time.Millisecond
+	linuxPercent   = 12.5
+)
+
+// setAddress sets an address of the wire. A prefix length behind it is for a
+// real host.
+func setAddress(at *netip.Addr, value string) error {
+	value, _, _ = strings.Cut(value, "/")
+	a, err := netip.ParseAddr(value)
+	if err == nil && (!a.Is4() || a.IsUnspecified() || a.IsMulticast()) {
+		err = fmt.Errorf("there is IPv4 only, and the address must be a host's")
+	}
+	if err == nil {
+		*at = a
+	}
+	return err
 }
 
 func (c *config) set(name, value string) (err error) {
@@ -51,6 +125,26 @@ func (c *config) set(name, value string) (err error) {
 	}
 	n, err := strconv.ParseUint(value, 10, 31)
 	switch name {
+	case "define": // done when it was read
+		err = nil
+	case "local_ip":
+		err = setAddress(&c.local, value)
+	case "remote_ip":
+		err = setAddress(&c.remote, value)
+	case "netmask_ip", "gateway_ip", "speed", "send_omit_free", "is_anyip", "tcp_ts_ecr_scaled":
+		if err = nil; !c.linux { // they are about the host that packetdrill runs on, or always so here
+			err = fmt.Errorf("no such option here")
+		}
+	case "tolerance_percent":
+		c.percent, err = strconv.ParseFloat(value, 64)
+	case "tcp_ts_tick_usecs":
+		c.tick = time.Duration(n) * time.Microsecond
+	case "strict_segments":
+		c.strict, err = true, nil
+	case "mss":
+		if c.mtu = int(n) + ipLen + tcpLen; err == nil && (n < 28 || c.mtu > 65535) {
+			err = fmt.Errorf("an MSS is from 28 to 65495")
+		}
 	case "tolerance_usecs":
 		c.tolerance = time.Duration(n) * time.Microsecond
 	case "mtu":

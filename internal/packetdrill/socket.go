@@ -20,11 +20,20 @@ type socket struct {
 	dial     *dial // a connect that is under way
 	nonblock bool
 
-	options  []func(*tcp.Conn) error // set before there was a connection
-	keep     net.KeepAliveConfig
-	fastOpen int // of a listener: how many connections may wait for the handshake
-	written  int // bytes
-	read     int
+	options     []func(*tcp.Conn) error // set before there was a connection
+	values      map[string]value        // what options were set to
+	keep        net.KeepAliveConfig
+	bound       uint16        // the port of bind; 0 for any
+	giveUpAfter time.Duration // of a connect; 0 for never
+	fastOpen    int           // of a listener: how many connections may wait for the handshake
+	fastConnect bool          // TCP_FASTOPEN_CONNECT: connect waits for the text that goes with the SYN,
+	deferred    bool          // and does so
+	waiting     []*tcp.Conn   // of a listener: accepted by a poll that has looked
+
+	written   int // bytes
+	read      int
+	shutWrite bool
+	noSpace   bool // the last write did not find room for all
 }
 
 // A dial is a connect that is under way, or over.
@@ -37,13 +46,21 @@ type dial struct {
 
 // look takes the connection from a dial that is over.
 func (s *socket) look() {
-	if s.dial == nil || s.conn != nil {
-		return
+	if s.dial != nil && s.conn == nil && !s.dialling() {
+		s.conn = s.dial.conn
+	}
+}
+
+// dialling says whether a connect is under way.
+func (s *socket) dialling() bool {
+	if s.dial == nil {
+		return false
 	}
 	select {
 	case <-s.dial.done:
-		s.conn = s.dial.conn
+		return false
 	default:
+		return true
 	}
 }
 
@@ -55,6 +72,9 @@ func (s *socket) forget() {
 	if s.look(); s.conn != nil {
 		s.conn.Close()
 	}
+	for _, c := range s.waiting {
+		c.Close()
+	}
 }
 
 // A pending call has begun, and must return.
@@ -62,6 +82,9 @@ type pending struct {
 	*call
 	event *event
 	until time.Duration // of the script: when it should return
+	slack time.Duration // how far from it that may be
+	poll  poller        // of poll and epoll_wait; nil of others
+	limit time.Time     // when those give up
 	done  chan struct{} // closed when it has; then these hold:
 	at    time.Time
 	outcome
@@ -89,20 +112,16 @@ func (l *lateCall) Error() string { return l.err.Error() }
 
 // do begins a call, and sees it return if it does not block.
 func (c *call) do(r *run, e *event) error {
-	work, giveUp, err := r.prepare(c)
-	if err != nil {
-		return err
-	}
 	p := &pending{call: c, event: e, until: r.base, done: make(chan struct{})}
 	if e.when.blocks {
 		p.until = r.base + e.when.end - e.when.from
 	}
+	p.slack = r.tolerance(p.until - r.last)
+	giveUp, err := p.begin(r)
+	if err != nil {
+		return &refusal{err}
+	}
 	r.note(seconds(r.now()) + " " + e.what)
-	go func() {
-		p.outcome = work()
-		p.at = time.Now()
-		close(p.done)
-	}()
 	r.calls = append(r.calls, p)
 	if e.when.blocks {
 		return nil
@@ -123,6 +142,40 @@ func (c *call) do(r *run, e *event) error {
 	return nil
 }
 
+// begin begins the call. What it returns ends its wait, where it must not wait.
+func (p *pending) begin(r *run) (deadline, error) {
+	if calls[p.name].do == nil {
+		poll, timeout, err := r.poller(p.call)
+		p.poll = poll
+		if timeout < forever {
+			p.limit = time.Now().Add(timeout)
+		}
+		return nil, err
+	}
+	work, giveUp, err := r.prepare(p.call)
+	if err != nil {
+		return nil, err
+	}
+	go func() {
+		p.outcome = work()
+		p.at = time.Now()
+		close(p.done)
+	}()
+	return giveUp, nil
+}
+
+// look asks a poller whether it returns now.
+func (p *pending) look() {
+	if p.poll == nil || p.returned() {
+		return
+	}
+	o, ready := p.poll()
+	if over := !p.limit.IsZero() && !time.Now().Before(p.limit); ready || over {
+		p.outcome, p.at = o, time.Now()
+		close(p.done)
+	}
+}
+
 // returned says whether the call has.
 func (p *pending) returned() bool {
 	select {
@@ -137,8 +190,9 @@ func (p *pending) returned() bool {
 func (r *run) collect() error {
 	var rest []*pending
 	for _, p := range r.calls {
+		p.look()
 		if !p.returned() {
-			if r.now() > p.until+r.cfg.tolerance {
+			if r.now() > p.until+p.slack {
 				return p.late(r.now())
 			}
 			rest = append(rest, p)
@@ -155,8 +209,8 @@ func (r *run) collect() error {
 // check compares what a call has returned with what the script wants.
 func (r *run) check(p *pending) error {
 	if p.new != nil {
-		if r.sockets[p.result] != nil {
-			return fmt.Errorf("there is a socket %d already", p.result)
+		if err := r.free(p.result); err != nil {
+			return err
 		}
 		r.sockets[p.result] = p.new
 		p.n = int(p.result)
@@ -166,10 +220,13 @@ func (r *run) check(p *pending) error {
 		got = "-1 " + errnoName(p.err)
 	}
 	want := fmt.Sprint(p.result)
-	if p.errno != "" {
+	switch {
+	case p.errno != "":
 		want = "-1 " + p.errno
+	case p.result < 0 && p.err != nil: // any error
+		want = got
 	}
-	if at := p.at.Sub(r.begin); at < p.until-r.cfg.tolerance || at > p.until+r.cfg.tolerance {
+	if at := p.at.Sub(r.begin); at < p.until-p.slack || at > p.until+p.slack {
 		return fmt.Errorf("the call returns %s at %s, and not at %s", got, seconds(at), seconds(p.until))
 	}
 	if !p.any && got != want {
@@ -186,8 +243,9 @@ var errnoNames = map[error]string{
 	syscall.EADDRINUSE: "EADDRINUSE", syscall.EADDRNOTAVAIL: "EADDRNOTAVAIL", syscall.EINPROGRESS: "EINPROGRESS",
 	syscall.EALREADY: "EALREADY", syscall.ENOTCONN: "ENOTCONN", syscall.EISCONN: "EISCONN",
 	syscall.EINVAL: "EINVAL", syscall.EOPNOTSUPP: "EOPNOTSUPP", syscall.ECONNABORTED: "ECONNABORTED",
-	syscall.ENOENT: "ENOENT",
-	net.ErrClosed:  "EBADF", os.ErrDeadlineExceeded: "EAGAIN", context.Canceled: "ECANCELED", io.EOF: "EOF",
+	syscall.ENOENT: "ENOENT", syscall.EAGAIN: "EAGAIN", syscall.EBADF: "EBADF", syscall.EEXIST: "EEXIST",
+	syscall.EFAULT: "EFAULT", context.DeadlineExceeded: "ETIMEDOUT",
+	net.ErrClosed: "EBADF", os.ErrDeadlineExceeded: "EAGAIN", context.Canceled: "ECANCELED", io.EOF: "EOF",
 }
 
 // errnoName is the name of what is inside of err.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/seed-012105e5/gonet"
 	"github.com/seed-012105e5/gonet/tcp"
+	"github.com/seed-012105e5/gonet/tcp/congestion"
 )
 
 // A state is what assertions can ask for: that of the connection which the
@@ -18,19 +19,43 @@ type state struct {
 	info  tcp.Info
 	err   bool // no connection was ever there
 	stats gonet.Stats
+	mtu   int
 }
 
-// constants are names for values of tcpi_state, as in Linux's TCP_INFO.
+// constants are names for values of TCP_INFO, as Linux has them.
 var constants = map[string]any{
+	"TCP_INFINITE_SSTHRESH": float64(infiniteThreshold),
+	"TCP_CA_Open":           float64(caOpen), "TCP_CA_Disorder": float64(caDisorder), "TCP_CA_CWR": float64(caReduced),
+	"TCP_CA_Recovery": float64(caRecovery), "TCP_CA_Loss": float64(caLoss),
+	"TCPI_OPT_TIMESTAMPS": float64(optionTimestamps), "TCPI_OPT_SACK": float64(optionSACK), "TCPI_OPT_WSCALE": float64(optionScale),
+	"TCPI_OPT_ECN": float64(optionECN), "TCPI_OPT_ECN_SEEN": 16., "TCPI_OPT_SYN_DATA": float64(optionSYNData),
+
 	"TCP_ESTABLISHED": tcp.Established, "TCP_SYN_SENT": tcp.SynSent, "TCP_SYN_RECV": tcp.SynReceived,
 	"TCP_FIN_WAIT1": tcp.FinWait1, "TCP_FIN_WAIT2": tcp.FinWait2, "TCP_TIME_WAIT": tcp.TimeWait,
 	"TCP_CLOSE": tcp.Closed, "TCP_CLOSE_WAIT": tcp.CloseWait, "TCP_LAST_ACK": tcp.LastAck,
 	"TCP_LISTEN": tcp.Listen, "TCP_CLOSING": tcp.Closing,
 }
 
+// Values of tcpi_ca_state, and bits of tcpi_options.
+const (
+	caOpen = iota
+	caDisorder
+	caReduced
+	caRecovery
+	caLoss
+
+	optionTimestamps = 1
+	optionSACK       = 2
+	optionScale      = 4
+	optionECN        = 8
+	optionSYNData    = 32
+
+	infiniteThreshold = 1<<31 - 1
+)
+
 // state looks at the connection and the stack.
 func (r *run) state() *state {
-	s := &state{stats: r.stack.Stats(), err: true}
+	s := &state{stats: r.stack.Stats(), mtu: r.cfg.mtu, err: true}
 	local, remote := r.cfg.bindPort, peerPort+uint16(1)
 	if f := r.current; f != nil {
 		local, remote = f.local, f.remote
@@ -113,17 +138,75 @@ func plain(f reflect.Value) any {
 	return fmt.Sprint(f.Interface())
 }
 
+// caState is tcpi_ca_state. A window that was reduced because of ECN (CWR) is
+// no state of ours.
+func (s *state) caState() int {
+	switch i := &s.info; {
+	case i.Recovering:
+		return caRecovery
+	case i.RepairingTimeout:
+		return caLoss
+	case i.SACKed > 0:
+		return caDisorder
+	}
+	return caOpen
+}
+
+// options are the bits of tcpi_options.
+func (s *state) options() (bits int) {
+	i := &s.info
+	for bit, is := range map[int]bool{
+		optionTimestamps: i.Timestamps, optionSACK: i.SACK, optionScale: i.SendScale > 0 || i.ReceiveScale > 0,
+		optionECN: i.ECN, optionSYNData: i.FastOpen,
+	} {
+		if is {
+			bits |= bit
+		}
+	}
+	return bits
+}
+
 // tcpInfo is a field of Linux's TCP_INFO.
 func (s *state) tcpInfo(name string) (any, bool) {
 	i := &s.info
 	packets := func(bytes int) float64 { return float64((bytes + i.SendMSS - 1) / max(1, i.SendMSS)) }
 	microseconds := func(d time.Duration) float64 { return float64(d.Microseconds()) }
+	milliseconds := func(at time.Time) float64 { return float64(time.Since(at).Milliseconds()) }
 	switch name {
 	case "tcpi_state":
 		return i.State, true
+	case "tcpi_ca_state":
+		return float64(s.caState()), true
+	case "tcpi_options":
+		return float64(s.options()), true
+	case "tcpi_sacked":
+		return packets(i.SACKed), true
+	case "tcpi_lost":
+		return packets(i.Lost), true
+	case "tcpi_retrans":
+		return packets(i.Resent), true
+	case "tcpi_total_retrans":
+		return packets(int(i.BytesResent)), true
+	case "tcpi_delivered":
+		return packets(int(i.BytesDelivered)), true
+	case "tcpi_snd_wnd":
+		return float64(i.SendWindow), true
+	case "tcpi_rcv_wnd":
+		return float64(i.ReceiveWindow), true
+	case "tcpi_notsent_bytes":
+		return float64(i.SendQueue - i.Unacked), true
+	case "tcpi_advmss":
+		return float64(s.mtu - ipLen - tcpLen), true
+	case "tcpi_last_data_sent":
+		return milliseconds(i.LastSent), true
+	case "tcpi_last_ack_recv":
+		return milliseconds(i.LastHeard), true
 	case "tcpi_snd_cwnd":
 		return packets(i.CongestionWindow), true
 	case "tcpi_snd_ssthresh":
+		if i.SlowStartThresh >= congestion.Unlimited {
+			return float64(infiniteThreshold), true
+		}
 		return packets(i.SlowStartThresh), true
 	case "tcpi_unacked":
 		return packets(i.Unacked), true
