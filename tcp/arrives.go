@@ -102,7 +102,7 @@ func (t *tcb) synSentArrives(now time.Time, s *segment) {
 func (t *tcb) negotiate(now time.Time, s *segment) {
 	o := &s.opts
 	if o.mss != 0 {
-		t.snd.peerMSS = max(int(o.mss), minMSS)
+		t.snd.peerMSS = min(max(int(o.mss), minMSS), t.cfg.MSS)
 	}
 	t.sackOK = o.sackPermitted && !t.cfg.NoSACK
 	t.timestamps = o.hasTimestamps && !t.cfg.NoTimestamps

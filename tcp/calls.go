@@ -136,9 +136,12 @@ func (t *tcb) closeWrite(now time.Time) {
 // closeRead tells that the user will read no more. Text that comes is thrown
 // away.
 func (t *tcb) closeRead() {
+	freed := t.recvq.readyLen > 0
 	t.recvq.clearReady() // what lies ahead of a hole was promised to be kept, by SACK
 	t.noReader = true
-	t.afterRead()
+	if freed { // otherwise the peer has nothing new to be told
+		t.afterRead()
+	}
 }
 
 // close is a CLOSE of both directions, as close(2) has it. When text was left

@@ -103,6 +103,11 @@ type Config struct {
 	// or "newreno" (RFC 6582). "" means "rack".
 	Recovery string
 
+	// MSS bounds the text of a segment in bytes, in both directions: larger ones
+	// are neither sent nor offered to be taken, as with TCP_MAXSEG. 0 means what
+	// the MTU has room for; less than 64 means 64.
+	MSS int
+
 	// MTUProbing says when larger segments than are known to pass are tried. 0
 	// means ProbeWhenLowered.
 	MTUProbing MTUProbing
@@ -125,6 +130,8 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.Backlog, 1024)
 	setDefault(&c.SynBacklog, 4096)
 	setDefault(&c.FastOpenServers, 1024)
+	setDefault(&c.MSS, 0xffff)
+	c.MSS = max(c.MSS, minMSS)
 	setDefault(&c.MSL, 30*time.Second)
 	setDefault(&c.TimeWaits, 65536)
 	setDefault(&c.MinRTO, 200*time.Millisecond)

@@ -70,7 +70,7 @@ func (h *halfOpen) synACK(now time.Time, cfg *Config, mtu int) segment {
 		window: uint16(h.window(cfg)),
 		opts:   h.timestamps(now),
 	}
-	s.opts.mss = offeredMSS(mtu)
+	s.opts.mss = cfg.offeredMSS(mtu)
 	s.opts.hasScale, s.opts.scale = h.hasScale, cfg.receiveScale()
 	s.opts.sackPermitted = h.sackPermitted
 	return s

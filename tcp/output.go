@@ -52,7 +52,7 @@ func (t *tcb) bareSeq() seq {
 func (t *tcb) makeSYN(now time.Time, s *segment) {
 	*s = segment{seq: t.snd.iss, flags: SYN, window: uint16(min(t.free(), 0xffff))}
 	s.opts = options{
-		mss:           offeredMSS(t.path.link),
+		mss:           t.cfg.offeredMSS(t.path.link),
 		hasScale:      !t.cfg.NoWindowScale,
 		scale:         t.rcv.scale,
 		sackPermitted: !t.cfg.NoSACK,
@@ -196,7 +196,7 @@ func (t *tcb) sendable(unsent int) (n int, ok bool) {
 		return 0, wnd > 0 || idle
 	case n <= 0:
 		return 0, false
-	case n == unsent && (t.opts.noDelay || idle || t.finQueued):
+	case n == unsent && (t.opts.noDelay || idle || t.finQueued || t.onlySYN()):
 		return n, true // (2): all that there is, pushed
 	case n >= mss:
 		return wholeSegments(n, mss), true // (1)
@@ -205,6 +205,11 @@ func (t *tcb) sendable(unsent int) (n int, ok bool) {
 	}
 	return 0, false
 }
+
+// onlySYN says whether nothing but our SYN is in flight, as on a connection
+// that was accepted early (RFC 7413): a SYN is no data that Nagle's algorithm
+// would wait for (RFC 9293 section 3.7.4).
+func (t *tcb) onlySYN() bool { return t.snd.una == t.snd.iss && t.snd.nxt == t.snd.iss+1 }
 
 // wholeSegments is the largest multiple of mss up to n, and n itself when it
 // is less than one.

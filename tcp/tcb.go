@@ -45,7 +45,7 @@ type tcb struct {
 		wnd      int // SND.WND, scaled
 		maxWnd   int // the largest that SND.WND has been
 		mss      int // effective send MSS: text bytes per segment (MUST-16)
-		peerMSS  int // as the peer gave it
+		peerMSS  int // as the peer gave it, up to Config.MSS
 		scale    uint8
 		urgent   bool
 	}
@@ -193,7 +193,7 @@ func (t *tcb) begin(cfg *Config, stats *Stats, f flow, iss seq, mtu int) {
 	t.recover = iss
 	t.ecn.until = iss + 1 // nothing on a SYN can be marked
 	t.sendq.first, t.sendq.limit = iss+1, cfg.sendLimit()
-	t.path, t.snd.peerMSS = newPathMTU(mtu, cfg.MTUProbing), defaultMSS
+	t.path, t.snd.peerMSS = newPathMTU(mtu, cfg.MTUProbing), min(defaultMSS, cfg.MSS)
 	t.recvq.limit = cfg.receiveLimit()
 	t.recvFixed, t.sendFixed = cfg.ReceiveBuffer > 0, cfg.SendBuffer > 0
 	t.rcv.scale = cfg.receiveScale()
@@ -222,7 +222,9 @@ const headersLen = 20 + minHeaderLen
 
 // offeredMSS is the MSS to be sent on a SYN (MUST-14, MUST-67): what fits the
 // link without options (RFC 6691).
-func offeredMSS(mtu int) uint16 { return uint16(min(mtu, 0xffff) - headersLen) }
+func (c *Config) offeredMSS(mtu int) uint16 {
+	return uint16(min(min(mtu, 0xffff)-headersLen, c.MSS))
+}
 
 // updateMSS is fitMSS that tells congestion control.
 func (t *tcb) updateMSS() {

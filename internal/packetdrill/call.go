@@ -60,7 +60,7 @@ func (s *scanner) call() action {
 	}
 	s.expect("(")
 	c.args = s.values(")", maxDepth)
-	if n := len(c.args); n != known.args && n != known.orArgs {
+	if n := len(c.args); n != known.args && (n != known.orArgs || n == 0) {
 		s.fail("%s has %d arguments, not %d", c.name, known.args, n)
 	}
 	s.expect("=")

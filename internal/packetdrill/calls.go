@@ -96,11 +96,14 @@ func onFile(do func(r *run, s *socket, c *call) (work, deadline, error), pipe fu
 
 // free says whether a descriptor is nobody's.
 func (r *run) free(fd int64) error {
-	_, socket := r.sockets[fd]
+	s, socket := r.sockets[fd]
 	_, pipe := r.pipes[fd]
 	_, epoll := r.epolls[fd]
-	if socket || pipe || epoll {
+	if socket && !s.closed || pipe || epoll {
 		return fmt.Errorf("there is a descriptor %d already", fd)
+	}
+	if socket {
+		r.past = append(r.past, s)
 	}
 	return nil
 }
@@ -128,7 +131,7 @@ func (v *value) address(usual netip.AddrPort) (netip.AddrPort, error) {
 	}
 	family, port, addr := v.fields["sa_family"], v.fields["sin_port"], v.fields["sin_addr"]
 	if !family.is("AF_INET") || !port.isNum || !addr.is("inet_addr") || len(addr.list) != 1 {
-		return usual, fmt.Errorf("an address is ..., or {sa_family = AF_INET, sin_port = htons(n), sin_addr = inet_addr(\"a.b.c.d\")}")
+		return usual, fmt.Errorf("want ... or an address, {sa_family = AF_INET, sin_port = htons(n), sin_addr = inet_addr(\"a.b.c.d\")}")
 	}
 	a, err := netip.ParseAddr(addr.list[0].text)
 	return netip.AddrPortFrom(a, uint16(port.number)), err
@@ -248,7 +251,7 @@ func (r *run) connect(s *socket, to netip.AddrPort, open func(ctx context.Contex
 	case to.Addr() != r.cfg.remote:
 		return atOnce(0, fmt.Errorf("the peer of a script is %v, not %v", r.cfg.remote, to.Addr()))
 	}
-	r.dialled = to.Port()
+	r.dialled, r.dialling = to.Port(), true
 	ctx, cancel := context.WithCancel(context.Background())
 	if s.giveUpAfter > 0 {
 		ctx, cancel = context.WithTimeout(ctx, s.giveUpAfter)
@@ -307,6 +310,8 @@ func (r *run) callClose(c *call) (work, deadline, error) {
 			return outcome{err: s.listener.Close()}
 		}, nil, nil
 	case s.conn != nil: // it stays, so that assertions can ask for its last state
+		s.closed = true
+		s.flushHeld()
 		return func() outcome { return outcome{err: s.conn.Close()} }, nil, nil
 	}
 	delete(r.sockets, fd)
@@ -321,6 +326,7 @@ func callShutdown(_ *run, s *socket, c *call) (work, deadline, error) {
 		return atOnce(0, syscall.ENOTCONN), nil, nil
 	}
 	how := &c.args[1]
+	s.flushHeld()
 	s.shutWrite = s.shutWrite || how.has("SHUT_WR") || how.has("SHUT_RDWR")
 	return func() outcome {
 		var err error

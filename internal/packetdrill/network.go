@@ -154,7 +154,7 @@ func (r *run) recognize(w *wire, want segment) (segment, error) {
 		}
 		f = r.newFlow(r.freePeer(), w.local, w.remote) // an active open
 		r.flows = append(r.flows, f)
-		r.listening = false
+		r.listening, r.dialling = false, false
 	}
 	r.current = f
 	got := f.departed(w.segment, want)

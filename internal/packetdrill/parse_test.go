@@ -1,6 +1,7 @@
 package packetdrill
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -120,6 +121,16 @@ func TestParseErrors(t *testing.T) {
 		"+1~2 > . 1:1(0) ack 1":                      "two times of one kind",
 		"+0...1 > . 1:1(0) ack 1":                    "only a call takes its time",
 		"+1...0 close(3) = 0":                        "returns before it begins",
+		"0 < S 0:0(0) <md5 0011>":                    "a digest of MD5 has 16 bytes",
+		"0 sendfile(3, 4, [0], 5) = 5":               "sendfile: there are no files",
+		"0 poll([{fd=3}], 1) = 0":                    "poll has 3 arguments, not 2",
+		"0 connect(3, {1=2}, 3) = 0":                 "a field has a name",
+		"0 connect(3, {a|b=2}, 3) = 0":               "a field has a name",
+		"0 write(3, f(1, 2) = 3":                     `want ","`,
+		"--define=A":                                 "want --define=NAME=value, found --define=A",
+		"`sleep 1`":                                  "sleep has a time in front",
+		"\n`cat a | grep b`":                         "test:2: no shell runs here: cat a | grep b",
+		"`sysctl \"a`":                               `" is missing in a command`,
 		"0 frobnicate(3) = 0":                        `no call "frobnicate"`,
 		"0 close(3, 4) = 0":                          "close has 1 arguments, not 2",
 		"0 close(3)":                                 `want "="`,
@@ -146,8 +157,9 @@ func TestParseErrors(t *testing.T) {
 // FuzzParse looks for texts that Parse cannot stand.
 func FuzzParse(f *testing.F) {
 	files, _ := filepath.Glob("testdata/*/*.pkt")
-	for i, file := range files {
-		if i%8 == 0 {
+	language, _ := filepath.Glob("testdata/language/*/*.pkt")
+	for i, file := range append(language, files...) {
+		if i < len(language) || i%8 == 0 {
 			text, err := os.ReadFile(file)
 			if err != nil {
 				f.Fatal(err)
@@ -171,6 +183,29 @@ func FuzzParse(f *testing.F) {
 					t.Errorf("%s is written as %v: %v", e.text, o, err)
 				}
 			}
+		}
+	})
+}
+
+// FuzzRun looks for scripts that the runner cannot stand: whatever one asks
+// for, it ends, with an error or without.
+func FuzzRun(f *testing.F) {
+	language, _ := filepath.Glob("testdata/language/*/*.pkt")
+	for _, file := range language {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(string(text), strings.Contains(file, "linux"))
+	}
+	f.Fuzz(func(t *testing.T, text string, linux bool) {
+		s, err := Parse("fuzz", text)
+		if err != nil || len(s.events) > 100 || len(text) > 1<<14 {
+			return
+		}
+		var e *Error
+		if err := s.RunAlone(Options{Linux: linux}); err != nil && !errors.As(err, &e) {
+			t.Errorf("%v", err)
 		}
 	})
 }

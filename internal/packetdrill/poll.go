@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"testing/synctest"
 	"time"
 
 	"github.com/seed-012105e5/gonet/tcp"
@@ -116,11 +117,11 @@ func (p *pipe) ready() (set events) {
 
 // listenerReady accepts what waits, to see whether there is something.
 func (s *socket) listenerReady() events {
-	s.listener.SetDeadline(time.Unix(1, 0))
-	defer s.listener.SetDeadline(time.Time{})
-	if c, err := s.listener.AcceptTCP(); err == nil {
-		s.waiting = append(s.waiting, c)
-	}
+	atOnceOnly(s.listener.SetDeadline, func() {
+		if c, err := s.listener.AcceptTCP(); err == nil {
+			s.waiting = append(s.waiting, c)
+		}
+	})
 	if len(s.waiting) > 0 {
 		return eventIn
 	}
@@ -159,10 +160,23 @@ func (s *socket) connReady() (set events) {
 
 // failed says whether a connection that has ended did so by an error.
 func (s *socket) failed() bool {
-	s.conn.SetReadDeadline(time.Unix(1, 0))
-	defer s.conn.SetReadDeadline(time.Time{})
-	_, err := s.conn.Read(make([]byte, 1))
+	var err error
+	atOnceOnly(s.conn.SetReadDeadline, func() { _, err = s.conn.Read(make([]byte, 1)) })
 	return err != nil && err != io.EOF && !isTimeout(err)
+}
+
+// atOnceOnly lets a call do what it can without waiting. A deadline that has
+// passed already would have it do nothing.
+func atOnceOnly(setDeadline deadline, call func()) {
+	done := make(chan struct{})
+	go func() {
+		call()
+		close(done)
+	}()
+	synctest.Wait()
+	setDeadline(time.Now())
+	<-done
+	setDeadline(time.Time{})
 }
 
 func isTimeout(err error) bool { return errnoName(err) == errnoNames[os.ErrDeadlineExceeded] }

@@ -3,6 +3,7 @@ package packetdrill
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"testing"
@@ -49,8 +50,10 @@ type run struct {
 	hasCookie bool   // the peer has given the stack a cookie,
 	peerMSS   int    // with this MSS
 	dialled   uint16 // the port of the last connect
+	dialling  bool   // and its SYN has not been seen
 	listening bool   // a socket has begun to listen since the last connection began
 	sockets   map[int64]*socket
+	past      []*socket // closed, and their numbers used again
 	pipes     map[int64]*pipe
 	epolls    map[int64]*epoll
 	calls     []*pending     // that have not returned
@@ -159,9 +162,14 @@ func (r *run) end() {
 	r.stack.Close()
 	for range r.card.seen {
 	}
-	for _, s := range r.sockets {
+	for _, s := range r.allSockets() {
 		s.forget()
 	}
+}
+
+// allSockets are those that are open, and those that were.
+func (r *run) allSockets() []*socket {
+	return append(slices.Collect(maps.Values(r.sockets)), r.past...)
 }
 
 // now is the time of the script.
@@ -200,20 +208,41 @@ func (r *run) tolerance(after time.Duration) time.Duration {
 	return max(r.cfg.tolerance, time.Duration(float64(after)*r.cfg.percent/100))
 }
 
-// pollEvery is how often poll and epoll_wait look while time passes.
-const pollEvery = time.Millisecond
+// pollEvery is how often poll and epoll_wait look while time passes: each
+// millisecond, or less often in a wait of more than a second.
+func pollEvery(wait time.Duration) time.Duration { return max(time.Millisecond, wait/1000) }
 
 // sleep lets time pass until a time of the script, and looks at the calls that
 // return meanwhile. It is the one place where a script's time passes but next.
 func (r *run) sleep(until time.Duration) error {
 	for {
-		d := until - r.now()
-		if r.polling() {
-			d = min(d, pollEvery)
-		}
-		time.Sleep(d)
+		time.Sleep(r.untilWake(until - r.now()))
+		r.release()
 		if err := r.settle(); err != nil || r.now() >= until {
 			return err
+		}
+	}
+}
+
+// untilWake is how long time may pass, of d, until the runner has something to
+// do: to look for a poll, or to write what was held back.
+func (r *run) untilWake(d time.Duration) time.Duration {
+	if r.polling() {
+		d = min(d, pollEvery(d))
+	}
+	for _, s := range r.allSockets() {
+		if s.hold.n > 0 {
+			d = min(d, max(0, time.Until(s.hold.until)))
+		}
+	}
+	return d
+}
+
+// release writes what was held back long enough.
+func (r *run) release() {
+	for _, s := range r.allSockets() {
+		if s.hold.n > 0 && !time.Now().Before(s.hold.until) {
+			s.flushHeld()
 		}
 	}
 }
@@ -265,21 +294,34 @@ func (r *run) nothingUnread() error {
 }
 
 // next is the next segment that the stack sends, until a time of the script at
-// most; nil when there is none.
+// most; nil when there is none. A script for Linux has one connection after the
+// other, and does not look at those that came before.
 func (r *run) next(until time.Duration) *wire {
+	for {
+		w := r.nextOfAny(until)
+		if w == nil || !r.cfg.linux || w.err != nil {
+			return w
+		}
+		n := len(r.flows)
+		i := slices.IndexFunc(r.flows, func(f *flow) bool { return f.local == w.local && f.remote == w.remote })
+		if i < 0 || i == n-1 && !r.dialling {
+			return w
+		}
+	}
+}
+
+// nextOfAny is next, of any connection.
+func (r *run) nextOfAny(until time.Duration) *wire {
 	synctest.Wait()
 	for {
-		d := max(0, until-r.now())
-		if r.polling() {
-			d = min(d, pollEvery)
-		}
-		timer := time.NewTimer(d)
+		timer := time.NewTimer(r.untilWake(max(0, until-r.now())))
 		select {
 		case w := <-r.card.seen:
 			timer.Stop()
 			return w
 		case <-timer.C:
 		}
+		r.release()
 		synctest.Wait() // the stack's timers of this very instant
 		for _, p := range r.calls {
 			p.look()

@@ -1,6 +1,7 @@
 package packetdrill
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -21,7 +22,7 @@ func runText(t *testing.T, text string) error {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return inBubble(t, s)
+	return inBubble(t, s, Options{})
 }
 
 // TestFailures has scripts that must fail, and what the runner says.
@@ -150,6 +151,114 @@ func TestFailures(t *testing.T) {
 			"--isn=2\n" + opened,
 			[]string{"test:1: --isn=2: there are not so many connections"},
 		},
+		"UnknownFlag": {
+			opened + "+0 send(3, ..., 1, MSG_MOOR) = 1\n",
+			[]string{"test:6: no flag MSG_MOOR"},
+		},
+		"UnknownFlagNumber": {
+			opened + "+0 recv(3, ..., 1, 0x10) = 1\n",
+			[]string{"test:6: no flag 0x10"},
+		},
+		"Peek": {
+			opened + "+0 recv(3, ..., 1, MSG_PEEK) = 1\n",
+			[]string{"test:6: flag MSG_PEEK: what is read is gone"},
+		},
+		"PeekByNumber": {
+			opened + "+0 recv(3, ..., 1, 2) = 1\n",
+			[]string{"test:6: flag MSG_PEEK: what is read is gone"},
+		},
+		"NoFlags": {
+			opened + "+0 recv(3, ..., 1, ...) = 1\n",
+			[]string{"test:6: flags are names, or a number"},
+		},
+		"Datagrams": {
+			"0 socket(..., SOCK_DGRAM, IPPROTO_UDP) = 3\n",
+			[]string{"test:1: sockets here are of type SOCK_STREAM, not SOCK_DGRAM"},
+		},
+		"Mark": {
+			opened + "+0 setsockopt(3, SOL_SOCKET, SO_MARK, [1], 4) = 0\n",
+			[]string{"test:6: socket option SO_MARK: nothing routes by marks"},
+		},
+		"UnknownOption": {
+			opened + "+0 setsockopt(3, SOL_SOCKET, SO_WHAT, [1], 4) = 0\n",
+			[]string{"test:6: no socket option SO_WHAT of 1"},
+		},
+		"OptionValue": {
+			opened + "+0 getsockopt(3, SOL_TCP, TCP_MAXSEG, [1001], [4]) = 0\n",
+			[]string{"test:6: the call returns -1 the option as 1000"},
+		},
+		"Discovery": {
+			opened + "+0 setsockopt(3, SOL_IP, IP_MTU_DISCOVER, [IP_PMTUDISC_DONT], 4) = 0\n",
+			[]string{"test:6: no socket option IP_MTU_DISCOVER of IP_PMTUDISC_DONT"},
+		},
+		"TwoSegmentSizes": {
+			"0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3\n+0 setsockopt(3, SOL_TCP, TCP_MAXSEG, [1], 4) = 0\n+0 setsockopt(3, SOL_TCP, TCP_MAXSEG, [2], 4) = 0\n",
+			[]string{"test:3: TCP_MAXSEG is the same for all sockets here"},
+		},
+		"OtherEvents": {
+			opened + "+0 poll([{fd=3, events=POLLIN|POLLOUT, revents=POLLIN}], 1, 0) = 1\n",
+			[]string{"test:6: the call returns -1 revents of 3 as OUT"},
+		},
+		"PollTooEarly": {
+			opened + "+0...+.1 poll([{fd=3, events=POLLIN, revents=POLLIN}], 1, 1000) = 1\n+.05 < P. 1:2(1) ack 1 win 100\n+.04 > . 1:1(0) ack 2\n",
+			[]string{"test:6: the call returns 1 at 0.150000, and not at 0.200000"},
+		},
+		"PollForever": {
+			opened + "+0...+1 poll([{fd=3, events=POLLIN}], 1, -1) = 0\n",
+			[]string{"test:6: the call has not returned at 1.100000"},
+		},
+		"PollTooLate": {
+			opened + "+0...+.1 poll([{fd=3, events=POLLIN}], 1, 200) = 0\n+1 `sleep 0`\n",
+			[]string{"test:6: the call has not returned at"},
+		},
+		"OtherEpollEvents": {
+			opened + "+0 epoll_create(1) = 5\n+0 epoll_ctl(5, EPOLL_CTL_ADD, 3, {events=EPOLLOUT, fd=3}) = 0\n+0 epoll_wait(5, {events=EPOLLIN, fd=3}, 1, 0) = 1\n",
+			[]string{"test:8: the call returns -1 events as OUT of 3"},
+		},
+		"UnknownEvent": {
+			opened + "+0 poll([{fd=3, events=POLLUP}], 1, 0) = 0\n",
+			[]string{"test:6: no event POLLUP"},
+		},
+		"OtherQueue": {
+			opened + "+0 setsockopt(3, SOL_TCP, TCP_INQ, [1], 4) = 0\n+0 < P. 1:11(10) ack 1 win 100\n+0 recvmsg(3, {msg_name(...)=..., msg_iov(1)=[{..., 4}], msg_flags=0, msg_control=[{cmsg_level=SOL_TCP, cmsg_type=TCP_CM_INQ, cmsg_data=5}]}, 0) = 4\n",
+			[]string{"test:8: the call returns -1 TCP_CM_INQ as 6"},
+		},
+		"DescriptorTaken": {
+			opened + "+0 pipe([3, 4]) = 0\n",
+			[]string{"test:6: there is a descriptor 3 already"},
+		},
+		"UnknownCommand": {
+			"`tc qdisc add dev tun0 root fq`\n" + opened,
+			[]string{"test:1: `tc qdisc add dev tun0 root fq`: no shell runs here"},
+		},
+		"DefaultsOfLinux": {
+			"`../common/defaults.sh`\n" + opened,
+			[]string{"test:1: `../common/defaults.sh`: no shell runs here"},
+		},
+		"UnknownSysctl": {
+			"\n`sysctl -q net.ipv4.tcp_speed=1`\n" + opened,
+			[]string{"test:2: net.ipv4.tcp_speed=1: no such setting is known"},
+		},
+		"OtherSysctl": {
+			"`sysctl net.core.somaxconn=1`\n" + opened,
+			[]string{"test:1: net.core.somaxconn=1: no setting of TCP's"},
+		},
+		"ImpossibleSysctl": {
+			"`sysctl net.ipv4.tcp_dsack=0`\n" + opened,
+			[]string{"test:1: net.ipv4.tcp_dsack=0: a stack cannot be set to this"},
+		},
+		"SysctlTooLate": {
+			opened + "+0 `sysctl net.ipv4.tcp_sack=0`\n",
+			[]string{"test:6: the settings of a stack are made when it starts"},
+		},
+		"SameAddresses": {
+			"--local_ip=10.0.0.1\n" + opened,
+			[]string{"both ends have the address 10.0.0.1"},
+		},
+		"LineOfStatement": {
+			opened + "+0 %{ x = 1\nassert x == 1\nassert x == 2, 'x=%d' % x }%\n",
+			[]string{"test:8: assert x == 2:  (x=1)"},
+		},
 		"IPv6": {
 			"--ip_version=ipv6\n" + opened,
 			[]string{"there is IPv4 only"},
@@ -186,6 +295,68 @@ func TestPasses(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// TestLinuxFailures has scripts for Linux that must fail, and what the runner
+// says.
+func TestLinuxFailures(t *testing.T) {
+	const stamped = "0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3\n+0...+.1 connect(3, ..., ...) = 0\n" +
+		"+0 > S 0:0(0) <mss 1460,sackOK,TS val 100 ecr 0,nop,wscale 7>\n" +
+		"+.1 < S. 0:0(0) ack 1 win 32792 <mss 1000,sackOK,TS val 700 ecr 100,nop,wscale 7>\n"
+	for name, test := range map[string]struct{ script, want string }{
+		"OtherOption":  {strings.Replace(stamped, "mss 1460", "mss 1461", 1), "test:3: the packet has other options"},
+		"OtherEcho":    {stamped + "+0 > . 1:1(0) ack 1 <nop,nop,TS val 100 ecr 701>\n", "test:5: the packet has other options"},
+		"OtherTick":    {"--tcp_ts_tick_usecs=1000\n" + stamped + "+0 > . 1:1(0) ack 1 <nop,nop,TS val 220 ecr 700>\n", "test:6: the packet has other options"},
+		"TooEarly":     {opened + "+0 write(3, ..., 10) = 10\n+.01 > P. 1:11(10) ack 1\n", "test:7: the packet goes out 6ms too early"},
+		"TooLate":      {opened + "+0 < P. 1:11(10) ack 1 win 100\n+.035 > . 1:1(0) ack 11\n", "test:7: no packet goes out"},
+		"TooShort":     {opened + "+0 write(3, ..., 1500) = 1500\n+0 > P. 1:1601(1600) ack 1\n", "test:7: the packet has another length"},
+		"Strict":       {"--strict_segments\n" + opened + "+0 write(3, ..., 2000) = 2000\n+0 > P. 1:2001(2000) ack 1\n", "test:8: the packet has another length"},
+		"OtherNumbers": {opened + "+0 write(3, ..., 10) = 10\n+0 > P. 2:12(10) ack 1\n", "test:7: the packet has another sequence number"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, err := Parse("test", test.script)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := inBubble(t, s, Options{Linux: true}); err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("%v, want %q", err, test.want)
+			}
+		})
+	}
+}
+
+// TestRunAlone runs scripts without a bubble around, and tells what they lack
+// from where they differ.
+func TestRunAlone(t *testing.T) {
+	for text, want := range map[string]string{
+		opened + "+0 %{ print('cwnd', tcpi_snd_cwnd) }%\n":  "passes",
+		opened + "+0 %{ assert False }%\n":                  "differs",
+		opened + "+0 %{ assert tcpi_happiness == 1 }%\n":    "refused",
+		opened + "+0 recv(3, ..., 1, MSG_PEEK) = 1\n":       "refused",
+		"--speed=1\n" + opened:                              "refused",
+		opened + "+0 `sysctl net.ipv4.tcp_what=1`\n":        "refused",
+		opened + "+0 epoll_wait(3, {events=0}, 1, 0) = 0\n": "refused",
+	} {
+		s, err := Parse("test", text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var printed []string
+		err = s.RunAlone(Options{Print: func(line string) { printed = append(printed, line) }})
+		got := "passes"
+		var e *Error
+		if errors.As(err, &e) {
+			if got = "differs"; e.Refused {
+				got = "refused"
+			}
+		}
+		if got != want {
+			t.Errorf("%s: %s, want %s: %v", text, got, want, err)
+		}
+		if want == "passes" && strings.Join(printed, "|") != "cwnd 10" {
+			t.Errorf("it prints %q", printed)
+		}
 	}
 }
 

@@ -55,16 +55,15 @@ func testFile(t *testing.T, file string) {
 	}
 	name := strings.TrimSuffix(filepath.Base(file), ".pkt")
 	t.Run(name+"/"+strings.Join(s.IDs, ","), func(t *testing.T) {
-		if err := inBubble(t, s); err != nil {
+		if err := inBubble(t, s, Options{}); err != nil {
 			t.Errorf("%s\n%v", s.Title, err)
 		}
 	})
 }
 
 // inBubble runs s, and checks that no packet is left.
-func inBubble(t *testing.T, s *Script) (err error) {
+func inBubble(t *testing.T, s *Script, o Options) (err error) {
 	before := packet.Live()
-	var o Options
 	if *steps {
 		o.Trace = func(line string) { t.Log(line) }
 	}
@@ -73,4 +72,30 @@ func inBubble(t *testing.T, s *Script) (err error) {
 		t.Errorf("%s: %d packets leak", s.Name, n)
 	}
 	return err
+}
+
+// TestLanguage runs the scripts about the language itself: those for stacks of
+// ours, and those for Linux.
+func TestLanguage(t *testing.T) {
+	for kind, o := range map[string]Options{"plain": {}, "linux": {Linux: true}} {
+		files, err := filepath.Glob("testdata/language/" + kind + "/*.pkt")
+		if err != nil || len(files) == 0 {
+			t.Fatalf("%d scripts: %v", len(files), err)
+		}
+		for _, file := range files {
+			t.Run(kind+"/"+strings.TrimSuffix(filepath.Base(file), ".pkt"), func(t *testing.T) {
+				text, err := os.ReadFile(file)
+				if err != nil {
+					t.Fatal(err)
+				}
+				s, err := Parse(file, string(text))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := inBubble(t, s, o); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
 }

@@ -78,8 +78,28 @@ func (s *Script) initial() []*commands {
 	return list
 }
 
+// maxSegment takes TCP_MAXSEG from the calls of the script: here it belongs to
+// the stack, and must be the same for all sockets.
+func (c *config) maxSegment(s *Script) error {
+	for i := range s.events {
+		call, ok := s.events[i].do.(*call)
+		if !ok || call.name != "setsockopt" || !call.args[2].is("TCP_MAXSEG") {
+			continue
+		}
+		n := int(call.args[3].one().number)
+		if n <= 0 || c.tcp.MSS != 0 && c.tcp.MSS != n {
+			return &Error{File: s.Name, Line: s.events[i].line, Message: "TCP_MAXSEG is the same for all sockets here, and more than 0", Refused: true}
+		}
+		c.tcp.MSS = n
+	}
+	return nil
+}
+
 // check looks at what the settings have made together.
 func (c *config) check(s *Script) error {
+	if err := c.maxSegment(s); err != nil {
+		return err
+	}
 	if c.local == c.remote {
 		return &Error{File: s.Name, Line: 1, Message: fmt.Sprintf("both ends have the address %v", c.local), Refused: true}
 	}

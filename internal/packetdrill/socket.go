@@ -34,6 +34,8 @@ type socket struct {
 	read      int
 	shutWrite bool
 	noSpace   bool // the last write did not find room for all
+	closed    bool // by close: the number is free
+	hold      hold
 }
 
 // A dial is a connect that is under way, or over.

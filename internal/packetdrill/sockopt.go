@@ -59,7 +59,8 @@ var settable = map[string]func(s *socket, n int) setter{
 		s.keep.Count = n
 		return s.setKeepAlive()
 	},
-	"TCP_NODELAY": func(_ *socket, n int) setter {
+	"TCP_NODELAY": func(s *socket, n int) setter {
+		s.flushHeld()
 		return func(c *tcp.Conn) error { return c.SetNoDelay(n != 0) }
 	},
 	"TCP_USER_TIMEOUT": func(_ *socket, n int) setter {
@@ -97,8 +98,6 @@ var refusedOptions = map[string]string{
 	"SO_TIMESTAMPING":  "there is no queue of errors and timestamps",
 	"SO_ZEROCOPY":      "there is no queue of errors and timestamps",
 	"TCP_FASTOPEN_KEY": "the keys of cookies are the stack's own",
-	"TCP_CORK":         "nothing holds a write back",
-	"TCP_MAXSEG":       "the MSS follows from the MTU",
 }
 
 // option is what sets an option of a connection; nil for one that is kept by
@@ -128,6 +127,11 @@ func (s *socket) option(name string, v *value) (setter, error) {
 		}
 		return func(c *tcp.Conn) error { return c.SetLinger(seconds) }, nil
 	case name == "TCP_NOTSENT_LOWAT" && (v.number == 1<<32-1 || v.number == -1): // no bound
+		return nil, nil
+	case name == "TCP_MAXSEG" && s.conn == nil: // the stack was made with it
+		return nil, nil
+	case name == "TCP_CORK":
+		s.cork(v.number != 0)
 		return nil, nil
 	case name == "IP_MTU_DISCOVER" && (v.is("IP_PMTUDISC_WANT") || v.is("IP_PMTUDISC_DO")): // as it is
 		return nil, nil

@@ -60,7 +60,7 @@ func (r *run) state() *state {
 	if f := r.current; f != nil {
 		local, remote = f.local, f.remote
 	}
-	for _, k := range r.sockets { // what a connection was at its end
+	for _, k := range r.allSockets() { // what a connection was at its end
 		k.look()
 		if k.conn != nil && port(k.conn.RemoteAddr()) == remote && port(k.conn.LocalAddr()) == local {
 			s.info, s.err = k.conn.Info(), false
@@ -75,7 +75,7 @@ func (r *run) state() *state {
 			s.info, s.err = all[i], false
 		}
 		s.info.State = all[i].State
-	} else if slices.ContainsFunc(all, func(i tcp.Info) bool { return i.State == tcp.Listen && i.Local.Port() == local }) {
+	} else if (s.err || !r.cfg.linux) && slices.ContainsFunc(all, func(i tcp.Info) bool { return i.State == tcp.Listen && i.Local.Port() == local }) {
 		s.info.State = tcp.Listen
 	}
 	return s
@@ -187,8 +187,8 @@ func (s *state) tcpInfo(name string) (any, bool) {
 		return packets(i.Resent), true
 	case "tcpi_total_retrans":
 		return packets(int(i.BytesResent)), true
-	case "tcpi_delivered":
-		return packets(int(i.BytesDelivered)), true
+	case "tcpi_delivered": // the SYN, and what else there is
+		return min(1, float64(i.BytesDelivered)) + packets(int(max(1, i.BytesDelivered)-1)), true
 	case "tcpi_snd_wnd":
 		return float64(i.SendWindow), true
 	case "tcpi_rcv_wnd":

@@ -190,5 +190,7 @@ var sysctls = map[string]sysctl{
 const fastOpenPending = 128
 
 // synTimeout is how long Linux waits for the answer to a SYN that it sends
-// again n times: 1, 2, 4... seconds.
-func synTimeout(n int) time.Duration { return time.Second<<(min(n, 12)+1) - time.Second }
+// again n times: 1, 2, 4... seconds. It is over just before the next one.
+func synTimeout(n int) time.Duration {
+	return time.Second<<(max(0, min(n, 12))+1) - time.Second - time.Microsecond
+}

@@ -59,7 +59,7 @@ func (t *transfer) has(flag string) bool { return t.flags != nil && t.flags.has(
 
 // The flags of send and recv that mean something here.
 var (
-	sendFlags = []string{"MSG_OOB", "MSG_DONTWAIT", "MSG_NOSIGNAL", "MSG_FASTOPEN"}
+	sendFlags = []string{"MSG_OOB", "MSG_DONTWAIT", "MSG_NOSIGNAL", "MSG_FASTOPEN", "MSG_MORE"}
 	recvFlags = []string{"MSG_DONTWAIT", "MSG_NOSIGNAL", "MSG_WAITALL", "MSG_TRUNC"}
 )
 
@@ -69,13 +69,30 @@ var refusedFlags = map[string]string{
 	"MSG_ERRQUEUE": "there is no queue of errors and timestamps",
 	"MSG_ZEROCOPY": "there is no queue of errors and timestamps",
 	"MSG_EOR":      "a connection keeps no boundaries of records",
-	"MSG_MORE":     "nothing holds a write back",
+}
+
+// flagNumbers are what Linux has for those of them that scripts write so.
+var flagNumbers = []struct {
+	bit  int64
+	name string
+}{
+	{0x1, "MSG_OOB"}, {0x2, "MSG_PEEK"}, {0x20, "MSG_TRUNC"}, {0x40, "MSG_DONTWAIT"}, {0x80, "MSG_EOR"}, {0x100, "MSG_WAITALL"},
+	{0x2000, "MSG_ERRQUEUE"}, {0x4000, "MSG_NOSIGNAL"}, {0x8000, "MSG_MORE"}, {0x4000000, "MSG_ZEROCOPY"}, {0x20000000, "MSG_FASTOPEN"},
 }
 
 // checkFlags says which flag of the call is unknown.
 func (t *transfer) checkFlags(known []string) error {
 	if t.flags == nil {
 		return nil
+	}
+	if len(t.flags.words) == 0 && !t.flags.isNum {
+		return fmt.Errorf("flags are names, or a number")
+	}
+	for _, f := range flagNumbers {
+		if t.flags.number&f.bit != 0 {
+			t.flags.words = append(t.flags.words, f.name)
+			t.flags.number &^= f.bit
+		}
 	}
 	for _, f := range t.flags.words {
 		if why := refusedFlags[f]; why != "" {
@@ -85,8 +102,8 @@ func (t *transfer) checkFlags(known []string) error {
 			return fmt.Errorf("no flag %s", f)
 		}
 	}
-	if t.flags.number != 0 || len(t.flags.words) == 0 && !t.flags.isNum {
-		return fmt.Errorf("flags are names, or 0")
+	if t.flags.number != 0 {
+		return fmt.Errorf("no flag %#x", t.flags.number)
 	}
 	return nil
 }
@@ -107,6 +124,8 @@ func callRead(_ *run, s *socket, c *call) (work, deadline, error) {
 	switch {
 	case err != nil:
 		return nil, nil, err
+	case s.conn == nil && s.deferred:
+		return atOnce(0, syscall.EAGAIN), nil, nil
 	case s.conn == nil:
 		return atOnce(0, syscall.ENOTCONN), nil, nil
 	case t.null && t.n > 0 && !t.has("MSG_TRUNC"):
@@ -210,7 +229,11 @@ func callWrite(r *run, s *socket, c *call) (work, deadline, error) {
 	if t.has("MSG_OOB") {
 		to = s.conn.WriteUrgent
 	}
-	p := s.text(t.n)
+	if s.hold.corked || t.has("MSG_MORE") {
+		return atOnce(t.n, s.holdBack(t.n)), nil, nil
+	}
+	held := s.hold.take()
+	p := s.text(held + t.n)
 	write := func() outcome {
 		n, err := to(p)
 		s.written += n
@@ -220,7 +243,7 @@ func callWrite(r *run, s *socket, c *call) (work, deadline, error) {
 		if n > 0 {
 			err = nil
 		}
-		return outcome{n: n, err: err}
+		return outcome{n: max(0, n-held), err: err}
 	}
 	return write, s.notWaiting(&t, s.conn.SetWriteDeadline), nil
 }
