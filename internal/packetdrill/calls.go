@@ -116,9 +116,8 @@ func (r *run) callSocket(c *call) (work, deadline, error) {
 		return nil, nil, err
 	}
 	s := &socket{nonblock: c.args[1].has("SOCK_NONBLOCK"), values: make(map[string]value)}
-	if r.cfg.linux { // Nagle's algorithm is on, and keep-alive off
+	if r.cfg.linux { // Nagle's algorithm is on
 		s.options = append(s.options, func(c *tcp.Conn) error { return c.SetNoDelay(false) })
-		s.options = append(s.options, func(c *tcp.Conn) error { return c.SetKeepAlive(false) })
 	}
 	r.sockets[c.result] = s
 	return atOnce(int(c.result), nil), nil, nil
