@@ -35,6 +35,8 @@ type Flow struct {
 
 	// Last is the state of the sender when it was cut off.
 	Last tcp.Info
+
+	receiver *tcp.Conn // nil until there is a connection
 }
 
 // Bin is the resolution of [Flow.Received].
@@ -80,6 +82,7 @@ func (f *Flow) receive(n *Net, l *tcp.Listener) error {
 		return err
 	}
 	defer c.Close()
+	f.receiver = c
 	_, err = c.WriteTo(meter{n, f})
 	if Ended(err) {
 		return nil
@@ -155,8 +158,13 @@ func (f *Flow) sample(a *App, c *tcp.Conn) error {
 	}
 }
 
-// Goodput is how much was received from one instant to another, in bit/s.
+// Goodput is how much was received from one instant to another, in bit/s. Both are
+// rounded down to a Bin.
 func (f *Flow) Goodput(from, to time.Duration) float64 {
+	from, to = from.Truncate(Bin), to.Truncate(Bin)
+	if to <= from {
+		return 0
+	}
 	return 8 * float64(f.at(to)-f.at(from)) / (to - from).Seconds()
 }
 
@@ -170,6 +178,15 @@ func (f *Flow) at(t time.Duration) int64 {
 		return f.total()
 	}
 	return f.Received[i]
+}
+
+// Held is how many bytes have arrived, and not been received, as what was sent before
+// them has not arrived yet.
+func (f *Flow) Held() int {
+	if f.receiver == nil {
+		return 0
+	}
+	return f.receiver.Info().OutOfOrderQueue
 }
 
 // RecoveredAfter is how long it took from the instant at on, when something

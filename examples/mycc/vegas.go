@@ -16,7 +16,7 @@ const (
 // Vegas is a congestion control of one's own, in the manner of TCP Vegas
 // (Brakmo and Peterson, 1995). Once a round trip it computes from the growth
 // of the round-trip time how much of its window waits in a queue, and lets the
-// window grow or shrink by a segment until that is right.
+// window grow by a segment, or shrink, until that is right.
 //
 // All else, as the answers to losses and timeouts, is Reno's.
 type Vegas struct {
@@ -47,7 +47,11 @@ func (v *Vegas) Acked(a congestion.Ack) {
 	case queued < leastQueued*v.MSS && a.Limited:
 		v.Cwnd += v.MSS
 	case queued > mostQueued*v.MSS:
-		v.Cwnd = max(v.Cwnd-v.MSS, 2*v.MSS)
+		// Half of what is too much, as the measure is a round trip old: by a segment
+		// at a time a queue would stay for long, and flows that begin meanwhile
+		// would take it for part of the way.
+		v.Cwnd = max(v.Cwnd-max(v.MSS, (queued-mostQueued*v.MSS)/2), 2*v.MSS)
+		v.Ssthresh = min(v.Ssthresh, v.Cwnd) // or slow start would take it back
 	}
 	v.rtt = 0
 }

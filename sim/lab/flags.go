@@ -1,10 +1,13 @@
-package main
+package lab
 
 import (
+	"cmp"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,17 +21,26 @@ import (
 const about = `Lab has TCP flows share a bottleneck in virtual time, and tells how they fared.
 It needs no rights and no tap, and the same flags give the same run.`
 
+const examples = `
+  -cc cubic,reno -flows 2 -rtt 50ms -rate 20M
+  -each -cc cubic,reno,bbr -queue codel -buffer 8
+  -runs 10 -cross 0.2 -json -`
+
 // options is the command line.
 type options struct {
-	experiment sim.Experiment
-	csv, pcap  string
+	experiment      sim.Experiment
+	runs            int
+	each            bool
+	csv, pcap, json string
 }
 
 // parse reads and checks the command line.
-func parse(args []string, out io.Writer) (*options, error) {
+func parse(c Config, args []string, out io.Writer) (*options, error) {
 	o := new(options)
 	e := &o.experiment
-	flags := flag.NewFlagSet("lab", flag.ContinueOnError)
+	e.TCP.Controllers = c.Controllers
+	name := cmp.Or(c.Name, "lab")
+	flags := flag.NewFlagSet(name, flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	rate := program.Number(10_000_000)
 	cc := flags.String("cc", "", "congestion `control` of the flows by turns, as cubic,reno (default that of the stack)")
@@ -45,16 +57,24 @@ func parse(args []string, out io.Writer) (*options, error) {
 	flags.DurationVar(&e.Duration, "duration", 30*time.Second, "how long the network runs, in its own `time`")
 	flags.DurationVar(&e.Warmup, "warmup", 0, "`time` that is not measured (default a third of -duration)")
 	flags.DurationVar(&e.Every, "every", 100*time.Millisecond, "`time` between samples of each sender, for -csv")
+	starts := flags.String("starts", "", "`times` when the flows begin, by turns, as 0s,5s (default drawn from the seed, in the first second)")
+	flags.Float64Var(&e.Cross, "cross", 0, "`share` of the rate that short transfers of other hosts ask for, 0 to 1")
+	flags.IntVar(&o.runs, "runs", 1, "how `often`: with seeds that follow each other; several give an interval of confidence")
+	flags.BoolVar(&o.each, "each", false, "run with each of the controls of -cc by itself, rather than with all together")
 	flags.StringVar(&o.csv, "csv", "", "write the samples of all senders to this `file`")
+	flags.StringVar(&o.json, "json", "", "write all results to this `file`; - is standard output, in place of the table")
 	flags.StringVar(&o.pcap, "pcap", "", "write what passes each host's card to `name`-host.pcap")
 
-	err := flags.Parse(args)
+	err := flags.Parse(append(slices.Clone(c.Args), args...))
 	switch {
 	case errors.Is(err, flag.ErrHelp):
-		fmt.Fprintf(out, "%s\n\nUsage: lab [flags]\n\n", about)
+		fmt.Fprintf(out, "%s\n\nUsage: %s [flags]\n\nExamples:%s\n\n", cmp.Or(c.About, about), name, strings.ReplaceAll(examples, "\n  ", "\n  "+name+" "))
 		flags.SetOutput(out)
 		flags.PrintDefaults()
-		fmt.Fprintf(out, "\nCongestion controls: %s.\n", strings.Join(congestion.Names(), ", "))
+		fmt.Fprintf(out, "\nCongestion controls: %s.\n", strings.Join(o.names(), ", "))
+		if c.Args != nil {
+			fmt.Fprintf(out, "Unless you say otherwise: %s\n", strings.Join(c.Args, " "))
+		}
 		return nil, err
 	case err != nil:
 		return nil, program.Usage("%w", err)
@@ -62,10 +82,15 @@ func parse(args []string, out io.Writer) (*options, error) {
 		return nil, program.Usage("unexpected argument %q", flags.Arg(0))
 	}
 	e.Rate = int64(rate)
-	if err := errors.Join(o.controllers(*cc), o.bursts(*bursts), o.queue(*queue)); err != nil {
+	if err := errors.Join(o.controllers(*cc), o.bursts(*bursts), o.queue(*queue), o.starts(*starts)); err != nil {
 		return nil, err
 	}
-	return o, check(e)
+	return o, o.check()
+}
+
+// names are the congestion controls that -cc can name.
+func (o *options) names() []string {
+	return append(congestion.Names(), slices.Sorted(maps.Keys(o.experiment.TCP.Controllers))...)
 }
 
 // controllers reads -cc.
@@ -75,9 +100,24 @@ func (o *options) controllers(list string) error {
 	}
 	o.experiment.Controllers = strings.Split(list, ",")
 	for _, name := range o.experiment.Controllers {
-		if _, ok := congestion.ByName(name); !ok {
-			return program.Usage("-cc %q: there are %s", name, strings.Join(congestion.Names(), ", "))
+		if !slices.Contains(o.names(), name) {
+			return program.Usage("-cc %q: there are %s", name, strings.Join(o.names(), ", "))
 		}
+	}
+	return nil
+}
+
+// starts reads -starts.
+func (o *options) starts(list string) error {
+	if list == "" {
+		return nil
+	}
+	for text := range strings.SplitSeq(list, ",") {
+		d, err := time.ParseDuration(text)
+		if err != nil || d < 0 {
+			return program.Usage("-starts %q: want times, as 0s,5s", list)
+		}
+		o.experiment.Starts = append(o.experiment.Starts, d)
 	}
 	return nil
 }
@@ -119,13 +159,25 @@ func (o *options) queue(name string) error {
 }
 
 // check refuses what makes no sense.
-func check(e *sim.Experiment) error {
+func (o *options) check() error {
+	e := &o.experiment
+	if e.RTT == 0 {
+		e.RTT = -1 // none, which is not the default
+	}
 	switch {
+	case o.runs < 1 || o.runs > 10_000:
+		return program.Usage("-runs %d: want 1 to 10000", o.runs)
+	case o.each && len(e.Controllers) == 0:
+		return program.Usage("-each wants -cc")
+	case !(e.Cross >= 0 && e.Cross <= 1):
+		return program.Usage("-cross %v is not a share from 0 to 1", e.Cross)
+	case e.Cross > 0 && e.Routers > 0:
+		return program.Usage("-cross and -routers do not go together")
 	case e.Flows < 1 || e.Flows > 500:
 		return program.Usage("-flows %d: want 1 to 500", e.Flows)
 	case e.Rate < 1000:
 		return program.Usage("-rate %d: want 1000 bit/s or more", e.Rate)
-	case e.RTT < 0:
+	case e.RTT < -1:
 		return program.Usage("-rtt %v is less than nothing", e.RTT)
 	case !(e.Spread >= 1):
 		return program.Usage("-spread %v: want 1 or more", e.Spread)
