@@ -11,16 +11,14 @@ import (
 
 	"github.com/seed-012105e5/gonet/internal/program"
 	"github.com/seed-012105e5/gonet/link"
-	"github.com/seed-012105e5/gonet/tcp"
 )
 
 // Flags is a set of flags with those that all programs have.
 type Flags struct {
 	*flag.FlagSet
-	Out   io.Writer  // where the program prints, from any goroutine
-	Quiet bool       // leaves out what is not a result
-	Stats bool       // prints the counters at the end
-	TCP   tcp.Config // of both hosts of a pair
+	Out   io.Writer // where the program prints, from any goroutine
+	Quiet bool      // leaves out what is not a result
+	Stats bool      // prints the counters at the end
 
 	pcap     string
 	wire     link.Impairment

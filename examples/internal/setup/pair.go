@@ -38,8 +38,8 @@ func (f *Flags) Pair(sinks ...link.Sink) (*Pair, error) {
 	a, b = f.record(a, file, sinks...), f.impair(b)
 	p := &Pair{flags: f, pcap: file}
 	var errA, errB error
-	p.A, errA = newHost(gonet.Config{Link: a, Addr: AddrA, TCP: f.TCP})
-	p.B, errB = newHost(gonet.Config{Link: b, Addr: AddrB, TCP: f.TCP})
+	p.A, errA = newHost(gonet.Config{Link: a, Addr: AddrA})
+	p.B, errB = newHost(gonet.Config{Link: b, Addr: AddrB})
 	if err := errors.Join(errA, errB); err != nil {
 		return nil, err // of the source of randomness: there is nothing to go on with
 	}
