@@ -422,7 +422,7 @@ func (c *churn) checkLeft(t *testing.T, goroutines int, packets int64) {
 
 // checkPorts checks that every ephemeral port can be had again.
 func (c *churn) checkPorts(t *testing.T) {
-	const ephemeral = 65536 - 49152
+	const ephemeral = 65536 - 32768
 	for name, s := range map[string]*Stack{"a": c.a, "b": c.b} {
 		n := 0
 		for ; n <= ephemeral; n++ {

@@ -137,7 +137,7 @@ func TestPortsRunOut(t *testing.T) {
 		t.Skip("16384 connections")
 	}
 	inBubble(t, func(t *testing.T) {
-		const ephemeral = 65536 - 49152
+		const ephemeral = 65536 - 32768
 		host := newHost(t, link.Loopback(0), "10.0.0.1/24", 1)
 		defer host.Close()
 		l := listen(t, host, "127.0.0.1:7")

@@ -1,7 +1,6 @@
 package tcp
 
 import (
-	"net/netip"
 	"slices"
 	"time"
 
@@ -69,9 +68,7 @@ func newDemux(cfg Config, stats *Stats, out, answers ipv4.Edges, advice []chan<-
 		timer:    time.NewTimer(time.Hour),
 	}
 	d.door = newDoor(cfg, d, stats)
-	d.ports = port.NewChooser(uint32(cfg.Random()), func(local netip.Addr, remote netip.AddrPort) uint64 {
-		return d.secrets.port.Flow(netip.AddrPortFrom(local, 0), remote)
-	})
+	d.ports = port.NewChooser(cfg.Random)
 	return d
 }
 

@@ -175,7 +175,7 @@ func (d *demux) choosePort(now time.Time, f *flow) error {
 		return nil
 	}
 	choose := func(taken func(flow) bool) (ok bool) {
-		f.local.port, ok = d.ports.Choose(f.local.addr(), f.remote.addrPort(), func(p uint16) bool {
+		f.local.port, ok = d.ports.Choose(func(p uint16) bool {
 			try := flow{endpoint{f.local.ip, p}, f.remote}
 			return try.local == try.remote || d.listenersAt(try.local) != nil || taken(try)
 		})

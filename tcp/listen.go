@@ -59,7 +59,7 @@ func (d *demux) listen(s *Sockets, at endpoint, o *ListenOptions) (*Listener, er
 	case at.ip != [4]byte{} && !d.cfg.Table.IsLocal(at.addr()):
 		return nil, syscall.EADDRNOTAVAIL
 	case at.port == 0:
-		p, ok := d.ports.Choose(at.addr(), flow{}.remote.addrPort(), func(p uint16) bool { return d.portUses[p] > 0 })
+		p, ok := d.ports.Choose(func(p uint16) bool { return d.portUses[p] > 0 })
 		if !ok {
 			return nil, syscall.EADDRINUSE
 		}

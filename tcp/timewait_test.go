@@ -118,7 +118,7 @@ func TestDialReusesTimeWait(t *testing.T) {
 // TIME-WAIT one of them is taken; before that, none.
 func TestDialAllInTimeWait(t *testing.T) {
 	withPeer(t, Config{}, func(p *peer) {
-		const first, last = 49152, 65535
+		const first, last = 32768, 65535
 		fill := func(from, to int, timestamps bool) {
 			p.sockets.ask(func(now time.Time, d *demux) {
 				for port := from; port <= to; port++ {

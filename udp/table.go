@@ -28,12 +28,12 @@ func toEndpoint(a netip.AddrPort) endpoint {
 
 // A table knows which socket a datagram is for. Demux owns it.
 type table struct {
-	flows  map[flow]*Conn     // all sockets but those bound to a group
-	ports  map[uint16][]*Conn // all sockets, in the order of their making
-	count  int
-	max    int
-	down   bool          // nothing is bound any more
-	random func() uint64 // what ephemeral ports are drawn from
+	flows   map[flow]*Conn     // all sockets but those bound to a group
+	ports   map[uint16][]*Conn // all sockets, in the order of their making
+	count   int
+	max     int
+	down    bool // nothing is bound any more
+	chooser *port.Chooser
 
 	// quiet are ports that the last sockets had which have gone, the oldest to be
 	// replaced at left: no ephemeral ones for now, since datagrams for those
@@ -46,7 +46,7 @@ type table struct {
 const quietPorts = 256
 
 func newTable(max int, random func() uint64) *table {
-	return &table{flows: map[flow]*Conn{}, ports: map[uint16][]*Conn{}, max: max, random: random}
+	return &table{flows: map[flow]*Conn{}, ports: map[uint16][]*Conn{}, max: max, chooser: port.NewChooser(random)}
 }
 
 // bind enters c at its ends, having chosen the local port if that is 0. The
@@ -59,9 +59,9 @@ func (t *table) bind(c *Conn) error {
 		return syscall.ENOBUFS
 	case c.local.Port() == 0:
 		taken := func(p uint16) bool { return len(t.ports[p]) > 0 }
-		p, ok := port.Random(t.random, func(p uint16) bool { return taken(p) || slices.Contains(t.quiet[:], p) })
+		p, ok := t.chooser.Choose(func(p uint16) bool { return taken(p) || slices.Contains(t.quiet[:], p) })
 		if !ok {
-			p, ok = port.Random(t.random, taken)
+			p, ok = t.chooser.Choose(taken)
 		}
 		if !ok {
 			return syscall.EADDRINUSE

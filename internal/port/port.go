@@ -1,62 +1,46 @@
 // Package port chooses ephemeral ports.
 package port
 
-import "net/netip"
+import "github.com/seed-012105e5/gonet/internal/shuffle"
 
-// First and Last bound the ephemeral ports: the dynamic range of RFC 6335
-// section 6.
+// First and Last bound the ephemeral ports. RFC 6056 section 3.2 wants many, so
+// that they are hard to guess: these are twice those of RFC 6335 section 6, and
+// leave the lower half to servers.
 const (
-	First = 49152
+	First = 32768
 	Last  = 65535
 	count = Last - First + 1
 )
 
-// A Chooser chooses ephemeral ports by the hash-based algorithm of RFC 6056
-// section 3.3.3: hard to guess from outside, and late to repeat for one peer.
+const (
+	apart = 4096 // ports that are chosen before one comes again: the peer may remember the connection that had it
+	tries = 64   // ports that are drawn, before all are looked at in turn
+)
+
+// A Chooser chooses ephemeral ports at random (RFC 6056 section 3.3.2): who
+// sees some of them can guess none of the others, nor how many there were.
 type Chooser struct {
-	hash func(local netip.Addr, remote netip.AddrPort) uint64
-	next uint32
+	random func() uint64
+	ports  *shuffle.Shuffle
 }
 
-// NewChooser returns a Chooser around hash, which must be keyed with a secret:
-// it is the function F of the RFC. Start is where the ports begin, a random
-// number.
-func NewChooser(start uint32, hash func(local netip.Addr, remote netip.AddrPort) uint64) *Chooser {
-	return &Chooser{hash: hash, next: start % count}
+// NewChooser returns a Chooser. Random returns 64 random bits.
+func NewChooser(random func() uint64) *Chooser {
+	return &Chooser{random, shuffle.New(count, apart, random)}
 }
 
-// Choose returns a port which is not taken, for a flow from local to remote;
-// false when all are taken. Remote is the zero AddrPort for a socket that is
-// not connected.
-func (c *Chooser) Choose(local netip.Addr, remote netip.AddrPort, taken func(uint16) bool) (uint16, bool) {
-	offset := uint32(c.hash(local, remote) % count)
-	for range count {
-		p := uint16(First + (c.next+offset)%count)
-		c.next = (c.next + 1) % count
-		if !taken(p) {
+// Choose returns a port which is not taken; false when all are.
+func (c *Chooser) Choose(taken func(uint16) bool) (uint16, bool) {
+	for range tries {
+		if p := First + c.ports.Next(); !taken(p) {
 			return p, true
 		}
 	}
-	return 0, false
-}
-
-// draws is how many random ports Random tries before it takes the next free one.
-const draws = 64
-
-// Random returns a port which is not taken, by RFC 6056 section 3.3.2 (another
-// simple port randomization): that of one flow says nothing of the next, as
-// RFC 5452 section 9.2 wants it of those who ask questions by UDP. It may repeat
-// soon, which only TCP with its TIME-WAIT minds. False when all are taken.
-func Random(random func() uint64, taken func(uint16) bool) (uint16, bool) {
-	var offset uint64
-	for range draws {
-		offset = random() % count
-		if p := uint16(First + offset); !taken(p) {
-			return p, true
-		}
-	}
-	for i := range uint64(count) { // few are free
-		if p := uint16(First + (offset+i)%count); !taken(p) {
+	// Nearly all are taken. An odd stride meets all numbers of a power of two.
+	random := c.random()
+	start, stride := uint16(random), uint16(random>>16)|1
+	for i := range uint16(count) {
+		if p := First + (start+i*stride)%count; !taken(p) {
 			return p, true
 		}
 	}

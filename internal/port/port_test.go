@@ -2,56 +2,54 @@ package port
 
 import (
 	"math/rand/v2"
-	"net/netip"
 	"testing"
 )
 
-func flat(netip.Addr, netip.AddrPort) uint64 { return 12345 }
+func seeded() func() uint64 { return rand.New(rand.NewPCG(1, 2)).Uint64 }
 
 func TestChooseAll(t *testing.T) {
-	c := NewChooser(77, flat)
+	c := NewChooser(seeded())
 	taken := map[uint16]bool{}
 	for range count {
-		p, ok := c.Choose(netip.Addr{}, netip.AddrPort{}, func(p uint16) bool { return taken[p] })
+		p, ok := c.Choose(func(p uint16) bool { return taken[p] })
 		if !ok || p < First || taken[p] {
 			t.Fatalf("port %d, %v with %d taken", p, ok, len(taken))
 		}
 		taken[p] = true
 	}
-	if p, ok := c.Choose(netip.Addr{}, netip.AddrPort{}, func(p uint16) bool { return taken[p] }); ok {
+	if p, ok := c.Choose(func(p uint16) bool { return taken[p] }); ok {
 		t.Fatalf("port %d with all taken", p)
 	}
 }
 
-func TestChooseDependsOnPeer(t *testing.T) {
-	hash := func(_ netip.Addr, r netip.AddrPort) uint64 { return uint64(r.Port()) * 7919 }
+// Ports in a row are not near each other: of 1000 steps, a hundred or more of
+// less than 1000 happen by chance less than once in 10^12 runs.
+func TestNoSequence(t *testing.T) {
+	c := NewChooser(seeded())
 	free := func(uint16) bool { return false }
-	a, _ := NewChooser(1, hash).Choose(netip.Addr{}, netip.MustParseAddrPort("10.0.0.1:80"), free)
-	b, _ := NewChooser(1, hash).Choose(netip.Addr{}, netip.MustParseAddrPort("10.0.0.1:81"), free)
-	if a == b {
-		t.Errorf("both peers get port %d", a)
-	}
-}
-
-func TestRandomAll(t *testing.T) {
-	random := rand.New(rand.NewPCG(1, 2)).Uint64
-	taken := map[uint16]bool{}
-	near, last := 0, uint16(0)
-	for i := range count {
-		p, ok := Random(random, func(p uint16) bool { return taken[p] })
-		if !ok || p < First || taken[p] {
-			t.Fatalf("port %d, %v with %d taken", p, ok, len(taken))
-		}
-		taken[p] = true
-		if d := int(p) - int(last); i < count/2 && -50 < d && d < 50 {
+	before, _ := c.Choose(free)
+	near := 0
+	for range 1000 {
+		p, _ := c.Choose(free)
+		if step := min(p-before, before-p); step < 500 {
 			near++
 		}
-		last = p
+		before = p
 	}
-	if near > count/2/50 { // 99 of 16384 ports are so near: one in 165
-		t.Errorf("%d of %d are near the one before", near, count/2)
+	if near >= 100 {
+		t.Errorf("%d of 1000 ports are next to the one before", near)
 	}
-	if p, ok := Random(random, func(p uint16) bool { return taken[p] }); ok {
-		t.Fatalf("port %d with all taken", p)
+}
+
+// A port comes again late.
+func TestChooseApart(t *testing.T) {
+	c := NewChooser(seeded())
+	last := map[uint16]int{}
+	for i := range 100_000 {
+		p, _ := c.Choose(func(uint16) bool { return false })
+		if before, ok := last[p]; ok && i-before <= apart {
+			t.Fatalf("port %d comes again after %d", p, i-before)
+		}
+		last[p] = i
 	}
 }
