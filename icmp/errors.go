@@ -1,8 +1,6 @@
 package icmp
 
 import (
-	"time"
-
 	"github.com/seed-012105e5/gonet/ipv4"
 	"github.com/seed-012105e5/gonet/packet"
 )
@@ -65,25 +63,4 @@ func newError(p ipv4.Problem, table *ipv4.Table) (*packet.Buffer, bool) {
 	Push(b, p.Type, p.Code, p.Value)
 	ipv4.Push(b, ipv4.Fields{Protocol: ipv4.ProtocolICMP, Src: src, Dst: h.Src()})
 	return b, true
-}
-
-// A bucket of tokens limits the rate of errors (RFC 1812 section 4.3.2.8). It
-// is kept as the instant at which it will be full again.
-type bucket struct {
-	interval time.Duration // at which tokens drop in; 0 means no limit
-	size     int           // how many there is room for
-	full     time.Time
-}
-
-// take takes a token, if there is one.
-func (b *bucket) take(now time.Time) bool {
-	if b.full.Before(now) {
-		b.full = now
-	}
-	missing := b.full.Sub(now)
-	if missing > time.Duration(b.size-1)*b.interval {
-		return false
-	}
-	b.full = b.full.Add(b.interval)
-	return true
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"net/netip"
 	"testing"
-	"time"
 
 	"github.com/google/gopacket/layers"
 
@@ -133,37 +132,5 @@ func TestNewErrorWithoutRoute(t *testing.T) {
 	defer b.Release()
 	if _, ok := newError(ipv4.Problem{Type: 3, Packet: b}, table); ok {
 		t.Error("an error made that has no route")
-	}
-}
-
-// RFC1812-4.3.2.8: the rate of errors is limited.
-func TestBucket(t *testing.T) {
-	now := time.Unix(1000, 0)
-	b := bucket{interval: 100 * time.Millisecond, size: 3}
-	take := func(want ...bool) {
-		t.Helper()
-		for i, w := range want {
-			if got := b.take(now); got != w {
-				t.Errorf("token %d at %v: %v, want %v", i, now, got, w)
-			}
-		}
-	}
-	take(true, true, true, false, false)
-	now = now.Add(99 * time.Millisecond)
-	take(false)
-	now = now.Add(1 * time.Millisecond)
-	take(true, false)
-	now = now.Add(250 * time.Millisecond)
-	take(true, true, false)
-	now = now.Add(50 * time.Millisecond)
-	take(true, false)
-	now = now.Add(time.Hour)
-	take(true, true, true, false)
-
-	unlimited := bucket{size: 1}
-	for range 1000 {
-		if !unlimited.take(now) {
-			t.Fatal("limited")
-		}
 	}
 }

@@ -3,6 +3,7 @@ package icmp_test
 import (
 	"errors"
 	"net/netip"
+	"os"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -103,15 +104,18 @@ func TestHost(t *testing.T) {
 			t.Errorf("too long: %v", err)
 		}
 
-		for dst, want := range map[string]error{"10.0.0.9:53": syscall.EHOSTUNREACH, "10.0.0.2:53": syscall.ECONNREFUSED, "127.0.0.1:53": syscall.ECONNREFUSED} {
+		for dst, want := range map[string]error{"10.0.0.9:53": os.ErrDeadlineExceeded, "10.0.0.2:53": syscall.ECONNREFUSED, "127.0.0.1:53": syscall.ECONNREFUSED} {
 			c, err := h.udp.Dial(netip.AddrPort{}, netip.MustParseAddrPort(dst))
 			if err != nil {
 				t.Fatal(err)
 			}
 			c.Write([]byte("hello"))
-			c.SetReadDeadline(time.Now().Add(time.Second))
-			if _, err := c.Read(nil); !errors.Is(err, want) {
+			c.SetReadDeadline(time.Now().Add(time.Minute))
+			if _, err := c.Read(make([]byte, 1)); !errors.Is(err, want) {
 				t.Errorf("udp %s: %v, want %v", dst, err, want)
+			}
+			if len(c.Reports()) != 1 {
+				t.Errorf("udp %s: %d reports", dst, len(c.Reports()))
 			}
 		}
 

@@ -55,8 +55,8 @@ type echo struct {
 	answered chan<- pong // buffered 1, and sent on once at most
 
 	// What Run knows of it, in its own table.
-	id, seq uint16
-	sent    time.Time
+	name echoName
+	sent time.Time
 }
 
 type pong struct {
@@ -120,55 +120,59 @@ func (p *Pinger) ping(ctx context.Context, dst netip.Addr, opts PingOptions) (Pi
 	}
 }
 
-// pingTable holds the echo requests that wait for a reply. All have the same
-// identifier, as those of one ping command do, and are told apart by the
-// sequence number.
+// pingTable holds the echo requests that wait for a reply. Identifier and
+// sequence number, by which they are told apart, are random: who gets one sees
+// by them nothing of others, and who gets none cannot answer in the place of
+// another.
 type pingTable struct {
-	id      uint16
-	next    uint16 // sequence number
+	random  func() uint64
 	max     int
-	waiting map[uint16]*echo
+	waiting map[echoName]*echo
 }
 
-func newPingTable(id uint16, max int) *pingTable {
-	return &pingTable{id: id, next: 1, max: max, waiting: map[uint16]*echo{}}
+// An echoName is how a reply names the request that it is for.
+type echoName struct{ id, seq uint16 }
+
+func newPingTable(random func() uint64, max int) *pingTable {
+	return &pingTable{random: random, max: max, waiting: map[echoName]*echo{}}
 }
 
-// add gives e its identifier and sequence number; false when the table is full.
+// add gives e its name; false when the table is full.
 func (t *pingTable) add(e *echo) bool {
 	if len(t.waiting) >= t.max {
 		return false
 	}
-	for t.waiting[t.next] != nil {
-		t.next++
+	random := t.random()
+	name := echoName{uint16(random >> 16), uint16(random)}
+	for t.waiting[name] != nil {
+		name.seq++ // the table is much smaller than the numbers
 	}
-	e.id, e.seq = t.id, t.next
-	t.waiting[t.next] = e
-	t.next++
+	e.name = name
+	t.waiting[name] = e
 	return true
 }
 
 func (t *pingTable) remove(e *echo) {
-	if t.waiting[e.seq] == e {
-		delete(t.waiting, e.seq)
+	if t.waiting[e.name] == e {
+		delete(t.waiting, e.name)
 	}
 }
 
 // take removes and returns the echo that has this name, and may be answered by
 // from: a single host answers for itself alone. It is nil if there is none.
-func (t *pingTable) take(id, seq uint16, from netip.Addr, table *ipv4.Table) *echo {
-	e := t.waiting[seq]
-	if e == nil || id != t.id || from != e.dst && !isGroup(e.dst, table) {
+func (t *pingTable) take(name echoName, from netip.Addr, table *ipv4.Table) *echo {
+	e := t.waiting[name]
+	if e == nil || from != e.dst && !isGroup(e.dst, table) {
 		return nil
 	}
-	delete(t.waiting, seq)
+	delete(t.waiting, name)
 	return e
 }
 
 // replied ends the ping that the echo reply m, in b, answers.
 func (t *pingTable) replied(b *packet.Buffer, m Message, table *ipv4.Table) bool {
 	h := ipv4.Header(b.Network())
-	e := t.take(m.ID(), m.Seq(), h.Src(), table)
+	e := t.take(echoName{m.ID(), m.Seq()}, h.Src(), table)
 	if e == nil {
 		return false
 	}
@@ -182,7 +186,7 @@ func (t *pingTable) failed(r ipv4.Report, table *ipv4.Table) bool {
 	if m.Type() != TypeEcho {
 		return false
 	}
-	e := t.take(m.ID(), m.Seq(), r.Dst, table)
+	e := t.take(echoName{m.ID(), m.Seq()}, r.Dst, table)
 	if e == nil {
 		return false
 	}
@@ -196,7 +200,7 @@ func newEcho(e *echo, src netip.Addr) *packet.Buffer {
 	for i, data := 0, b.Extend(e.opts.Size); i < len(data); i++ {
 		data[i] = byte(i)
 	}
-	Push(b, TypeEcho, 0, uint32(e.id)<<16|uint32(e.seq))
+	Push(b, TypeEcho, 0, uint32(e.name.id)<<16|uint32(e.name.seq))
 	ttl := e.opts.TTL
 	if ttl == 0 && e.dst.IsMulticast() {
 		ttl = 1 // RFC 1112 section 6.1

@@ -3,6 +3,7 @@ package icmp
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"sync"
@@ -279,10 +280,11 @@ func TestPingSelf(t *testing.T) {
 	})
 }
 
-// Sequence numbers come round, and pass over those still in use.
+// No two pings that wait have the same name, even if chance wants it, and what
+// others get tells nothing of the next.
 func TestPingTable(t *testing.T) {
-	table := newPingTable(7, 1<<16)
-	var all [1 << 16]*echo
+	table := newPingTable(func() uint64 { return 0xffff }, 1024)
+	var all [1024]*echo
 	for i := range all {
 		all[i] = &echo{}
 		if !table.add(all[i]) {
@@ -294,11 +296,31 @@ func TestPingTable(t *testing.T) {
 	}
 	table.remove(all[100])
 	e := &echo{}
-	if !table.add(e) || e.seq != all[100].seq || e.id != 7 {
+	if !table.add(e) || len(table.waiting) != 1024 || table.waiting[e.name] != e {
 		t.Errorf("got %+v", e)
 	}
 	table.remove(all[100]) // again, after its number has gone to another
 	if table.add(&echo{}) {
 		t.Error("the number of a ping in use was freed")
+	}
+}
+
+// Names of pings in a row are unrelated: of 1000, in about 3 the identifier
+// or the sequence number is less than 50 from the one before; in 30 or more it is
+// less than once in 10^15 runs.
+func TestPingNames(t *testing.T) {
+	table := newPingTable(rand.New(rand.NewPCG(1, 2)).Uint64, 1<<20)
+	near, before := 0, echoName{}
+	for range 1000 {
+		e := &echo{}
+		table.add(e)
+		id, seq := e.name.id-before.id, e.name.seq-before.seq
+		if min(id, -id) < 50 || min(seq, -seq) < 50 {
+			near++
+		}
+		before = e.name
+	}
+	if near >= 30 {
+		t.Errorf("%d of 1000 are near the one before", near)
 	}
 }

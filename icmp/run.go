@@ -16,9 +16,9 @@ type Config struct {
 	Table  *ipv4.Table
 	Random func() uint64 // the source of random numbers, called by Run alone; nil means math/rand/v2
 
-	ErrorRate  int // most errors sent a second; 0 means 1000, less than 0 no limit
-	ErrorBurst int // most errors sent at once; 0 means 50
-	MaxPings   int // most echo requests that wait for a reply; 0 means 1024, at most 65536
+	ErrorRate  int // errors sent a second to all hosts, from which on some are left out at random; 0 means 1000, less than 0 no limit
+	ErrorBurst int // errors sent a second to one host, about; 0 means 10, at most 100
+	MaxPings   int // most echo requests that wait for a reply; 0 means 1024
 }
 
 // Run is ICMP. It returns when in is closed, having closed udp and tcp.
@@ -27,7 +27,7 @@ type Config struct {
 // hop does not answer (the front at the IP header, NextHop set), problems the
 // datagrams that IP or UDP could not serve, and pings the requests of Pingers.
 //
-//	Owns:      the table of pings, the bucket that limits errors
+//	Owns:      the table of pings, what limits errors
 //	Reads:     in, undeliverable, problems, pings
 //	Writes:    tx and advice, which when full lose the reply or the advice; udp, tcp; the answer to each ping
 //	Blocks on: its inputs; udp and tcp, whose readers are always ready
@@ -61,7 +61,7 @@ type process struct {
 	advice   []chan<- ipv4.Advice
 
 	pings  *pingTable
-	errors bucket
+	errors *limiter
 }
 
 func newProcess(tx ipv4.Edges, udp, tcp chan<- ipv4.Report, advice []chan<- ipv4.Advice, cfg Config, stats *Stats) *process {
@@ -69,11 +69,8 @@ func newProcess(tx ipv4.Edges, udp, tcp chan<- ipv4.Report, advice []chan<- ipv4
 	if cfg.Random == nil {
 		cfg.Random = rand.Uint64
 	}
-	p.pings = newPingTable(uint16(cfg.Random()), min(cmp.Or(cfg.MaxPings, 1024), 1<<16))
-	p.errors.size = cmp.Or(cfg.ErrorBurst, 50)
-	if rate := cmp.Or(cfg.ErrorRate, 1000); rate > 0 {
-		p.errors.interval = time.Second / time.Duration(rate)
-	}
+	p.pings = newPingTable(cfg.Random, cmp.Or(cfg.MaxPings, 1024))
+	p.errors = newLimiter(cfg.ErrorRate, cfg.ErrorBurst, cfg.Random)
 	return p
 }
 
@@ -182,7 +179,7 @@ func (p *process) problem(problem ipv4.Problem) {
 		}
 	case !mayReport(h, b.Group, p.table):
 		p.stats.ErrorsNotAllowed.Add(1)
-	case !p.errors.take(time.Now()):
+	case !p.errors.allow(time.Now(), h.Src()):
 		p.stats.ErrorsRateLimited.Add(1)
 	default:
 		e, ok := newError(problem, p.table)

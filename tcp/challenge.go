@@ -2,8 +2,11 @@ package tcp
 
 import "time"
 
-// A challengeLimit bounds the challenge ACKs of one connection, or of all that
-// are half open (RFC 5961 section 7), so that a stray peer and we do not answer each other for ever.
+// A challengeLimit bounds the challenge ACKs of one connection (RFC 5961 section
+// 7), so that a stray peer and we do not answer each other for ever. Each
+// connection has its own, a half-open one as well: by one that several share, a
+// peer sees whether the forged segments that it sends in the name of others hit
+// their windows (CVE-2016-5696).
 type challengeLimit struct {
 	second int64
 	sent   int

@@ -36,8 +36,8 @@ type Config struct {
 	Backlog int
 
 	// SynBacklog is how many half-open connections the stack remembers; when
-	// there are more, SYNs are answered by cookies (RFC 4987 section 3.6). 0
-	// means 4096.
+	// there are more, SYNs are answered by cookies (RFC 4987 section 3.6), and
+	// from three quarters of it on some are. 0 means 4096.
 	SynBacklog int
 
 	// FastOpenServers is of how many servers the cookies for

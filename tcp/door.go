@@ -24,8 +24,6 @@ type door struct {
 	paths     pathMTUs
 	fastOpens fastOpens // as a server
 
-	challenges challengeLimit // of all half-open connections
-
 	spares spares
 }
 
@@ -41,7 +39,7 @@ func newDoor(cfg Config, h host, stats *Stats) door {
 	return door{
 		cfg: cfg, stats: stats, host: h, secrets: newSecrets(cfg.Random),
 		listeners: make(map[endpoint]*listeners),
-		halfOpens: halfOpens{limit: cfg.SynBacklog},
+		halfOpens: halfOpens{limit: cfg.SynBacklog, random: cfg.Random},
 		timeWaits: timeWaits{limit: cfg.TimeWaits},
 		fastOpens: fastOpens{cookies: cookieMaker{random: cfg.Random}},
 	}

@@ -469,7 +469,9 @@ func (k *keptScene) changed(sc *scene) string {
 	if k.tcb.activity != nil {
 		return "the connection is gone"
 	}
-	if h := sc.halfOpens.byFlow[sc.flow]; h != k.halfOpen {
+	h := sc.halfOpens.byFlow[sc.flow]
+	h.challenges = k.halfOpen.challenges // a budget of answers
+	if h != k.halfOpen {
 		return fmt.Sprintf("half open: was %+v, is %+v", k.halfOpen, h)
 	}
 	w := sc.timeWaits.byFlow[sc.flow]

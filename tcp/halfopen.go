@@ -24,6 +24,7 @@ type halfOpen struct {
 	fromCookie    bool // a SYN cookie: when the SYN-ACK went is not known
 	route         *sourceRoute
 	tries         uint8 // how often the SYN-ACK has been sent again
+	challenges    challengeLimit
 	since         time.Time
 }
 
@@ -36,6 +37,7 @@ const synTries = 7
 type halfOpens struct {
 	byFlow map[flow]halfOpen
 	limit  int
+	random func() uint64
 	// queues[n] holds those whose SYN-ACK has been sent again n times, in the
 	// order in which their turn comes. A place is void once its flow has left.
 	queues [synTries + 1]ring.Queue[waiting]
@@ -140,7 +142,22 @@ func (q *halfOpens) repeated(f flow, h *halfOpen, s *segment) {
 // than be remembered. Nobody is forgotten for somebody else: an honest peer
 // that is in the table has its SYN-ACK sent again and may answer late, and one
 // that is not has its cookie.
-func (q *halfOpens) full() bool { return len(q.byFlow) >= q.limit }
+//
+// In the last quarter chance decides, which turns against the SYN bit by bit. At
+// a sharp edge the cookie of a peer, which it knows by its SYN-ACK, would tell
+// whether a SYN that it has forged in the name of another took the last place,
+// and so whether that one has a connection already.
+func (q *halfOpens) full() bool {
+	spread := q.limit / 4
+	beyond := len(q.byFlow) - (q.limit - spread)
+	switch {
+	case beyond < 0:
+		return false
+	case beyond >= spread:
+		return true
+	}
+	return int(q.random()%uint64(spread)) < beyond
+}
 
 // add remembers h. The caller has asked whether the table is full; only what
 // takes the place of a connection in TIME-WAIT, whose number is bounded, comes

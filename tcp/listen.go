@@ -161,7 +161,7 @@ func (ls *listeners) choose(d *door, f flow) *Listener {
 	first := 0
 	if n := len(ls.all); n > 1 {
 		if first = ls.turn % n; ls.all[0].share == ShareByHash {
-			first = int(d.secrets.port.Flow(f.local.addrPort(), f.remote.addrPort()) % uint64(n))
+			first = int(d.secrets.share.Flow(f.local.addrPort(), f.remote.addrPort()) % uint64(n))
 		}
 		for i := range n {
 			if l := ls.all[(first+i)%n]; d.host.room(l) {

@@ -156,9 +156,11 @@ func (d *door) halfOpenArrives(now time.Time, f flow, h *halfOpen, s segment) {
 }
 
 // challengeHalfOpen answers a segment that is not acceptable, or that no honest
-// peer sends, within the limit.
+// peer sends, within a limit of its own.
 func (d *door) challengeHalfOpen(now time.Time, f *flow, h *halfOpen) {
-	if !d.challenges.allow(now) {
+	allowed := h.challenges.allow(now)
+	d.halfOpens.byFlow[*f] = *h
+	if !allowed {
 		d.stats.DropOutOfWindow.Add(1)
 		return
 	}
