@@ -1,6 +1,7 @@
 package blocktest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -16,7 +17,12 @@ type Cuts struct {
 	Size   int64  // of the device in bytes, 1 MB
 	Store  int64  // of the device that it rests on, 4 MB
 	Rounds int    // power cuts, 50
+	Lives  int    // power cuts until the store is empty again, 5
 	Seed   uint64 // of all that is random
+
+	// Base, if set, is filled before each use of an empty store, and is what the
+	// device must hold then.
+	Base block.Device
 }
 
 // TestPowerCuts cuts the power of a device that rests on another, again and again at
@@ -43,10 +49,19 @@ func FindLoss(c Cuts, open func(store block.Device) (block.Device, error)) error
 	if c.Rounds == 0 {
 		c.Rounds = 50
 	}
+	if c.Lives == 0 {
+		c.Lives = 5
+	}
 	r := rand.New(rand.NewPCG(c.Seed, 0))
-	store := block.NewMemory(c.Store)
-	m := NewModel(int(c.Size / SectorSize))
+	var store *block.Memory
+	var m *Model
 	for round := range c.Rounds {
+		if round%c.Lives == 0 {
+			store, m = block.NewMemory(c.Store), NewModel(int(c.Size/SectorSize))
+			if err := m.fill(c.Base); err != nil {
+				return err
+			}
+		}
 		if err := cutOnce(store, m, r, open); err != nil {
 			return fmt.Errorf("seed %d, cut %d: %w", c.Seed, round, err)
 		}
@@ -84,10 +99,11 @@ func cutOnce(store block.Device, m *Model, r *rand.Rand, open func(block.Device)
 		return err
 	}
 	const users = 4
+	durable := []int{1, 10, 30}[r.IntN(3)]
 	errs := make([]error, users)
 	var wg sync.WaitGroup
 	for u := range users {
-		user := User{Disk: d, Model: m, Rand: rand.New(rand.NewPCG(r.Uint64(), uint64(u))), Number: u, Of: users}
+		user := User{Disk: d, Model: m, Rand: rand.New(rand.NewPCG(r.Uint64(), uint64(u))), Number: u, Of: users, Durable: durable}
 		wg.Go(func() { errs[u] = user.Run(1 << 20) })
 	}
 	wg.Wait()
@@ -106,6 +122,7 @@ type User struct {
 	Model      *Model
 	Rand       *rand.Rand
 	Number, Of int
+	Durable    int // how many of a hundred calls are a Sync or have FUA; 0 means 20
 }
 
 const runSectors = 24 // that neighbours of the same user are: 12 KB, across clusters
@@ -129,32 +146,34 @@ func (u User) step(buffer []byte) error {
 	first += skip
 	p := buffer[:count*SectorSize]
 	off, length := first*SectorSize, count*SectorSize
-	switch u.Rand.IntN(10) {
-	case 0, 1, 2, 3:
-		done := u.Model.Write(p, first)
-		if _, err := u.Disk.WriteAt(p, off); err != nil {
-			return err
-		}
-		done(false)
-	case 4:
-		done := u.Model.Write(p, first)
-		if _, err := u.Disk.WriteAtFUA(p, off); err != nil {
-			return err
-		}
-		done(true)
-	case 5:
-		flags := []block.ZeroFlags{0, block.ZeroNoHole, block.ZeroFUA}[u.Rand.IntN(3)]
-		done := u.Model.Zero(first, count)
-		if err := u.Disk.WriteZeroes(off, length, flags); err != nil {
-			return err
-		}
-		done(flags&block.ZeroFUA != 0)
-	case 6:
+	what := u.Rand.IntN(8)
+	durable := u.Rand.IntN(100) < max(u.Durable, 1)
+	if u.Durable == 0 {
+		durable = u.Rand.IntN(5) == 0
+	}
+	switch {
+	case durable && what < 3:
 		done := u.Model.Sync()
 		if err := u.Disk.Sync(); err != nil {
 			return err
 		}
 		done()
+	case durable && what < 6 || what < 4:
+		done := u.Model.Write(p, first)
+		if _, err := u.Disk.WriteAtContext(context.Background(), p, off, durable); err != nil {
+			return err
+		}
+		done(durable)
+	case durable || what < 5:
+		flags := []block.ZeroFlags{0, block.ZeroNoHole}[u.Rand.IntN(2)]
+		if durable {
+			flags |= block.ZeroFUA
+		}
+		done := u.Model.Zero(first, count)
+		if err := u.Disk.WriteZeroes(off, length, flags); err != nil {
+			return err
+		}
+		done(durable)
 	default:
 		if _, err := u.Disk.ReadAt(p, off); err != nil {
 			return err

@@ -41,8 +41,19 @@ func NewModel(sectors int) *Model {
 	return m
 }
 
-// fill makes p the sector's content in that version.
-func fill(p []byte, number int64, version uint64) {
+// fill writes all sectors of the device, if it is not nil.
+func (m *Model) fill(dev block.Device) error {
+	if dev == nil {
+		return nil
+	}
+	p := make([]byte, len(m.sectors)*SectorSize)
+	m.Write(p, 0)(true)
+	_, err := dev.WriteAt(p, 0)
+	return err
+}
+
+// fillSector makes p the sector's content in that version.
+func fillSector(p []byte, number int64, version uint64) {
 	if version == 0 {
 		clear(p)
 		return
@@ -95,7 +106,7 @@ func (m *Model) put(p []byte, first, count int64, v uint64) (done func(durable b
 		s.versions = append(s.versions, v)
 		m.dirty[first+i] = true
 		if p != nil {
-			fill(p[i*SectorSize:][:SectorSize], first+i, v)
+			fillSector(p[i*SectorSize:][:SectorSize], first+i, v)
 		}
 	}
 	return func(durable bool) {
