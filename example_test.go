@@ -9,6 +9,7 @@ import (
 	"net/netip"
 
 	"github.com/seed-012105e5/gonet"
+	"github.com/seed-012105e5/gonet/dns"
 	"github.com/seed-012105e5/gonet/link"
 )
 
@@ -123,4 +124,32 @@ func ExampleStack_Stats() {
 	// Output:
 	// dial tcp 10.0.0.2:81: connect: connection refused
 	// true
+}
+
+// Hosts have names where Config.DNS says whom to ask. Some need nobody.
+func ExampleStack_LookupHost() {
+	card, other := link.Pipe(link.PipeConfig{})
+	close(other.Tx) // nobody is there
+	stack, err := gonet.New(gonet.Config{
+		Link: card,
+		Addr: netip.MustParsePrefix("10.0.0.1/24"),
+		DNS: dns.Config{
+			Servers: []netip.AddrPort{netip.MustParseAddrPort("10.0.0.2:53")},
+			Search:  []string{"example.org"},
+			Hosts:   map[string][]netip.Addr{"printer": {netip.MustParseAddr("10.0.0.9")}},
+		},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer stack.Close()
+
+	for _, name := range []string{"printer", "localhost", "nobody.invalid"} {
+		addrs, err := stack.LookupHost(context.Background(), name)
+		fmt.Println(addrs, err)
+	}
+	// Output:
+	// [10.0.0.9] <nil>
+	// [127.0.0.1] <nil>
+	// [] lookup nobody.invalid: no such host
 }

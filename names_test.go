@@ -170,7 +170,7 @@ func TestNamesUnderLoss(t *testing.T) {
 	})
 }
 
-// TestForgedReplies has one who knows what is asked, and sees the port, but is not
+// TestForgedReplies: RFC5452-9.1: has one who knows what is asked, and sees the port, but is not
 // the server or does not see the id, answer before the server does.
 func TestForgedReplies(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
@@ -339,7 +339,7 @@ func TestNamesAbandoned(t *testing.T) {
 	})
 }
 
-// TestQueriesCannotBeGuessed looks at the ports and the ids of many queries: what
+// TestQueriesCannotBeGuessed: RFC5452-9.2: looks at the ports and the ids of many queries: what
 // one was says nothing of the next.
 func TestQueriesCannotBeGuessed(t *testing.T) {
 	inBubble(t, func(t *testing.T) {

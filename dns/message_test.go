@@ -1,6 +1,7 @@
 package dns
 
 import (
+	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -13,6 +14,8 @@ import (
 
 var wwwA = question{"www.example.org.", dnsmessage.TypeA}
 
+// TestQueryMessage: RFC1123-6.1.2.2, RFC1123-6.1.2.3: a query is one question, and nothing else
+// that is not needed.
 func TestQueryMessage(t *testing.T) {
 	for _, edns := range []bool{true, false} {
 		p, err := wwwA.message(0x1234, edns)
@@ -26,13 +29,17 @@ func TestQueryMessage(t *testing.T) {
 		if m.ID != 0x1234 || !m.RecursionDesired || m.Response || len(m.Questions) != 1 || m.Questions[0].Name.String() != wwwA.name {
 			t.Errorf("query %+v", m)
 		}
+		if flags := binary.BigEndian.Uint16(p[2:]); flags != 1<<8 || m.Questions[0].Class != dnsmessage.ClassINET {
+			t.Errorf("flags %#x, class %v", flags, m.Questions[0].Class)
+		}
 		if edns != (len(m.Additionals) == 1) || edns && m.Additionals[0].Header.Class != udpSize {
 			t.Errorf("EDNS %v: additionals %+v", edns, m.Additionals)
 		}
 	}
 }
 
-// TestRead has a row for each thing that a reply may say.
+// TestRead: RFC2181-5.2, RFC2181-9, RFC5452-9.1: there is a row for each thing that a
+// reply may say.
 func TestRead(t *testing.T) {
 	const name = "www.example.org."
 	end := soa("example.org.", 600, 300)

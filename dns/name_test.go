@@ -43,6 +43,7 @@ func TestAbsolute(t *testing.T) {
 	}
 }
 
+// TestCandidates: RFC1123-6.1.4.3-1, RFC1123-6.1.4.3-2, RFC7686-2: what a name may stand for.
 func TestCandidates(t *testing.T) {
 	search := []string{"a.org", "B."}
 	for _, c := range []struct {
@@ -81,6 +82,7 @@ func TestReverse(t *testing.T) {
 	}
 }
 
+// TestHosts: RFC6761-6.3, RFC6761-6.4: names that no server is asked for.
 func TestHosts(t *testing.T) {
 	one, two := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")
 	h := newHosts(map[string][]netip.Addr{

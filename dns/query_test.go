@@ -17,7 +17,7 @@ var (
 	both     = []netip.AddrPort{server1, server2}
 )
 
-// TestRounds counts the tries of a name for which nobody answers, and how long
+// TestRounds: RFC1123-6.1.3.3-1, RFC1123-6.1.3.3-2: counts the tries of a name for which nobody answers, and how long
 // each waits.
 func TestRounds(t *testing.T) {
 	b := newBench(t, Config{Servers: both})
@@ -38,7 +38,7 @@ func TestRounds(t *testing.T) {
 	}
 }
 
-// TestLimits checks the times that servers are waited for.
+// TestLimits: RFC1123-6.1.3.3-5: checks the times that servers are waited for.
 func TestLimits(t *testing.T) {
 	for _, c := range []struct {
 		timeout time.Duration
@@ -63,7 +63,7 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// TestEachReply gives each kind of reply to the first of two servers, and looks at
+// TestEachReply: RFC1123-6.1.3.1-1, RFC1123-6.1.3.2-1, RFC1123-6.1.3.2-2, RFC6891-6.2.2: gives each kind of reply to the first of two servers, and looks at
 // what follows.
 func TestEachReply(t *testing.T) {
 	formerr := response{RCode: dnsmessage.RCodeFormatError}
@@ -172,7 +172,7 @@ func TestWithoutEDNS(t *testing.T) {
 	}
 }
 
-// TestTruncatedByTCP believes what comes by TCP, whatever TC says.
+// TestTruncatedByTCP: RFC1123-6.1.3.2-2: believes what comes by TCP, whatever TC says.
 func TestTruncatedByTCP(t *testing.T) {
 	b := newBench(t, Config{})
 	l := b.look(www)
@@ -193,7 +193,20 @@ func TestTruncatedByTCP(t *testing.T) {
 	b.wantAddrs(l, "192.0.2.1")
 }
 
-// TestForged sends what is no reply to the query: it does not end it, and where
+// TestTruncatedNotKept: RFC1123-6.1.3.2-3: nothing of a truncated reply is there for the
+// next lookup.
+func TestTruncatedNotKept(t *testing.T) {
+	b := newBench(t, Config{})
+	l := b.look(www)
+	b.reply(b.asked(server1, www, false), response{Truncated: true, Answers: address.Answers})
+	b.cancel(l)
+	b.settle()
+	b.idle()
+	b.look(www)
+	b.asked(server1, www, false)
+}
+
+// TestForged: RFC5452-9.1, RFC5452-9.3: sends what is no reply to the query: it does not end it, and where
 // there is much of it TCP is used.
 func TestForged(t *testing.T) {
 	evil := answers(a(www, 3600, "192.0.2.66"))

@@ -23,7 +23,7 @@ import (
 
 // packages are those whose tests name requirements.
 var packages = []string{
-	".", "./arp", "./ethernet", "./icmp", "./internal/packetdrill", "./internal/prf", "./ipv4", "./link", "./sim/...", "./tcp/...", "./udp",
+	".", "./arp", "./dns", "./ethernet", "./icmp", "./internal/packetdrill", "./internal/prf", "./ipv4", "./link", "./sim/...", "./tcp/...", "./udp",
 }
 
 const table = "tcp/CONFORMANCE.md"

@@ -1,0 +1,35 @@
+package dns_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+
+	"github.com/seed-012105e5/gonet/dns"
+)
+
+// A Resolver needs no stack: Run takes any way to reach the servers. Here there is
+// none, and only what Hosts says is known.
+func Example() {
+	cfg := dns.Config{
+		Hosts: map[string][]netip.Addr{"www.example.org": {netip.MustParseAddr("192.0.2.1")}},
+	}
+	calls, quit, ended := make(chan dns.Call), make(chan struct{}), make(chan struct{})
+	go func() {
+		dns.Run(calls, quit, cfg, &dns.Stats{})
+		close(ended)
+	}()
+	defer func() { close(quit); <-ended }()
+
+	r := dns.NewResolver(calls, ended, cfg)
+	fmt.Println(r.LookupHost(context.Background(), "WWW.example.org"))
+
+	_, err := r.LookupHost(context.Background(), "www.example.net")
+	var e *net.DNSError
+	fmt.Println(errors.As(err, &e) && e.IsNotFound)
+	// Output:
+	// [192.0.2.1] <nil>
+	// true
+}
