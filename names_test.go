@@ -357,7 +357,7 @@ func TestQueriesCannotBeGuessed(t *testing.T) {
 		for what, values := range map[string]struct {
 			of    []float64
 			space float64
-		}{"ports": {ports, 16384}, "ids": {ids, 65536}} {
+		}{"ports": {ports, 32768}, "ids": {ids, 65536}} {
 			near, sum := 0, 0.0
 			low, high := values.of[0], values.of[0]
 			for i, v := range values.of[1:] {

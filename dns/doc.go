@@ -34,7 +34,7 @@
 //
 // Answers are believed as the server gives them: there is no validation by
 // DNSSEC, and no encryption (DNS over TLS or HTTPS), so who is on the path, and
-// the server, can say anything. A forger off the path has to guess a port, 14
+// the server, can say anything. A forger off the path has to guess a port, 15
 // bits, and an id, 16 bits. The case of letters in the question is not used for
 // more (0x20), since servers that do not keep it would look dead, and there are no
 // cookies (RFC 7873). Replies longer than 1232 bytes come by TCP, so that no
