@@ -358,10 +358,27 @@ func (d *demux) closeAll() {
 			d.unlisten(l)
 		}
 	}
+	d.refuseHalfOpen()
 	for _, c := range d.conns {
 		if c.asleep() {
 			c = d.wake(c)
 		}
 		close(c.in)
 	}
+}
+
+// refuseHalfOpen resets those that may think that they are connected, because
+// their last segment of the handshake was lost, or nobody had accepted what was
+// before them. These resets wait for the network layer, as those of connections
+// do: nothing else is to be done any more.
+func (d *demux) refuseHalfOpen() {
+	for f, h := range d.halfOpens.byFlow {
+		b := packet.Get(0)
+		encode(b, &segment{seq: h.iss + 1, ack: h.irs + 1, flags: RST | ACK}, &f)
+		h.route.push(b, ipv4.Fields{Protocol: ipv4.ProtocolTCP, DF: true, Src: f.local.addr(), Dst: f.remote.addr()})
+		d.out.Of(b) <- b
+		d.stats.OutSegments.Add(1)
+		d.stats.OutResets.Add(1)
+	}
+	clear(d.halfOpens.byFlow)
 }
