@@ -259,6 +259,9 @@ func (r *run) connect(s *socket, to netip.AddrPort, open func(ctx context.Contex
 	s.dial = d
 	go func() {
 		c, err := open(ctx)
+		if err != nil && ctx.Err() == context.DeadlineExceeded { // TCP_SYNCNT
+			err = syscall.ETIMEDOUT
+		}
 		if d.err = err; err == nil {
 			d.conn = c.(*tcp.Conn)
 			for _, set := range s.options {

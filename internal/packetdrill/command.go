@@ -124,6 +124,8 @@ func (c *config) command(words []string) error {
 		return nil
 	case name == "true", name == "echo" && !strings.Contains(strings.Join(args, " "), "/"):
 		return nil
+	case name == "nstat" && len(args) == 1 && args[0] == "-n": // counters of a stack begin at 0
+		return nil
 	case name == "ip" && len(args) > 0 && args[0] == "tcp_metrics": // nothing is cached between scripts
 		return nil
 	case name == "ethtool" && c.linux && offloadsOnly(args): // trains are cut before they are compared

@@ -63,8 +63,8 @@
 // with a digest, nop, eol; raw and hexadecimal bytes for anything else.
 //
 // ICMP errors arrive as "< icmp unreachable frag_needed mtu 1200 [1:1001(1000)]",
-// or without the segment in brackets, when they are about the SYN. A reset with
-// an ACK need not say what it acknowledges.
+// or without the segment in brackets, when they are about the SYN. What arrives,
+// and any reset, need not say what it acknowledges.
 //
 // Every packet of the stack is also checked for what no script says: checksums
 // and lengths, segments within the MTU and the peer's MSS, text as the user
@@ -139,7 +139,8 @@
 //
 //	--tolerance_usecs=4000   how far from its time an event may happen,
 //	--tolerance_percent=12   or how far by the time since the event before
-//	--mtu=1500               of the link; --mss=1460 is the same
+//	--mtu=1500               of the link
+//	--mss=1000               text that arrives and is more is a train of such
 //	--local_ip, --remote_ip  the addresses of the stack and of the peer
 //	--bind_port, --connect_port
 //	--ip_version=ipv4        there is no other

@@ -44,6 +44,9 @@ func (in *inbound) do(r *run, _ *event) error {
 	r.listening = false
 	f := r.flow(&n)
 	g := f.arriving(in.segment)
+	if mss := r.cfg.train; mss > 0 && g.len > mss && !g.ip.train.is {
+		g.ip.train = said{mss, true}
+	}
 	if o := find(in.options, optFastOpen); in.has(syn|ack) && o != nil {
 		r.hasCookie, r.peerMSS = len(o.data) > 0, f.mss
 	}

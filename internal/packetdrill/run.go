@@ -24,6 +24,9 @@ type Options struct {
 	// RFC does is not compared, as the package comment says.
 	Linux bool
 
+	// Settings are "name=value" each, and come before those of the script.
+	Settings []string
+
 	// Print gets what print writes in %{ }%. Nil means nobody.
 	Print func(line string)
 

@@ -81,7 +81,7 @@ func (s *scanner) inbound() action {
 	if s.acceptWord("icmp") {
 		return s.icmp(ip)
 	}
-	in := &inbound{s.segment(ip)}
+	in := &inbound{s.segment(ip, true)}
 	if in.anyOptions {
 		s.fail("the options of a segment that arrives must be said")
 	}
@@ -106,7 +106,7 @@ func (s *scanner) outbound() action {
 	if ip.badSum || ip.offset.is {
 		s.fail("what goes out is never malformed")
 	}
-	return &outbound{s.segment(ip)}
+	return &outbound{s.segment(ip, false)}
 }
 
 // network reads "[ce, ttl 64]", if it is there.
@@ -159,8 +159,9 @@ func (s *scanner) networkWord(n *network) {
 	}
 }
 
-// segment reads "S. 0:0(0) ack 1 win 32792 urg 3 <mss 1460>".
-func (s *scanner) segment(ip network) segment {
+// segment reads "S. 0:0(0) ack 1 win 32792 urg 3 <mss 1460>". What arrives need
+// not say what it acknowledges: then it is 0.
+func (s *scanner) segment(ip network, in bool) segment {
 	g := segment{ip: ip}
 	s.skip()
 	letters := s.run(func(c byte) bool { return strings.IndexByte(flagLetters+"-", c) >= 0 })
@@ -175,7 +176,7 @@ func (s *scanner) segment(ip network) segment {
 	g.seq, g.len = s.stretch()
 	if s.acceptWord("ack") {
 		g.ack = s.sequence()
-	} else if g.has(ack) && !g.has(rst) {
+	} else if g.has(ack) && !g.has(rst) && !in {
 		s.fail("a segment with . says what it acknowledges")
 	}
 	if s.acceptWord("win") {

@@ -35,6 +35,7 @@ type config struct {
 	bindPort    uint16
 	connectPort uint16
 	wraps       int  // the connection whose numbers begin shortly before the wrap on our side; 0 for none
+	train       int  // text in each segment of what arrives joined
 	cut         bool // trains are cut before they are looked at
 	strict      bool // with linux: a packet of the script is one of the stack
 	fastOpen    int  // of listeners that do not say
@@ -50,6 +51,12 @@ func (s *Script) configure(o *Options) (config, error) {
 	if o.Linux {
 		cfg.cut = true
 		cfg.tolerance, cfg.percent = max(linuxTolerance, o.Tolerance), linuxPercent
+	}
+	for _, text := range o.Settings {
+		name, value, _ := strings.Cut(text, "=")
+		if err := cfg.set(name, value); err != nil {
+			return cfg, &Error{File: s.Name, Line: 1, Message: fmt.Sprintf("setting %s: %v", text, err), Refused: true}
+		}
 	}
 	for _, set := range s.settings {
 		if err := cfg.set(set.name, set.value); err != nil {
@@ -81,16 +88,24 @@ func (s *Script) initial() []*commands {
 // maxSegment takes TCP_MAXSEG from the calls of the script: here it belongs to
 // the stack, and must be the same for all sockets.
 func (c *config) maxSegment(s *Script) error {
+	sockets, set, before := 0, 0, 0
 	for i := range s.events {
 		call, ok := s.events[i].do.(*call)
+		if ok && call.name == "socket" {
+			sockets++
+		}
 		if !ok || call.name != "setsockopt" || !call.args[2].is("TCP_MAXSEG") {
 			continue
 		}
 		n := int(call.args[3].one().number)
-		if n <= 0 || c.tcp.MSS != 0 && c.tcp.MSS != n {
+		set++
+		if c.tcp.MSS = n; n <= 0 || before != 0 && before != n {
 			return &Error{File: s.Name, Line: s.events[i].line, Message: "TCP_MAXSEG is the same for all sockets here, and more than 0", Refused: true}
 		}
-		c.tcp.MSS = n
+		before = n
+	}
+	if set > 0 && set < sockets {
+		return &Error{File: s.Name, Line: 1, Message: "TCP_MAXSEG must be set for all sockets", Refused: true}
 	}
 	return nil
 }
@@ -104,6 +119,15 @@ func (c *config) check(s *Script) error {
 		return &Error{File: s.Name, Line: 1, Message: fmt.Sprintf("both ends have the address %v", c.local), Refused: true}
 	}
 	return nil
+}
+
+// offeredMSS is the MSS on SYNs of the stack.
+func (c *config) offeredMSS() int {
+	mss := c.mtu - ipLen - tcpLen
+	if c.tcp.MSS > 0 {
+		mss = min(mss, c.tcp.MSS)
+	}
+	return mss
 }
 
 // gateway is the router to a peer that is on another network; the zero Addr
@@ -162,8 +186,8 @@ func (c *config) set(name, value string) (err error) {
 	case "strict_segments":
 		c.strict, err = true, nil
 	case "mss":
-		if c.mtu = int(n) + ipLen + tcpLen; err == nil && (n < 28 || c.mtu > 65535) {
-			err = fmt.Errorf("an MSS is from 28 to 65495")
+		if c.train = int(n); err == nil && (n < 1 || n > 65535) {
+			err = fmt.Errorf("an MSS is from 1 to 65535")
 		}
 	case "tolerance_usecs":
 		c.tolerance = time.Duration(n) * time.Microsecond

@@ -246,8 +246,8 @@ var errnoNames = map[error]string{
 	syscall.EALREADY: "EALREADY", syscall.ENOTCONN: "ENOTCONN", syscall.EISCONN: "EISCONN",
 	syscall.EINVAL: "EINVAL", syscall.EOPNOTSUPP: "EOPNOTSUPP", syscall.ECONNABORTED: "ECONNABORTED",
 	syscall.ENOENT: "ENOENT", syscall.EAGAIN: "EAGAIN", syscall.EBADF: "EBADF", syscall.EEXIST: "EEXIST",
-	syscall.EFAULT: "EFAULT", context.DeadlineExceeded: "ETIMEDOUT",
-	net.ErrClosed: "EBADF", os.ErrDeadlineExceeded: "EAGAIN", context.Canceled: "ECANCELED", io.EOF: "EOF",
+	syscall.EFAULT: "EFAULT",
+	net.ErrClosed:  "EBADF", os.ErrDeadlineExceeded: "EAGAIN", context.Canceled: "ECANCELED", io.EOF: "EOF",
 }
 
 // errnoName is the name of what is inside of err.

@@ -19,7 +19,8 @@ type state struct {
 	info  tcp.Info
 	err   bool // no connection was ever there
 	stats gonet.Stats
-	mtu   int
+	mss   int // as the stack offers it
+	linux bool
 }
 
 // constants are names for values of TCP_INFO, as Linux has them.
@@ -55,7 +56,7 @@ const (
 
 // state looks at the connection and the stack.
 func (r *run) state() *state {
-	s := &state{stats: r.stack.Stats(), mtu: r.cfg.mtu, err: true}
+	s := &state{stats: r.stack.Stats(), mss: r.cfg.offeredMSS(), linux: r.cfg.linux, err: true}
 	local, remote := r.cfg.bindPort, peerPort+uint16(1)
 	if f := r.current; f != nil {
 		local, remote = f.local, f.remote
@@ -102,7 +103,7 @@ func (s *state) value(name string) (any, error) {
 	if n, ok := s.stats[name]; ok {
 		return float64(n), nil
 	}
-	if s.err && name != "tcpi_state" {
+	if s.err && name != "tcpi_state" && !s.linux {
 		return nil, fmt.Errorf("there is no connection")
 	}
 	if v, ok := s.tcpInfo(name); ok {
@@ -196,7 +197,7 @@ func (s *state) tcpInfo(name string) (any, bool) {
 	case "tcpi_notsent_bytes":
 		return float64(i.SendQueue - i.Unacked), true
 	case "tcpi_advmss":
-		return float64(s.mtu - ipLen - tcpLen), true
+		return float64(s.mss), true
 	case "tcpi_last_data_sent":
 		return milliseconds(i.LastSent), true
 	case "tcpi_last_ack_recv":

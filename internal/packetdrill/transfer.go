@@ -207,10 +207,7 @@ func callWrite(r *run, s *socket, c *call) (work, deadline, error) {
 		return nil, nil, err
 	case t.null && t.n > 0:
 		return atOnce(0, syscall.EFAULT), nil, nil
-	case t.has("MSG_FASTOPEN") || s.deferred:
-		if s.conn != nil {
-			return atOnce(0, syscall.EISCONN), nil, nil
-		}
+	case (t.has("MSG_FASTOPEN") || s.deferred) && s.conn == nil:
 		to := netip.AddrPortFrom(r.cfg.remote, r.cfg.connectPort)
 		if c.name == "sendto" && !s.deferred {
 			if to, err = c.args[4].address(to); err != nil {
@@ -253,7 +250,7 @@ func callWrite(r *run, s *socket, c *call) (work, deadline, error) {
 func (r *run) fastOpenText(t *transfer, s *socket) int {
 	if r.cfg.linux && r.hasCookie && (s.nonblock || t.has("MSG_DONTWAIT")) {
 		const options = 40
-		return min(t.n, min(r.cfg.mtu-ipLen-tcpLen, r.peerMSS)-options)
+		return min(t.n, min(r.cfg.offeredMSS(), r.peerMSS)-options)
 	}
 	return t.n
 }

@@ -29,6 +29,7 @@ Flags:
                   count, Nagle's algorithm is on, and events may be late by 4 ms
                   or an eighth of their time
   -D NAME=value   have NAME stand for value in the scripts; may be repeated
+  -set name=value have --name=value at the head of the scripts; may be repeated
   -v              print what happens
   -q              print differences only
   -h              print this
@@ -36,6 +37,7 @@ Flags:
 Examples:
   packetdrill internal/packetdrill/testdata/rack/*.pkt
   packetdrill -v internal/packetdrill/testdata/handshake/passive-open.pkt
+  packetdrill -set tcp.Recovery=sack -set mtu=9000 my.pkt
   packetdrill -linux -D CODE=host_unreachable gtests/net/tcp/close/*.pkt
 
 Exit status: 0 when all scripts pass, 1 when one differs or asks for what there
@@ -74,6 +76,11 @@ func run(args []string, stdout, stderr io.Writer) int {
 	verbose := flags.Bool("v", false, "")
 	quiet := flags.Bool("q", false, "")
 	flags.Var(defines, "D", "")
+	var settings []string
+	flags.Func("set", "", func(text string) error {
+		settings = append(settings, text)
+		return make(symbols).Set(text)
+	})
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
 		fmt.Fprint(stdout, usage)
@@ -85,7 +92,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "packetdrill: no script is given; -h tells more")
 		return statusUsage
 	}
-	o := packetdrill.Options{Linux: *linux}
+	o := packetdrill.Options{Linux: *linux, Settings: settings}
 	if *verbose {
 		o.Trace = func(line string) { fmt.Fprintln(stdout, line) }
 	} else if !*quiet {

@@ -47,6 +47,8 @@ func TestCommand(t *testing.T) {
 			[]string{"differs  " + bad + ":8: the packet has another length", "wanted  0.100000 > P. 1:12(11) ack 1", "ok       " + good, "1 passed, 1 differ, 0 refused"}, ""},
 		"Refused":  {[]string{"-q", "-D", "SIZE=1000", odd}, 1, []string{"refused  " + odd + ":7: flag MSG_EOR", "0 passed, 0 differ, 1 refused"}, ""},
 		"NotLinux": {[]string{"-D", "SIZE=1000", pushed}, 1, []string{"other flags"}, ""},
+		"Set":      {[]string{"-q", "-set", "tcp.MSS=500", "-D", "SIZE=1000", good}, 0, nil, ""},
+		"BadSet":   {[]string{"-q", "-set", "tcp.Speed=500", "-D", "SIZE=1000", good}, 1, []string{"refused  " + good + ":1: setting tcp.Speed=500: tcp.Config has no such field"}, ""},
 		"Linux":    {[]string{"-linux", "-D", "SIZE=1000", pushed}, 0, []string{"1 passed"}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
