@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/seed-012105e5/gonet/internal/deadline"
 	"github.com/seed-012105e5/gonet/tcp"
 	"github.com/seed-012105e5/gonet/udp"
 )
@@ -100,7 +101,10 @@ func (d *Dialer) local(to destination) (netip.AddrPort, error) {
 
 // dialUDP opens a socket that is connected to to.
 func (s *Stack) dialUDP(ctx context.Context, to destination, local netip.AddrPort) (*udp.Conn, error) {
-	return dialEach(ctx, to, func(_ context.Context, at netip.AddrPort) (*udp.Conn, error) {
+	return dialEach(ctx, to, func(ctx context.Context, at netip.AddrPort) (*udp.Conn, error) {
+		if err := ctx.Err(); err != nil { // it takes no time, but must not begin
+			return nil, &net.OpError{Op: "dial", Net: to.network, Addr: net.UDPAddrFromAddrPort(at), Err: deadline.OfContext(err)}
+		}
 		return s.udp.Dial(local, at)
 	})
 }

@@ -41,7 +41,7 @@ var layers = map[string][]string{
 	"tcp":               {"packet", "ipv4", "internal/checksum", "internal/deadline", "internal/port", "internal/prf", "internal/ring", "tcp/congestion"},
 	"dns":               {},
 	"tap":               {"packet", "link", "internal/netlink"},
-	".":                 {"packet", "ethernet", "arp", "ipv4", "icmp", "udp", "tcp", "dns", "link", "internal/counter"},
+	".":                 {"packet", "ethernet", "arp", "ipv4", "icmp", "udp", "tcp", "dns", "link", "internal/counter", "internal/deadline"},
 }
 
 // outside are packages that no packet passes: programs, and what tests need.

@@ -38,7 +38,10 @@ func (t *tcb) canSend() bool { return t.state.canSend() || t.acceptedEarly() }
 
 // write is SEND (section 3.10.2): it queues what there is room for.
 func (t *tcb) write(now time.Time, p []byte) (int, error) {
-	if t.state == Closed && t.err != nil {
+	switch {
+	case t.state == Closed && t.err == syscall.ECONNRESET && t.finTaken:
+		return 0, syscall.EPIPE // as in Linux, where the reset of who has closed before says that nobody reads
+	case t.state == Closed && t.err != nil:
 		return 0, t.err
 	}
 	if t.finQueued || !t.canSend() {

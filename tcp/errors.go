@@ -1,13 +1,13 @@
 package tcp
 
 import (
-	"context"
-	"errors"
 	"io"
 	"net"
 	"net/netip"
 	"os"
 	"syscall"
+
+	"github.com/seed-012105e5/gonet/internal/deadline"
 )
 
 // opError wraps err as package net does. io.EOF stays as it is.
@@ -75,39 +75,11 @@ func networkName(isV4 bool) string {
 
 // dialError wraps what has kept a connection from being established.
 func dialError(o DialOptions, remote netip.AddrPort, err error) error {
-	e := &net.OpError{Op: "dial", Net: networkName(o.Network == "tcp4"), Addr: net.TCPAddrFromAddrPort(remote), Err: wrapErrno("dial", contextError(err))}
+	e := &net.OpError{Op: "dial", Net: networkName(o.Network == "tcp4"), Addr: net.TCPAddrFromAddrPort(remote), Err: wrapErrno("dial", deadline.OfContext(err))}
 	if o.Local != (netip.AddrPort{}) {
 		e.Source = net.TCPAddrFromAddrPort(o.Local)
 	}
 	return e
-}
-
-// contextError is err, in package net's words where it is that of a context.
-func contextError(err error) error {
-	switch {
-	case errors.Is(err, context.Canceled):
-		return canceledError{}
-	case errors.Is(err, context.DeadlineExceeded):
-		return timeoutError{}
-	}
-	return err
-}
-
-// A canceledError is that of a dial whose context was cancelled.
-type canceledError struct{}
-
-func (canceledError) Error() string        { return "operation was canceled" }
-func (canceledError) Is(target error) bool { return target == context.Canceled }
-
-// A timeoutError is that of a dial whose time is over.
-type timeoutError struct{}
-
-func (timeoutError) Error() string   { return "i/o timeout" }
-func (timeoutError) Timeout() bool   { return true }
-func (timeoutError) Temporary() bool { return true }
-
-func (timeoutError) Is(target error) bool {
-	return target == context.DeadlineExceeded || target == os.ErrDeadlineExceeded
 }
 
 // A netAddr is an address of package net in one piece.

@@ -111,17 +111,20 @@ type listeners struct {
 	turn int // whose turn it is
 }
 
-// addListener adds l, unless another has its address for itself.
+// addListener adds l, unless another has its address for itself. An unspecified
+// address is all addresses, but the listener of one of them comes first where they
+// share.
 func (d *door) addListener(l *Listener) bool {
-	at := d.listeners[l.local]
-	switch {
-	case at == nil:
-		at = &listeners{}
-		d.listeners[l.local] = at
-	case l.share == ShareNone || at.all[0].share != l.share:
-		return false
+	for at, others := range d.listeners {
+		overlap := at == l.local || at.port == l.local.port && (at.ip == [4]byte{} || l.local.ip == [4]byte{})
+		if overlap && (l.share == ShareNone || others.all[0].share != l.share) {
+			return false
+		}
 	}
-	at.all = append(at.all, l)
+	if d.listeners[l.local] == nil {
+		d.listeners[l.local] = &listeners{}
+	}
+	d.listeners[l.local].all = append(d.listeners[l.local].all, l)
 	return true
 }
 

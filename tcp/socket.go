@@ -99,10 +99,12 @@ func (c *Conn) lendWrite(p []byte) (int, error) {
 	for {
 		k, passed, err := c.approach(&c.writeDeadline)
 		switch {
-		case err != nil || len(p) == 0:
+		case err != nil:
 			return 0, err
 		case k.ended != nil:
 			return 0, k.ended.writeErr
+		case len(p) == 0:
+			return 0, c.writeNothing()
 		case k.asleep():
 			c.wake(k)
 			continue
@@ -121,6 +123,17 @@ func (c *Conn) lendWrite(p []byte) (int, error) {
 		case <-passed:
 		}
 	}
+}
+
+// writeNothing is a Write of no bytes: it waits for nothing, but says what
+// another would fail with.
+func (c *Conn) writeNothing() (err error) {
+	c.do(func(now time.Time, t *tcb) {
+		if t.finQueued || t.state == Closed {
+			_, err = t.write(now, nil)
+		}
+	})
+	return err
 }
 
 // A turn is for one Write at a time, so that each goes out whole.

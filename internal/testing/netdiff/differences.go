@@ -1,0 +1,162 @@
+package netdiff
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// A difference is one that is meant.
+type difference struct {
+	what  string // differs
+	net   string // how package net behaves, on Linux,
+	gonet string // and GoNet
+	why   string
+
+	// step and the results, as they are where the two differ so; without them the
+	// difference is none that sequences see.
+	step, ofNet, ofGonet *regexp.Regexp
+	ends                 bool // from here on the two can not be compared
+}
+
+func re(s string) *regexp.Regexp { return regexp.MustCompile(s) }
+
+// differences are all.
+func differences() []difference {
+	return []difference{
+		{
+			what:  "Errors after a reset",
+			net:   "The first call after a reset fails with ECONNRESET. From then on Read returns io.EOF, and Write fails with EPIPE.",
+			gonet: "Every Read and Write fails with ECONNRESET.",
+			why:   "A program that reads and writes from two goroutines must not take a reset for the end of the stream because the other one has got the error.",
+			step:  re(`^(read|readall|write|readfrom|writemuch|fill) `), ofNet: re(`io\.EOF$|syscall\.EPIPE; is $`), ofGonet: re(`syscall\.ECONNRESET; is $`),
+		},
+		{
+			what:  "CloseRead",
+			net:   "Linux keeps what has come and what still comes, and Read returns it; a peer that goes on sending fills the window and waits.",
+			gonet: "What has come and what still comes is thrown away, Read returns io.EOF, and the peer can send on.",
+			why:   "Who closes for reading reads no more; the peer should not wait for him.",
+			step:  re(`^(read|readall) `), ofNet: re(`^[1-9][0-9]* ".*no error$|^"..*no error$`), ofGonet: re(`^0 "", io\.EOF$|^"", no error$`), ends: true,
+		},
+		{
+			what:  "SetDeadline of a listener that is closed",
+			net:   "The error is net.ErrClosed alone.",
+			gonet: "It is a *net.OpError around net.ErrClosed, which names the listener.",
+			why:   "All other errors say what they are about.",
+			step:  re(`^deadline l `), ofNet: re(`^error "use of closed`), ofGonet: re(`^error "set tcp4? .*: use of closed`),
+		},
+		{
+			what:  "The error of a dial whose time is over",
+			net:   "It is context.DeadlineExceeded or os.ErrDeadlineExceeded, as chance has it.",
+			gonet: "errors.Is finds both.",
+			why:   "Programs ask for the one or the other.",
+			step:  re(`^dial `), ofNet: re(`i/o timeout.*is (context|os)`), ofGonet: re(`i/o timeout.*is os.ErrDeadlineExceeded, context.DeadlineExceeded, Timeout`),
+		},
+		{
+			what:  "TCP listeners at broadcast and group addresses",
+			net:   "Linux lets a listener have one, to which nobody can connect.",
+			gonet: "The error is EADDRNOTAVAIL.",
+			why:   "It is a mistake (RFC 9293 MUST-57).",
+			step:  re(`^listen .*(255\.255\.255\.255|224\.0\.0\.1)`), ofNet: re(`^a socket`), ofGonet: re(`EADDRNOTAVAIL`),
+		},
+		{
+			what:  "IPv6",
+			net:   "\"tcp\" and \"udp\" are both versions of IP: a listener at every address is at [::].",
+			gonet: "There is no IPv6 yet. [::] is taken for 0.0.0.0, so that programs written for both run; other IPv6 addresses are no suitable addresses, and \"tcp6\" and \"udp6\" fail with EAFNOSUPPORT.",
+			why:   "It is to come.",
+			step:  re(`^(listen|dial|packet) \w+ (tcp|udp)6? `), ofNet: re(`\[::1?\]`), ofGonet: re(`0\.0\.0\.0|no suitable address|EAFNOSUPPORT`), ends: true,
+		},
+		{
+			what:  "Types",
+			net:   "*net.TCPConn, *net.TCPListener, *net.UDPConn.",
+			gonet: "*tcp.Conn, *tcp.Listener, *udp.Conn, with the same methods, and more. Addresses are *net.TCPAddr and *net.UDPAddr.",
+			why:   "The types of package net are for descriptors of the kernel. Programs should assert interfaces.",
+		},
+		{
+			what:  "File",
+			net:   "File returns a duplicate of the descriptor.",
+			gonet: "There is none.",
+			why:   "No socket of the kernel's is behind a connection.",
+		},
+		{
+			what:  "Control of Dialer and ListenConfig",
+			net:   "A function that sets options on the descriptor.",
+			gonet: "Options, by value.",
+			why:   "No socket of the kernel's is behind a connection.",
+		},
+		{
+			what:  "Names of services",
+			net:   "/etc/services, and a few that are built in.",
+			gonet: "Some fifty that are built in.",
+			why:   "What a stack does depends on its Config alone, not on the files of the machine.",
+		},
+		{
+			what:  "Names of hosts",
+			net:   "/etc/hosts, /etc/resolv.conf, /etc/nsswitch.conf, or the C library.",
+			gonet: "Config.DNS, and nothing else; localhost is 127.0.0.1.",
+			why:   "As for services.",
+		},
+	}
+}
+
+// explain finds the difference between two results of a step that is meant;
+// nil when there is none.
+func explain(step, ofNet, ofGonet string) *difference {
+	for _, d := range differences() {
+		if d.step != nil && d.step.MatchString(step) && d.ofNet.MatchString(ofNet) && d.ofGonet.MatchString(ofGonet) {
+			return &d
+		}
+	}
+	return nil
+}
+
+// compare compares what a sequence has given on package net and on GoNet. It
+// tells of the first difference that is not meant, or "", and of the meant ones
+// by name.
+func compare(ofNet, ofGonet []result) (unexplained string, meant []string) {
+	for i, n := range ofNet {
+		if i == len(ofGonet) {
+			return fmt.Sprintf("GoNet has no more results, package net has\n%v", n), meant
+		}
+		g := ofGonet[i]
+		switch {
+		case n == g:
+			continue
+		case n.step != g.step:
+			return fmt.Sprintf("package net:\n%v\nGoNet:\n%v", n, g), meant
+		}
+		d := explain(n.step, n.text, g.text)
+		if d == nil {
+			return fmt.Sprintf("%s\n\tpackage net → %s\n\tGoNet       → %s", n.step, n.text, g.text), meant
+		}
+		if meant = append(meant, d.what); d.ends {
+			return "", meant
+		}
+	}
+	if len(ofGonet) > len(ofNet) {
+		return fmt.Sprintf("package net has no more results, GoNet has\n%v", ofGonet[len(ofNet)]), meant
+	}
+	return "", meant
+}
+
+// page is doc/differences.md.
+func page() string {
+	var b strings.Builder
+	b.WriteString(`# Differences from package net
+
+GoNet's sockets are to behave as those of package net on Linux do: the same results,
+the same errors with the same text, types and chains, the same addresses. A test
+makes the same calls on both, about a hundred sequences of them by hand and thousands
+from a seed, and compares all that comes back (internal/testing/netdiff). What differs
+stands here; whatever else differs is a fault.
+
+This page is made of the list that the test uses:
+
+	go test ./internal/testing/netdiff -update
+
+`)
+	for _, d := range differences() {
+		fmt.Fprintf(&b, "## %s\n\n- **package net:** %s\n- **GoNet:** %s\n- **Why:** %s\n\n", d.what, d.net, d.gonet, d.why)
+	}
+	return strings.TrimRight(b.String(), "\n") + "\n"
+}
