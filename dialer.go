@@ -105,7 +105,7 @@ func (s *Stack) dialUDP(ctx context.Context, to destination, local netip.AddrPor
 		if err := ctx.Err(); err != nil { // it takes no time, but must not begin
 			return nil, &net.OpError{Op: "dial", Net: to.network, Addr: net.UDPAddrFromAddrPort(at), Err: deadline.OfContext(err)}
 		}
-		return s.udp.Dial(local, at)
+		return s.udp.Named(to.network).Dial(local, at)
 	})
 }
 

@@ -52,7 +52,7 @@ func (c *ListenConfig) ListenPacket(ctx context.Context, network, address string
 	if err != nil {
 		return nil, err
 	}
-	u, err := c.Stack.udp.Listen(at.addrs[0])
+	u, err := c.Stack.udp.Named(network).Listen(at.addrs[0])
 	if err != nil {
 		return nil, err
 	}

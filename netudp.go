@@ -16,7 +16,7 @@ func (s *Stack) ListenUDP(network string, local *net.UDPAddr) (*udp.Conn, error)
 	if err != nil {
 		return nil, &net.OpError{Op: "listen", Net: network, Addr: udpOpAddr(local), Err: err}
 	}
-	return s.udp.Listen(at)
+	return s.udp.Named(network).Listen(at)
 }
 
 // DialUDP connects a UDP socket to remote, as [net.DialUDP] does, from local:
@@ -34,7 +34,7 @@ func (s *Stack) DialUDP(network string, local, remote *net.UDPAddr) (*udp.Conn, 
 	if err != nil {
 		return nil, &net.OpError{Op: "dial", Net: network, Source: udpOpAddr(local), Addr: udpOpAddr(remote), Err: err}
 	}
-	return s.udp.Dial(from, to)
+	return s.udp.Named(network).Dial(from, to)
 }
 
 // ListenMulticastUDP opens a UDP socket for a multicast group on an interface of
@@ -58,7 +58,7 @@ func (s *Stack) ListenMulticastUDP(network string, link int, group *net.UDPAddr)
 	case !at.Addr().IsMulticast():
 		return fail(&net.AddrError{Err: "not a multicast group", Addr: group.IP.String()})
 	}
-	c, err := s.udp.Listen(at)
+	c, err := s.udp.Named(network).Listen(at)
 	if err != nil {
 		return nil, err
 	}

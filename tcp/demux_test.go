@@ -12,17 +12,24 @@ import (
 
 func addrPort(s string) netip.AddrPort { return netip.MustParseAddrPort(s) }
 
-// TestAccept: MUST-41, MUST-42, MUST-43: listeners of one port do not disturb each other,
-// and the one of the address itself comes first.
+// TestAccept: MUST-41, MUST-42, MUST-43: listeners of one port that share it do not
+// disturb each other, and the one of the address itself comes first. Without Share
+// they are refused, as by Linux: a program must hear that another has its port.
 func TestAccept(t *testing.T) {
 	withPeer(t, Config{}, func(p *peer) {
-		all := p.listen()
-		own, err := p.sockets.Listen(addrPort("10.0.0.1:80"))
+		shared := ListenOptions{Share: ShareByTurn}
+		all, err := p.sockets.ListenWith(addrPort("0.0.0.0:80"), shared)
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = p.sockets.Listen(addrPort("10.0.0.1:80"))
-		wantError(t, "listen again", err, syscall.EADDRINUSE)
+		own, err := p.sockets.ListenWith(addrPort("10.0.0.1:80"), shared)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, at := range []string{"10.0.0.1:80", "0.0.0.0:80", "127.0.0.1:80"} {
+			_, err = p.sockets.Listen(addrPort(at))
+			wantError(t, "listen again on "+at, err, syscall.EADDRINUSE)
+		}
 		_, err = p.sockets.Listen(addrPort("10.0.0.9:80"))
 		wantError(t, "listen on an address of another host", err, syscall.EADDRNOTAVAIL)
 

@@ -238,7 +238,7 @@ func TestMachineTimeWait(t *testing.T) {
 func TestMachineListen(t *testing.T) {
 	withMachine(t, echo, func(n *machineNet) {
 		for at, want := range map[string]error{
-			"0.0.0.0:80": syscall.EADDRINUSE, "10.0.0.9:81": syscall.EADDRNOTAVAIL, "0.0.0.0:0": syscall.EADDRNOTAVAIL, "10.0.0.1:80": nil,
+			"0.0.0.0:80": syscall.EADDRINUSE, "10.0.0.9:81": syscall.EADDRNOTAVAIL, "0.0.0.0:0": syscall.EADDRNOTAVAIL, "10.0.0.1:80": syscall.EADDRINUSE, "10.0.0.1:81": nil,
 		} {
 			if err := n.m.Listen(netip.MustParseAddrPort(at), echo); !errors.Is(err, want) {
 				t.Errorf("%s: %v, want %v", at, err, want)

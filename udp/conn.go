@@ -122,7 +122,7 @@ func (c *Conn) SetWriteDeadline(t time.Time) error { return c.setDeadline(&c.wri
 
 func (c *Conn) setDeadline(d *deadline.Deadline, t time.Time) error {
 	if c.isClosed.Load() {
-		return c.opError("set", "", net.ErrClosed)
+		return c.setError(net.ErrClosed)
 	}
 	d.Set(t)
 	return nil
@@ -131,14 +131,24 @@ func (c *Conn) setDeadline(d *deadline.Deadline, t time.Time) error {
 // opError is err as the user gets it from an operation on c. Call is the system
 // call that Linux would have failed with an errno; "" for none.
 func (c *Conn) opError(op, call string, err error) error {
-	return opError(op, call, udpAddr(c.local), udpAddr(c.remote), err)
+	return c.sockets.opError(op, call, udpAddr(c.local), udpAddr(c.remote), err)
 }
 
-func opError(op, call string, source, addr net.Addr, err error) error {
+// setError is the error of a call that package net makes on the descriptor
+// alone: it names the socket as what it is about.
+func (c *Conn) setError(err error) error {
+	return c.sockets.opError("set", "setsockopt", nil, udpAddr(c.local), err)
+}
+
+func (s *Sockets) opError(op, call string, source, addr net.Addr, err error) error {
+	network := "udp"
+	if s.isV4 {
+		network = "udp4"
+	}
 	if _, ok := err.(syscall.Errno); ok && call != "" {
 		err = os.NewSyscallError(call, err)
 	}
-	return &net.OpError{Op: op, Net: "udp", Source: source, Addr: addr, Err: err}
+	return &net.OpError{Op: op, Net: network, Source: source, Addr: addr, Err: err}
 }
 
 // udpAddr is a as package net has it; nil for the zero AddrPort.

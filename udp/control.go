@@ -144,7 +144,7 @@ func (c *Conn) WriteMsgUDP(p, oob []byte, addr *net.UDPAddr) (n, oobn int, err e
 		err = c.writeMsg(p, oob, remote)
 	}
 	if err != nil {
-		return 0, 0, opError("write", "sendmsg", udpAddr(c.local), opAddr(addr), err)
+		return 0, 0, c.sockets.opError("write", "sendmsg", udpAddr(c.local), opAddr(addr), err)
 	}
 	return len(p), len(oob), nil
 }
@@ -159,7 +159,7 @@ func (c *Conn) WriteMsgUDPAddrPort(p, oob []byte, addr netip.AddrPort) (n, oobn 
 		err = c.writeMsg(p, oob, remote)
 	}
 	if err != nil {
-		return 0, 0, opError("write", "sendmsg", udpAddr(c.local), udpAddr(addr), err)
+		return 0, 0, c.sockets.opError("write", "sendmsg", udpAddr(c.local), udpAddr(addr), err)
 	}
 	return len(p), len(oob), nil
 }

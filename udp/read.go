@@ -111,7 +111,7 @@ const (
 // less.
 func (c *Conn) SetReadBuffer(bytes int) error {
 	if c.isClosed.Load() {
-		return c.opError("set", "", net.ErrClosed)
+		return c.setError(net.ErrClosed)
 	}
 	most := c.sockets.cfg.MaxReadBuffer
 	if bytes < 0 || bytes > most {

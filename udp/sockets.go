@@ -17,19 +17,28 @@ type Sockets struct {
 	ended <-chan struct{}
 	cfg   Config
 	stats *Stats
+	isV4  bool // errors call the network "udp4"
 }
 
 // NewSockets returns the Sockets of the Demux that receives from calls. Tx
 // leads to ipv4.Tx, and joins to ipv4.Rx; ended is closed when Demux has
 // returned. Cfg and stats are those of Demux.
 func NewSockets(calls chan<- Call, tx ipv4.Edges, joins chan<- ipv4.Membership, ended <-chan struct{}, cfg Config, stats *Stats) *Sockets {
-	return &Sockets{calls, tx, joins, ended, cfg.withDefaults(), stats}
+	return &Sockets{calls, tx, joins, ended, cfg.withDefaults(), stats, false}
 }
 
 var (
 	anyAddr  = netip.IPv4Unspecified()
 	loopback = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 )
+
+// Named is s for sockets whose errors call the network by that name, as the user
+// has: "udp4", or "udp".
+func (s *Sockets) Named(network string) *Sockets {
+	named := *s
+	named.isV4 = network == "udp4"
+	return &named
+}
 
 // Listen returns a socket that takes datagrams for local from anybody. The
 // address is an own one, a broadcast address, a multicast group (whose
@@ -41,7 +50,7 @@ var (
 func (s *Sockets) Listen(local netip.AddrPort) (*Conn, error) {
 	c, err := s.listen(local)
 	if err != nil {
-		return nil, opError("listen", "bind", nil, udpAddr(local), err)
+		return nil, s.opError("listen", "bind", nil, net.UDPAddrFromAddrPort(local), err)
 	}
 	return c, nil
 }
@@ -67,7 +76,7 @@ func (s *Sockets) listen(local netip.AddrPort) (*Conn, error) {
 func (s *Sockets) Dial(local, remote netip.AddrPort) (*Conn, error) {
 	c, err := s.dial(local, remote)
 	if err != nil {
-		return nil, opError("dial", "connect", udpAddr(local), udpAddr(remote), err)
+		return nil, s.opError("dial", "connect", udpAddr(local), net.UDPAddrFromAddrPort(remote), err)
 	}
 	return c, nil
 }

@@ -69,7 +69,7 @@ func (c *Conn) SetOptions(ip []byte) error {
 // stack is full, which all sockets share and which holds a few packets only.
 func (c *Conn) SetWriteBuffer(int) error {
 	if c.isClosed.Load() {
-		return c.opError("set", "", net.ErrClosed)
+		return c.setError(net.ErrClosed)
 	}
 	return nil
 }
@@ -82,9 +82,11 @@ var errMissingAddress = errors.New("missing address")
 // error may be EDESTADDRREQ when the socket is not connected, EMSGSIZE when p
 // is longer than MaxSize less the IP options, or ENETUNREACH.
 func (c *Conn) Write(p []byte) (int, error) {
-	err := error(syscall.EDESTADDRREQ)
+	var err error
 	if c.isConnected() {
 		err = c.send(p, c.options.Load(), c.local.Addr(), c.remote)
+	} else if err = c.interrupted(c.writeDeadline.Passed()); err == nil {
+		err = syscall.EDESTADDRREQ
 	}
 	if err != nil {
 		return 0, c.opError("write", "write", err)
@@ -98,7 +100,7 @@ func (c *Conn) Write(p []byte) (int, error) {
 func (c *Conn) WriteTo(p []byte, addr net.Addr) (int, error) {
 	a, ok := addr.(*net.UDPAddr)
 	if !ok {
-		return 0, opError("write", "", udpAddr(c.local), addr, syscall.EINVAL)
+		return 0, c.sockets.opError("write", "", udpAddr(c.local), addr, syscall.EINVAL)
 	}
 	return c.WriteToUDP(p, a)
 }
@@ -110,7 +112,7 @@ func (c *Conn) WriteToUDP(p []byte, addr *net.UDPAddr) (int, error) {
 		err = c.sendTo(p, netip.Addr{}, remote)
 	}
 	if err != nil {
-		return 0, opError("write", "sendto", udpAddr(c.local), opAddr(addr), err)
+		return 0, c.sockets.opError("write", "sendto", udpAddr(c.local), opAddr(addr), err)
 	}
 	return len(p), nil
 }
@@ -157,7 +159,7 @@ func (c *Conn) WriteToAddrPort(p []byte, addr netip.AddrPort) (int, error) {
 // error is EADDRNOTAVAIL; the zero Addr leaves the choice to the stack.
 func (c *Conn) WriteFromTo(p []byte, local netip.Addr, remote netip.AddrPort) (int, error) {
 	if err := c.sendTo(p, local, remote); err != nil {
-		return 0, opError("write", "sendto", udpAddr(c.local), udpAddr(remote), err)
+		return 0, c.sockets.opError("write", "sendto", udpAddr(c.local), udpAddr(remote), err)
 	}
 	return len(p), nil
 }

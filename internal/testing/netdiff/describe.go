@@ -35,7 +35,11 @@ func (r *runner) addr(a net.Addr) string {
 	if a == nil {
 		return "nil"
 	}
-	return fmt.Sprintf("%T %s %s", a, a.Network(), r.names(a.String()))
+	kind := fmt.Sprintf("%T", a)
+	if kind == "net.addrPortUDPAddr" { // which no program can name
+		kind = "*net.UDPAddr"
+	}
+	return fmt.Sprintf("%s %s %s", kind, a.Network(), r.names(a.String()))
 }
 
 // addrs is all addresses of a socket.

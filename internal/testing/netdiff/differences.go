@@ -3,6 +3,7 @@ package netdiff
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -16,7 +17,8 @@ type difference struct {
 	// step and the results, as they are where the two differ so; without them the
 	// difference is none that sequences see.
 	step, ofNet, ofGonet *regexp.Regexp
-	ends                 bool // from here on the two can not be compared
+	after                *regexp.Regexp // a step before it; nil for any
+	ends                 bool           // from here on the two can not be compared
 }
 
 func re(s string) *regexp.Regexp { return regexp.MustCompile(s) }
@@ -29,14 +31,15 @@ func differences() []difference {
 			net:   "The first call after a reset fails with ECONNRESET. From then on Read returns io.EOF, and Write fails with EPIPE.",
 			gonet: "Every Read and Write fails with ECONNRESET.",
 			why:   "A program that reads and writes from two goroutines must not take a reset for the end of the stream because the other one has got the error.",
-			step:  re(`^(read|readall|write|readfrom|writemuch|fill) `), ofNet: re(`io\.EOF$|syscall\.EPIPE; is $`), ofGonet: re(`syscall\.ECONNRESET; is $`),
+			step:  re(`^(read|readall|write|readfrom|writemuch|fill) `), ofNet: re(`io\.EOF$|syscall\.EPIPE; is $|^"[^"]*", no error$`), ofGonet: re(`syscall\.ECONNRESET; is $`),
 		},
 		{
 			what:  "CloseRead",
-			net:   "Linux keeps what has come and what still comes, and Read returns it; a peer that goes on sending fills the window and waits.",
-			gonet: "What has come and what still comes is thrown away, Read returns io.EOF, and the peer can send on.",
+			net:   "Linux keeps what has come and what still comes, and Read returns it; a peer that goes on sending fills the window and waits. What is left at Close counts as unread, and the peer gets a reset.",
+			gonet: "What has come and what still comes is thrown away, Read returns io.EOF, and the peer can send on. Nothing is left at Close.",
 			why:   "Who closes for reading reads no more; the peer should not wait for him.",
-			step:  re(`^(read|readall) `), ofNet: re(`^[1-9][0-9]* ".*no error$|^"..*no error$`), ofGonet: re(`^0 "", io\.EOF$|^"", no error$`), ends: true,
+			after: re(`^closeread `), step: re(`^(read|readall|write|closewrite) `), ends: true,
+			ofNet: re(`^[1-9][0-9]* ".*no error$|^"..*no error$|ECONNRESET|ENOTCONN`), ofGonet: re(`^0 "", io\.EOF$|no error$`),
 		},
 		{
 			what:  "SetDeadline of a listener that is closed",
@@ -58,6 +61,27 @@ func differences() []difference {
 			gonet: "The error is EADDRNOTAVAIL.",
 			why:   "It is a mistake (RFC 9293 MUST-57).",
 			step:  re(`^listen .*(255\.255\.255\.255|224\.0\.0\.1)`), ofNet: re(`^a socket`), ofGonet: re(`EADDRNOTAVAIL`),
+		},
+		{
+			what:  "ListenPacket at the address of a group",
+			net:   "The socket is bound to the port of every address.",
+			gonet: "It is bound to the group, and hears of no other.",
+			why:   "It is what was asked for.",
+			step:  re(`^packet .* 2[23]`), ofNet: re(` 0\.0\.0\.0:`), ofGonet: re(` 2[23]`), ends: true,
+		},
+		{
+			what:  "A UDP dial to port 0",
+			net:   "It works, and each Write fails with EINVAL.",
+			gonet: "The dial fails with EINVAL.",
+			why:   "There is no such port; it is better to know at once.",
+			step:  re(`^dial \w+ udp4? .*:0$`), ofNet: re(`^a socket`), ofGonet: re(`EINVAL`), ends: true,
+		},
+		{
+			what:  "The error of WriteToUDPAddrPort to the zero AddrPort",
+			net:   "It has an address, whose text is \"invalid AddrPort\".",
+			gonet: "It has none.",
+			why:   "There is none.",
+			step:  re(`^writetoudpaddrport `), ofNet: re(`invalid AddrPort`), ofGonet: re(`missing address`),
 		},
 		{
 			what:  "IPv6",
@@ -99,11 +123,12 @@ func differences() []difference {
 	}
 }
 
-// explain finds the difference between two results of a step that is meant;
-// nil when there is none.
-func explain(step, ofNet, ofGonet string) *difference {
+// explain finds the meant difference between two results of a step, that of
+// package net and that of GoNet; nil when there is none.
+func explain(before []result, of result, ofGonet string) *difference {
 	for _, d := range differences() {
-		if d.step != nil && d.step.MatchString(step) && d.ofNet.MatchString(ofNet) && d.ofGonet.MatchString(ofGonet) {
+		if d.step != nil && d.step.MatchString(of.step) && d.ofNet.MatchString(of.text) && d.ofGonet.MatchString(ofGonet) &&
+			(d.after == nil || slices.ContainsFunc(before, func(r result) bool { return d.after.MatchString(r.step) })) {
 			return &d
 		}
 	}
@@ -125,7 +150,7 @@ func compare(ofNet, ofGonet []result) (unexplained string, meant []string) {
 		case n.step != g.step:
 			return fmt.Sprintf("package net:\n%v\nGoNet:\n%v", n, g), meant
 		}
-		d := explain(n.step, n.text, g.text)
+		d := explain(ofNet[:i], n, g.text)
 		if d == nil {
 			return fmt.Sprintf("%s\n\tpackage net → %s\n\tGoNet       → %s", n.step, n.text, g.text), meant
 		}

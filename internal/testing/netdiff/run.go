@@ -81,7 +81,7 @@ func (r *runner) step(step string) {
 		r.collect()
 		return
 	}
-	c := waiting{step, f[0] + " " + f[1], make(chan func() string, 1)}
+	c := waiting{step, kind(f[0]) + " " + f[1], make(chan func() string, 1)}
 	if slices.ContainsFunc(r.waiting, func(w waiting) bool { return w.call == c.call }) {
 		r.results = append(r.results, result{step, "not called: another waits"})
 		return
@@ -101,6 +101,18 @@ func (r *runner) step(step string) {
 	}
 	r.waiting = append(r.waiting, c)
 	r.collect()
+}
+
+// kind is what a call is one of, of which package net has only one under way: it
+// has a lock for reads, and one for writes.
+func kind(what string) string {
+	switch what {
+	case "read", "readall", "readfromudpaddrport":
+		return "readfrom"
+	case "writemuch", "fill":
+		return "write"
+	}
+	return what
 }
 
 // collect takes the results of calls that waited.
