@@ -34,7 +34,7 @@ var layers = map[string][]string{
 	"ethernet":          {"packet"},
 	"link":              {"packet", "internal/checksum", "internal/ring"},
 	"arp":               {"packet", "ethernet"},
-	"ipv4":              {"packet", "ethernet", "internal/checksum"},
+	"ipv4":              {"packet", "ethernet", "internal/checksum", "internal/shuffle"},
 	"icmp":              {"packet", "ipv4", "internal/checksum"},
 	"udp":               {"packet", "ipv4", "internal/checksum", "internal/deadline", "internal/port"},
 	"tcp/congestion":    {},

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/seed-012105e5/gonet/internal/shuffle"
 	"github.com/seed-012105e5/gonet/packet"
 )
 
@@ -64,7 +65,7 @@ func Tx(in, answers, diverted <-chan *packet.Buffer, advice <-chan Advice, quit 
 type transmitter struct {
 	table    *Table
 	router   *router
-	ids      *ids
+	ids      *shuffle.Shuffle
 	stats    *Stats
 	link     int
 	hop      chan<- *packet.Buffer
@@ -219,7 +220,7 @@ func (t *transmitter) ownSource(h Header, hop Hop) bool {
 // finish puts in what the transport has left to IP.
 func (t *transmitter) finish(b *packet.Buffer, h Header) {
 	if !h.DF() {
-		binary.BigEndian.PutUint16(h[4:], t.ids.next(h, segments(b, h)))
+		binary.BigEndian.PutUint16(h[4:], t.ids.Next())
 	}
 	h.updateChecksum()
 }
@@ -290,12 +291,4 @@ func longest(b *packet.Buffer, h Header) int {
 		return b.Len()
 	}
 	return min(b.Len(), headersLen(h)+b.SegmentSize)
-}
-
-// segments is how many datagrams b is on the wire.
-func segments(b *packet.Buffer, h Header) int {
-	if b.SegmentSize == 0 {
-		return 1
-	}
-	return max(1, (b.Len()-headersLen(h)+b.SegmentSize-1)/b.SegmentSize)
 }
