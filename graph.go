@@ -73,6 +73,11 @@ const queue = 16
 // there is room for the SYN-ACKs of all half-open connections.
 const answerQueue = 4096
 
+// problemQueue is the same for problems, which come in bursts too. It has room
+// for more than wait on the edges before it: else whether a sender gets an error
+// would tell how many others were about to (see [ipv4.Problem.Raise]).
+const problemQueue = 256
+
 type packets = chan *packet.Buffer
 
 // start makes the channels and the processes of s.
@@ -85,7 +90,7 @@ func (s *Stack) start(cfg Config, all []Interface, table *ipv4.Table, random *ra
 		udpRx    = make(packets, queue)
 		tcpRx    = make(packets, queue)
 		dead     = make(packets, queue)
-		problems = make(chan ipv4.Problem, queue)
+		problems = make(chan ipv4.Problem, problemQueue)
 		udpErrs  = make(chan ipv4.Report, queue)
 		tcpErrs  = make(chan ipv4.Report, queue)
 		joins    = make(chan ipv4.Membership)

@@ -2,6 +2,7 @@ package ipv4
 
 import (
 	"net/netip"
+	"runtime"
 	"syscall"
 
 	"github.com/seed-012105e5/gonet/packet"
@@ -36,6 +37,26 @@ type Problem struct {
 	Type, Code uint8
 	Value      uint32 // the second word of the message: next-hop MTU in its low half, or pointer in its high byte
 	Packet     *packet.Buffer
+}
+
+// Raise gives p to ICMP, and says whether that has taken it. It does not wait for
+// ICMP, which may itself wait for the caller; but where there is no room it lets
+// others run first. Without that a burst of problems would fill the queue, and
+// whether the last of them gets its error would tell its sender how many of the
+// datagrams before, though in the name of others, were problems.
+func (p Problem) Raise(problems chan<- Problem) bool {
+	select {
+	case problems <- p:
+		return true
+	default:
+		runtime.Gosched()
+	}
+	select {
+	case problems <- p:
+		return true
+	default:
+		return false
+	}
 }
 
 // A Report is an ICMP error about a datagram that this host has sent, on its

@@ -281,9 +281,7 @@ func (r *receiver) problem(b *packet.Buffer, reason counter, kind, code uint8, v
 // raise gives a problem to ICMP, if that can take it.
 func raise(problems chan<- Problem, p Problem, stats *Stats) {
 	p.Packet.PullBack()
-	select {
-	case problems <- p:
-	default:
+	if !p.Raise(problems) {
 		stats.ProblemsLost.Add(1)
 		p.Packet.Release()
 	}

@@ -164,9 +164,8 @@ func (d *demux) toOne(b *packet.Buffer, from, to endpoint) {
 		return
 	}
 	d.stats.DropNoSocket.Add(1)
-	select {
-	case d.problems <- ipv4.Problem{Type: ipv4.TypeUnreachable, Code: ipv4.CodePortUnreachable, Packet: b}:
-	default:
+	p := ipv4.Problem{Type: ipv4.TypeUnreachable, Code: ipv4.CodePortUnreachable, Packet: b}
+	if !p.Raise(d.problems) {
 		d.stats.ProblemsFull.Add(1)
 		b.Release()
 	}
