@@ -4,4 +4,4 @@ go 1.26.0
 
 replace github.com/seed-012105e5/gonet => ../
 
-require golang.org/x/sys v0.49.0 // indirect
+require golang.org/x/sys v0.49.0

@@ -214,11 +214,11 @@ func (d *Disk) Sync() error { return d.SyncContext(context.Background()) }
 
 // SyncContext returns when all that was written before is durable.
 func (d *Disk) SyncContext(ctx context.Context) error {
-	if d.ctxDevice != nil {
-		return d.ctxDevice.SyncContext(ctx)
-	}
 	if err := ctx.Err(); err != nil {
 		return err
+	}
+	if d.ctxDevice != nil {
+		return d.ctxDevice.SyncContext(ctx)
 	}
 	return d.dev.Sync()
 }
@@ -235,9 +235,11 @@ func (d *Disk) TrimContext(ctx context.Context, off, length int64) error {
 		return err
 	}
 	err := ctx.Err()
-	if d.ctxTrim != nil {
+	switch {
+	case err != nil:
+	case d.ctxTrim != nil:
 		err = d.ctxTrim.TrimContext(ctx, off, length)
-	} else if err == nil && d.trim != nil {
+	case d.trim != nil:
 		err = d.trim.Trim(off, length)
 	}
 	if errors.Is(err, ErrNotSupported) {

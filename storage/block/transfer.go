@@ -186,9 +186,12 @@ func (d *Disk) bounce() *bounce {
 
 // read is one read by the device.
 func (d *Disk) read(ctx context.Context, p []byte, off int64) (n int, err error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
 	if d.ctxDevice != nil {
 		n, err = d.ctxDevice.ReadAtContext(ctx, p, off)
-	} else if err = ctx.Err(); err == nil {
+	} else {
 		n, err = d.dev.ReadAt(p, off)
 	}
 	return complete(n, len(p), err, io.ErrUnexpectedEOF)
@@ -196,19 +199,20 @@ func (d *Disk) read(ctx context.Context, p []byte, off int64) (n int, err error)
 
 // write is one write by the device, durable at its end with fua.
 func (d *Disk) write(ctx context.Context, p []byte, off int64, fua bool) (n int, err error) {
-	if d.ctxDevice != nil {
-		n, err = d.ctxDevice.WriteAtContext(ctx, p, off, fua)
-		return complete(n, len(p), err, io.ErrShortWrite)
-	}
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
-	if fua && d.fua != nil {
+	native := fua
+	switch {
+	case d.ctxDevice != nil:
+		n, err = d.ctxDevice.WriteAtContext(ctx, p, off, fua)
+	case fua && d.fua != nil:
 		n, err = d.fua.WriteAtFUA(p, off)
-		return complete(n, len(p), err, io.ErrShortWrite)
+	default:
+		native = false
+		n, err = d.dev.WriteAt(p, off)
 	}
-	n, err = d.dev.WriteAt(p, off)
-	if n, err = complete(n, len(p), err, io.ErrShortWrite); err == nil && fua {
+	if n, err = complete(n, len(p), err, io.ErrShortWrite); err == nil && fua && !native {
 		err = d.SyncContext(ctx)
 	}
 	return n, err

@@ -54,14 +54,14 @@ func (d *Disk) WriteZeroesContext(ctx context.Context, off, length int64, flags 
 
 // zeroNative has the device make the zeroes.
 func (d *Disk) zeroNative(ctx context.Context, off, length int64, flags ZeroFlags) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	if d.ctxZero != nil {
 		return d.ctxZero.WriteZeroesContext(ctx, off, length, flags)
 	}
 	if d.zero == nil {
 		return ErrNotSupported
-	}
-	if err := ctx.Err(); err != nil {
-		return err
 	}
 	return d.zero.WriteZeroes(off, length, flags)
 }
@@ -103,19 +103,19 @@ func (d *Disk) ExtentsContext(ctx context.Context, off, length int64, yield func
 	if err := d.check(off, length); err != nil || length == 0 {
 		return err
 	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	if d.extents == nil && d.ctxExtents == nil {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
 		yield(Extent{Off: off, Length: length})
 		return nil
 	}
 	m := d.merger(off, length, yield)
 	defer d.mergers.Put(m)
-	err := ctx.Err()
+	var err error
 	if d.ctxExtents != nil {
 		err = d.ctxExtents.ExtentsContext(ctx, off, length, m.take)
-	} else if err == nil {
+	} else {
 		err = d.extents.Extents(off, length, m.take)
 	}
 	if m.err != nil {

@@ -16,7 +16,7 @@ import (
 type Cuts struct {
 	Size   int64  // of the device in bytes, 1 MB
 	Store  int64  // of the device that it rests on, 4 MB
-	Rounds int    // power cuts, 50
+	Rounds int    // power cuts, 50; a fifth of them with -short
 	Lives  int    // power cuts until the store is empty again, 5
 	Seed   uint64 // of all that is random
 
@@ -48,6 +48,9 @@ func FindLoss(c Cuts, open func(store block.Device) (block.Device, error)) error
 	}
 	if c.Rounds == 0 {
 		c.Rounds = 50
+	}
+	if testing.Short() {
+		c.Rounds = (c.Rounds + 4) / 5
 	}
 	if c.Lives == 0 {
 		c.Lives = 5

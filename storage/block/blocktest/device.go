@@ -205,8 +205,15 @@ func testContext(t *testing.T, d *block.Disk, size int64) {
 	if _, err := d.WriteAtContext(ctx, p, 0, false); !errors.Is(err, context.Canceled) {
 		t.Errorf("a write: %v", err)
 	}
-	if err := d.SyncContext(ctx); !errors.Is(err, context.Canceled) {
-		t.Errorf("a Sync: %v", err)
+	for name, err := range map[string]error{
+		"a Sync":  d.SyncContext(ctx),
+		"zeroes":  d.WriteZeroesContext(ctx, 0, 4096, 0),
+		"a trim":  d.TrimContext(ctx, 0, 4096),
+		"extents": d.ExtentsContext(ctx, 0, 4096, func(block.Extent) bool { return true }),
+	} {
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 	if _, err := d.WriteAt(p, 0); err != nil {
 		t.Errorf("a write after one that was given up: %v", err)

@@ -53,7 +53,11 @@ func testRandom(t *testing.T, d *block.Disk, size int64) {
 	}
 	r := rand.New(rand.NewPCG(4, 4))
 	buffer := make([]byte, size)
-	for range 600 {
+	calls := 600
+	if testing.Short() {
+		calls = 150
+	}
+	for range calls {
 		off := r.Int64N(size)
 		length := r.Int64N(1 + min(size-off, 1<<(2+r.IntN(18))))
 		if r.IntN(3) == 0 {

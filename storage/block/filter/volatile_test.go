@@ -35,7 +35,7 @@ func TestVolatileFindsFaults(t *testing.T) {
 		"Sync": func(d block.Device) block.Device { return liar{d} },
 		"FUA":  func(d block.Device) block.Device { return lateFUA{d} },
 	} {
-		err := blocktest.FindLoss(blocktest.Cuts{Seed: 1, Rounds: 50}, func(store block.Device) (block.Device, error) {
+		err := blocktest.FindLoss(blocktest.Cuts{Seed: 1, Rounds: 100}, func(store block.Device) (block.Device, error) {
 			part, err := filter.NewPartition(store, 0, 1<<20)
 			return broken(part), err
 		})

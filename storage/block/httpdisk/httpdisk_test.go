@@ -65,6 +65,12 @@ func (f *file) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	http.ServeContent(w, r, "disk.img", date, bytes.NewReader(content))
 }
 
+func (f *file) count() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.requests
+}
+
 // A client of a handler, without sockets, so that a bubble has virtual time.
 type direct struct{ http.Handler }
 
@@ -157,7 +163,7 @@ func TestCache(t *testing.T) {
 			t.Errorf("a block that was fetched ahead took %v", took)
 		}
 		time.Sleep(time.Minute)
-		before := f.requests
+		before := f.count()
 		var wg sync.WaitGroup
 		for range 20 {
 			wg.Go(func() {
@@ -167,7 +173,7 @@ func TestCache(t *testing.T) {
 		}
 		wg.Wait()
 		time.Sleep(time.Minute)
-		if n := f.requests - before; n > 3 {
+		if n := f.count() - before; n > 3 {
 			t.Errorf("20 readers of one block made %d requests", n)
 		}
 		all := make([]byte, len(f.content))
@@ -183,6 +189,8 @@ func TestCache(t *testing.T) {
 			t.Errorf("%d blocks are kept", len(c.blocks))
 		}
 		d.cache <- c
+		f.mu.Lock()
+		defer f.mu.Unlock()
 		if f.most > 4 {
 			t.Errorf("%d requests were under way at once", f.most)
 		}
