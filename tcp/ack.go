@@ -86,6 +86,7 @@ func (t *tcb) acknowledge(now time.Time, s *segment) {
 	if newData {
 		in.acked = t.board.ack(s.ack, &w)
 		t.advance(s.ack)
+		t.orphanDelivered(now, in.acked)
 		t.pathAcked(now)
 	}
 	t.takeSACKs(s, &w)

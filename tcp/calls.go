@@ -154,10 +154,7 @@ func (t *tcb) close(now time.Time) {
 		t.abandon(nil)
 		return
 	}
-	t.orphan = true
 	t.closeRead()
 	t.closeWrite(now)
-	if t.state == FinWait2 {
-		t.finWait2At = now.Add(t.cfg.FinWait2)
-	}
+	t.orphaned(now)
 }

@@ -81,6 +81,21 @@ type Config struct {
 	// comes later. 0 means 60 seconds.
 	FinWait2 time.Duration
 
+	// OrphanTimeout is how long a connection that the user has closed goes on
+	// delivering while the peer takes nothing: less than 64 KiB in so long. Then
+	// it is reset. 0 means 5 minutes.
+	OrphanTimeout time.Duration
+
+	// MaxOrphans bounds the number of such connections. One more is reset when
+	// it is closed; from half of that on, those are whose peer takes nothing. 0
+	// means 8192.
+	MaxOrphans int
+
+	// MaxMemory is how many bytes the queues of all connections hold until
+	// those that the user has closed are reset when the peer takes nothing, and
+	// those that nobody has accepted. 0 means 1 GiB.
+	MaxMemory int
+
 	// SleepAfter is for how long a connection must have been quiet until its
 	// process ends, to be begun again by the next segment or call. 0 means a
 	// second. A negative value keeps the process.
@@ -142,6 +157,9 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.UserTimeout, 5*time.Minute)
 	setDefault(&c.ConnectTimeout, 3*time.Minute)
 	setDefault(&c.FinWait2, time.Minute)
+	setDefault(&c.OrphanTimeout, 5*time.Minute)
+	setDefault(&c.MaxOrphans, 8192)
+	setDefault(&c.MaxMemory, 1<<30)
 	if c.SleepAfter == 0 {
 		c.SleepAfter = time.Second
 	}

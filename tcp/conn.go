@@ -211,6 +211,9 @@ func (p *process) transmit(now time.Time) chan<- *packet.Buffer {
 		if !p.t.output(now, &p.segment) {
 			p.t.blocked(now)
 			p.dropPending()
+			if p.t.pressing {
+				p.notices <- notice{flow: p.flow, pressed: true}
+			}
 			return nil
 		}
 		p.prepare()

@@ -24,6 +24,7 @@ type notice struct {
 	timeWait *timeWait // with departs: nil when it ended otherwise
 	fastOpen *fastOpen // nil when there is nothing to tell
 	reset    bool      // and the peer has reset it
+	pressed  bool      // all connections together hold too much
 	mtu      int       // of the path, if that has been found out; 0 otherwise
 }
 
@@ -45,6 +46,7 @@ type demux struct {
 	running int // processes
 	free    stock[process]
 	closing bool            // the stack ends: nothing new begins
+	pressed bool            // memory is short
 	idle    []chan struct{} // to be closed when none is running
 
 	timer *time.Timer
@@ -86,6 +88,9 @@ func Demux(in <-chan *packet.Buffer, reports <-chan ipv4.Report, calls <-chan Ca
 	d := newDemux(cfg, stats, out, answers, advice)
 	defer d.timer.Stop()
 	for in != nil || reports != nil {
+		if d.pressed {
+			d.evictUnaccepted()
+		}
 		if in != nil && !d.burst(in) {
 			in = nil
 			continue
@@ -243,6 +248,7 @@ func (d *demux) dismiss(p *process) {
 
 // noticed takes what a connection has to tell.
 func (d *demux) noticed(n notice) {
+	d.pressed = d.pressed || n.pressed
 	if o := n.fastOpen; o != nil {
 		if now := time.Now(); o.passive {
 			d.fastOpens.end(now, n.flow, n.reset)

@@ -159,9 +159,11 @@ func (q *halfOpens) full() bool {
 	return int(q.random()%uint64(spread)) < beyond
 }
 
-// add remembers h. The caller has asked whether the table is full; only what
-// takes the place of a connection in TIME-WAIT, whose number is bounded, comes
-// in nevertheless.
+// overfull says whether not even that is remembered which takes the place of a
+// connection in TIME-WAIT, and which no cookie can be given for.
+func (q *halfOpens) overfull() bool { return len(q.byFlow) >= 2*q.limit }
+
+// add remembers h. The caller has asked whether the table is full, or overfull.
 func (q *halfOpens) add(f flow, h halfOpen) {
 	if q.byFlow == nil {
 		q.byFlow = make(map[flow]halfOpen)

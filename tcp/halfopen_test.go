@@ -2,8 +2,12 @@ package tcp
 
 import (
 	"math/rand/v2"
+	"net/netip"
 	"testing"
 	"time"
+
+	"github.com/seed-012105e5/gonet/ipv4"
+	"github.com/seed-012105e5/gonet/packet"
 )
 
 func newTestHalfOpen(now time.Time, cfg *Config) halfOpen {
@@ -89,5 +93,34 @@ func TestHalfOpensRandom(t *testing.T) {
 				delete(born, f)
 			}
 		}
+	}
+}
+
+// TestHalfOpensFromTimeWait: SYNs that take the place of connections in TIME-WAIT
+// find room in a full table, up to twice its size, and not more.
+func TestHalfOpensFromTimeWait(t *testing.T) {
+	table, err := ipv4.NewTable([]ipv4.Interface{{Addrs: []netip.Prefix{netip.MustParsePrefix("10.0.0.1/24")}}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const limit = 4
+	var stats Stats
+	answers := make(chan *packet.Buffer, 100)
+	d := newDemux(Config{Table: table, Random: rand.New(rand.NewPCG(1, 8)).Uint64, SynBacklog: limit}, &stats, ipv4.Edges{Loop: answers}, ipv4.Edges{Loop: answers}, nil)
+	if _, err := d.listen(nil, endpoint{port: 80}, &ListenOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 5 * limit {
+		f := peerFlow(i)
+		d.timeWaits.add(f, timeWait{rcvNxt: 100, until: start.Add(time.Minute)}, &stats)
+		b := wire(segment{seq: 1000, flags: SYN, opts: options{mss: 1460}}, flow{f.remote, f.local}, nil)
+		b.Arrived = start
+		d.arrives(b)
+	}
+	if n := len(d.halfOpens.byFlow); n != 2*limit || stats.DropSynFull.Load() != 3*limit || len(d.timeWaits.byFlow) != 3*limit {
+		t.Errorf("%d are half open, %d SYNs dropped, %d in TIME-WAIT", n, stats.DropSynFull.Load(), len(d.timeWaits.byFlow))
+	}
+	for len(answers) > 0 {
+		(<-answers).Release()
 	}
 }

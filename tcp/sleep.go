@@ -21,6 +21,7 @@ func (t *tcb) quiet() bool {
 // rest gives up what a quiet connection does not need.
 func (t *tcb) rest() *activity {
 	a := t.activity
+	t.account() // nothing is held
 	t.kept = kept{a.board.losses, a.delivery.total, a.sendq.limit, a.recvq.limit}
 	t.activity = nil
 	return a

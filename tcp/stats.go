@@ -16,6 +16,11 @@ type Stats struct {
 	SynRetransmits            atomic.Uint64
 	Slept, Woken              atomic.Uint64 // connections that have given up their process, and taken a new one
 	TimeWaitsEvicted          atomic.Uint64
+	Orphans                   atomic.Uint64 // connections that their users have closed, and that have not ended; a gauge
+	OrphansExpired            atomic.Uint64 // of them, given up after Config.OrphanTimeout
+	OrphansEvicted            atomic.Uint64 // given up since there were too many, or too little memory
+	UnacceptedEvicted         atomic.Uint64 // connections reset before anybody accepted them, for want of memory
+	Buffered                  atomic.Uint64 // bytes that connections hold to be sent, acknowledged or read; a gauge
 	TimeWaitsReused           atomic.Uint64 // new connections in the place of one in TIME-WAIT
 
 	// Loss recovery.
@@ -70,6 +75,7 @@ type Stats struct {
 	DropDuplicate    atomic.Uint64 // text that was there already
 	DropAheadFull    atomic.Uint64 // no room ahead of a hole
 	DropAcceptFull   atomic.Uint64 // the listener's accept queue was full
+	DropSynFull      atomic.Uint64 // a SYN in the place of a connection in TIME-WAIT, with too many half open
 	DropNoConnection atomic.Uint64 // answered by a reset
 	DropAdviceFull   atomic.Uint64 // advice that the network layer did not take
 	DropReplyFull    atomic.Uint64 // resets, SYN-ACKs… of the demultiplexer that the network layer did not take

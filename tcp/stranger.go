@@ -73,6 +73,8 @@ func (d *door) listenArrives(now time.Time, f flow, l *Listener, s segment, reop
 	case !d.host.room(l):
 		// Nobody accepts: no reason to begin a handshake. The peer tries again.
 		d.stats.DropAcceptFull.Add(1)
+	case reopens && d.halfOpens.overfull():
+		d.stats.DropSynFull.Add(1) // the peer tries again
 	default:
 		var old *timeWait
 		if reopens {

@@ -116,6 +116,11 @@ type activity struct {
 	pace     pace
 	force    bool // the persist timer has expired: send something, window or not
 
+	orphanCounted bool // in Stats.Orphans
+
+	accounted int  // bytes of Stats.Buffered that are this connection's
+	pressing  bool // it has grown while there was too much
+
 	ackNow     bool // an acknowledgement is owed, at once
 	ackPending int  // bytes received and not acknowledged
 	replies    bool // reply is to be sent: a reset
@@ -131,6 +136,7 @@ type activity struct {
 	delayedACKAt time.Time
 	keepAliveAt  time.Time
 	finWait2At   time.Time
+	orphanBy     time.Time // an orphan is given up
 	failingSince time.Time // when the first of the timeouts in a row was
 	keepAlives   int       // probes without an answer
 	failure      failure
@@ -283,6 +289,7 @@ func (t *tcb) fail(err error) {
 func (t *tcb) release() {
 	t.sendq.clear()
 	t.recvq.clear()
+	t.account()
 }
 
 // timestamp is the value of our timestamp clock, which ticks every

@@ -13,6 +13,7 @@ func (t *tcb) ownDeadline() time.Time {
 	d := earliest(t.rtoAt, t.delayedACKAt)
 	d = earliest(d, t.persistAt)
 	d = earliest(d, t.finWait2At)
+	d = earliest(d, t.orphanBy)
 	d = earliest(d, t.probe.at)
 	d = earliest(d, t.pace.wake)
 	d = earliest(d, t.giveUpAt())
@@ -62,11 +63,15 @@ func (t *tcb) expire(now time.Time) {
 	if due(t.finWait2At, now) {
 		t.fail(nil)
 	}
+	if due(t.orphanBy, now) {
+		t.expireOrphan()
+	}
 }
 
 func (t *tcb) stopTimers() {
 	t.rtoAt, t.persistAt, t.delayedACKAt = time.Time{}, time.Time{}, time.Time{}
 	t.keepAliveAt, t.finWait2At = time.Time{}, time.Time{}
+	t.orphanEnded()
 	t.probe.end()
 	t.pace.wake = time.Time{}
 	t.detector.stop()
@@ -76,6 +81,9 @@ func (t *tcb) stopTimers() {
 func (t *tcb) expireRTO(now time.Time) {
 	if t.board.flights.Len() == 0 {
 		t.rtoAt = time.Time{}
+		return
+	}
+	if t.orphanStuck() {
 		return
 	}
 	if t.state == SynSent || t.state == SynReceived {
@@ -96,6 +104,7 @@ func (t *tcb) blocked(now time.Time) {
 	if t.state == Closed {
 		return
 	}
+	t.pressing = t.account()
 	t.waitForPace(now)
 	if t.sendq.end() == t.snd.nxt && t.pipe() < t.cwnd() && t.board.lost == t.board.resent {
 		t.delivery.userLimits(t.pipe())
@@ -110,7 +119,7 @@ func (t *tcb) blocked(now time.Time) {
 
 func (t *tcb) expirePersist(now time.Time) {
 	t.persistAt = time.Time{}
-	if !t.flightEmpty() {
+	if !t.flightEmpty() || t.orphanStuck() {
 		return
 	}
 	t.force = true
