@@ -1,0 +1,181 @@
+// Command bench compares NBD servers on loopback: ours with memory, a file, and
+// nothing behind it, beside nbdkit's memory plugin, go-nbd's memory, and qemu-nbd
+// with a file. It needs nbdkit, nbdcopy, fio and qemu-nbd, and prints for each
+// server and cell the throughput, its ratio to nbdkit's in the same round (the
+// median of all rounds), and the CPU seconds that the server took for a gigabyte.
+//
+//	go run ./storage/bench [-size 2048] [-rounds 3] [-seconds 2] [-only REGEXP]
+//
+// Only ratios within one run mean something. The server that answers from nothing
+// ("null") shows what the clients themselves can do.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"log"
+	"net"
+	"os"
+	"os/signal"
+	"regexp"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+func main() {
+	log.SetFlags(0)
+	serve := flag.String("serve", "", "be the server of this `kind` on -listen (for the program itself)")
+	listen := flag.String("listen", "", "`address` for -serve")
+	path := flag.String("file", "", "`file` for -serve file")
+	size := flag.Int64("size", 2048, "of the exports and copies, in `MiB`")
+	rounds := flag.Int("rounds", 3, "`number` of rounds, of which the median counts")
+	seconds := flag.Int("seconds", 2, "of each run of fio")
+	only := flag.String("only", "", "run the cells that match the `expression`")
+	servers := flag.String("servers", "", "run the servers that match the `expression`, and nbdkit")
+	dir := flag.String("dir", os.TempDir(), "`directory` for files")
+	profile := flag.String("profile", "", "write CPU profiles of our servers to `file`.KIND")
+	flag.Parse()
+	if *serve != "" {
+		log.Fatal(serveKind(*serve, *listen, *path, *profile, *size<<20))
+	}
+	b := &bench{size: *size << 20, seconds: *seconds, profile: *profile, only: regexp.MustCompile(*only), servers: regexp.MustCompile(*servers)}
+	if err := b.run(*dir, *rounds); err != nil {
+		log.Fatal(err)
+	}
+}
+
+// A bench is one comparison.
+type bench struct {
+	size    int64
+	seconds int
+	profile string
+	only    *regexp.Regexp
+	servers *regexp.Regexp
+	source  string // of copies
+}
+
+// A result is one run of a cell.
+type result struct {
+	speed float64 // MB/s or thousand requests a second
+	cpu   float64 // seconds of the server for a GB
+}
+
+func (b *bench) run(dir string, rounds int) error {
+	dir, err := os.MkdirTemp(dir, "bench")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	interrupted := make(chan os.Signal, 1)
+	signal.Notify(interrupted, os.Interrupt)
+	if b.source, err = writeSource(dir, b.size); err != nil {
+		return err
+	}
+	var running []*process
+	defer func() {
+		for _, p := range running {
+			p.stop()
+		}
+	}()
+	for _, k := range b.kinds(dir) {
+		if k.name != reference && !b.servers.MatchString(k.name) {
+			continue
+		}
+		p, err := start(k)
+		if err != nil {
+			log.Printf("%s is left out: %v", k.name, err)
+			continue
+		}
+		running = append(running, p)
+	}
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	defer w.Flush()
+	fmt.Fprintf(w, "cell\tserver\tspeed\tto %s\tCPU s/GB\n", reference)
+	for _, c := range b.cells() {
+		if !b.only.MatchString(c.name) {
+			continue
+		}
+		results := map[string][]result{}
+		for range rounds {
+			for _, p := range running {
+				select {
+				case <-interrupted:
+					return nil
+				default:
+				}
+				r, err := b.measure(c, p)
+				if err != nil {
+					return fmt.Errorf("%s, %s: %w", c.name, p.name, err)
+				}
+				results[p.name] = append(results[p.name], r)
+			}
+		}
+		for _, p := range running {
+			fmt.Fprintln(w, line(c, p.name, results))
+		}
+		w.Flush()
+	}
+	return nil
+}
+
+// measure runs one cell against one server.
+func (b *bench) measure(c cell, p *process) (result, error) {
+	before := p.cpu()
+	start := time.Now()
+	bytes, requests, err := c.run(p.uri)
+	took := time.Since(start).Seconds()
+	if err != nil {
+		return result{}, err
+	}
+	r := result{cpu: (p.cpu() - before) / (float64(bytes) / 1e9)}
+	if requests > 0 {
+		r.speed = requests / 1000
+	} else {
+		r.speed = float64(bytes) / 1e6 / took
+	}
+	return r, nil
+}
+
+// line is the medians of one server in one cell.
+func line(c cell, name string, results map[string][]result) string {
+	var speeds, ratios, cpus []float64
+	for i, r := range results[name] {
+		speeds = append(speeds, r.speed)
+		ratios = append(ratios, r.speed/results[reference][i].speed)
+		cpus = append(cpus, r.cpu)
+	}
+	return fmt.Sprintf("%s\t%s\t%.4g %s\t%.2f\t%.2f", c.name, name, median(speeds), c.unit, median(ratios), median(cpus))
+}
+
+func median(v []float64) float64 {
+	slices.Sort(v)
+	return v[len(v)/2]
+}
+
+// freeAddress is a port of loopback that nobody listens at.
+func freeAddress() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer l.Close()
+	return l.Addr().String(), nil
+}
+
+// writeSource makes a file without holes or zero blocks.
+func writeSource(dir string, size int64) (string, error) {
+	f, err := os.Create(dir + "/source")
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	p := []byte(strings.Repeat("not zero", 128<<10))
+	for n := int64(0); n < size; n += int64(len(p)) {
+		if _, err := f.Write(p); err != nil {
+			return "", err
+		}
+	}
+	return f.Name(), nil
+}
