@@ -161,3 +161,10 @@ type ContextExtentLister interface {
 type InfoDevice interface {
 	Info() Info
 }
+
+// An ImmediateDevice says whether its reads and writes never wait for anything: a
+// caller that must not be held up may then make them itself. A device around
+// another one that does wait, or may, must not have the method.
+type ImmediateDevice interface {
+	Immediate() bool
+}

@@ -216,6 +216,9 @@ func (m *Memory) WriteAt(p []byte, off int64) (n int, err error) {
 // WriteAtFUA is WriteAt.
 func (m *Memory) WriteAtFUA(p []byte, off int64) (int, error) { return m.WriteAt(p, off) }
 
+// Immediate says that reads and writes do not wait.
+func (m *Memory) Immediate() bool { return true }
+
 // Sync does nothing: memory is as durable as it ever will be.
 func (m *Memory) Sync() error { return nil }
 

@@ -58,12 +58,15 @@ type Server struct {
 	counters serverCounters
 	buffers  buffers
 	workers  atomic.Int64 // beyond the first of each connection
+	lookout  lookout
 
 	mu        sync.Mutex // of what follows; no request takes it
 	exports   map[string]*served
 	listeners map[net.Listener]bool
 	conns     map[*serverConn]bool
 	serial    uint64 // of the last connection
+	watched   int    // sessions that the lookout looks at
+	looking   bool   // it runs
 	closing   bool
 }
 

@@ -15,17 +15,22 @@ func TestServerAllocs(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates, and empties pools")
 	}
-	for _, network := range []string{"tcp", "unix"} {
-		for _, style := range styles {
-			address := "127.0.0.1:0"
-			if network == "unix" {
-				address = t.TempDir() + "/socket"
+	file, err := block.OpenFile(t.TempDir()+"/disk", block.FileConfig{Create: true, Size: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	for name, device := range map[string]block.Device{"memory": block.NewMemory(1 << 20), "a file": file, "a device that may wait": waiting{block.NewMemory(1 << 20)}} {
+		for i, style := range styles {
+			network, address := "tcp", "127.0.0.1:0"
+			if i == 1 {
+				network, address = "unix", t.TempDir()+"/socket"
 			}
 			l, err := net.Listen(network, address)
 			if err != nil {
 				t.Fatal(err)
 			}
-			s := newServer(t, block.NewMemory(1<<20))
+			s := newServer(t, device)
 			go s.Serve(l)
 			conn, err := net.Dial(network, l.Addr().String())
 			if err != nil {
@@ -54,7 +59,7 @@ func TestServerAllocs(t *testing.T) {
 					io.ReadFull(c.conn, buffer)
 				})
 				if n != 0 {
-					t.Errorf("%s, headers %d, %v of %d bytes at %d: %.1f allocations a request", network, style, r.cmd, r.length, r.offset, n)
+					t.Errorf("%s over %s, headers %d, %v of %d bytes at %d: %.1f allocations a request", name, network, style, r.cmd, r.length, r.offset, n)
 				}
 			}
 			conn.Close()
@@ -62,6 +67,11 @@ func TestServerAllocs(t *testing.T) {
 		}
 	}
 }
+
+// waiting is a device that the lookout must look at.
+type waiting struct{ *block.Memory }
+
+func (waiting) Immediate() bool { return false }
 
 // replyLength reads one reply and says how long it was.
 func replyLength(c *rawClient, r request) int {

@@ -31,6 +31,9 @@ func serve(e Export) (*served, error) {
 	if e.PreferredBlockSize == 0 {
 		e.PreferredBlockSize = preferredBlockSize(x.info.BlockSizes, e)
 	}
+	if d, ok := disk.Device().(block.ImmediateDevice); ok {
+		x.immediate = d.Immediate()
+	}
 	if source, ok := disk.Device().(ContextSource); ok {
 		e.Contexts = append(source.MetaContexts(), e.Contexts...)
 	}

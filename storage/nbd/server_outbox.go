@@ -34,12 +34,6 @@ const (
 	flatSize      = 64 << 10
 )
 
-// A buffersWriter is a connection other than the kernel's that takes several slices
-// in one call.
-type buffersWriter interface {
-	WriteBuffers(b [][]byte) (n int64, err error)
-}
-
 func newOutbox(conn net.Conn, tasks int) *outbox {
 	o := &outbox{
 		conn:  conn,
@@ -48,7 +42,7 @@ func newOutbox(conn net.Conn, tasks int) *outbox {
 		pen:   make(chan struct{}, 1),
 	}
 	switch conn.(type) {
-	case *net.TCPConn, *net.UnixConn, buffersWriter:
+	case *net.TCPConn, *net.UnixConn: // those that net.Buffers knows
 		o.vectored = true
 	}
 	return o
@@ -135,10 +129,6 @@ func (o *outbox) write() {
 func (o *outbox) writeParts() error {
 	if len(o.parts) == 1 {
 		_, err := o.conn.Write(o.parts[0])
-		return err
-	}
-	if w, ok := o.conn.(buffersWriter); ok {
-		_, err := w.WriteBuffers(o.parts)
 		return err
 	}
 	if o.vectored {

@@ -253,6 +253,8 @@ type scriptDevice struct {
 	calls  []string
 }
 
+func (d *scriptDevice) Immediate() bool { return false }
+
 func (d *scriptDevice) call(op string, off int64) error {
 	d.mu.Lock()
 	d.calls = append(d.calls, op)

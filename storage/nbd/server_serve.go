@@ -103,7 +103,7 @@ func (s *Server) serveConn(c *serverConn) error {
 	s.counters.sessions.Add(1)
 	defer s.counters.sessions.Add(^uint64(0))
 	err = session.run()
-	if extra := session.started - 1; extra > 0 {
+	if extra := session.started.Load() - 1; extra > 0 {
 		s.workers.Add(-int64(extra))
 	}
 	switch {
@@ -187,12 +187,29 @@ func (s *Server) enter(c *serverConn, session *session) bool {
 	}
 	c.session = session
 	c.conn.SetDeadline(time.Time{})
+	if session.worker.export.immediate {
+		return true
+	}
+	s.watched++
+	if s.lookout.wake == nil {
+		s.lookout.wake = make(chan struct{}, 1)
+	}
+	if !s.looking {
+		s.looking = true
+		go s.look()
+	}
 	return true
 }
 
 func (s *Server) leave(c *serverConn) {
 	s.mu.Lock()
 	delete(s.conns, c)
+	if c.session != nil && !c.session.worker.export.immediate {
+		c.session.over.Store(true)
+		if s.watched--; s.watched == 0 {
+			s.lookout.rouse()
+		}
+	}
 	s.mu.Unlock()
 	close(c.ended)
 }

@@ -87,6 +87,7 @@ func TestShutdownRefusesRest(t *testing.T) {
 			b = append(appendRequest(b, request{0, cmdWrite, uint64(i), 0, 3}, c.style), "abc"...)
 		}
 		c.write(b)
+		time.Sleep(time.Second) // until somebody else leads
 		synctest.Wait()
 		done := make(chan error)
 		go func() { done <- s.Shutdown(t.Context()) }()

@@ -13,53 +13,66 @@ import (
 
 // A session is the transmission phase of one connection. Its processes are:
 //
-//   - the reader, who owns the session: it reads requests, judges them, and takes
+//   - the leader, who owns the session: it reads requests, judges them, and takes
 //     memory for them, which it has a budget of;
 //   - workers, started as they are needed, up to one a request: each takes a task
 //     from the channel work, does it on the device, and gives it to the outbox;
 //   - whoever has the pen of the outbox writes.
 //
-// A task goes reader -> worker -> outbox -> reader. So the bound on tasks is the
+// A task goes leader -> worker -> outbox -> leader. So the bound on tasks is the
 // bound on requests in flight, all channels are as long as there are tasks, and
-// nothing but the reader ever waits for another process. While a client does not
-// take its replies, tasks do not come back, and the reader stops reading.
+// nothing but the leader ever waits for another process. While a client does not
+// take its replies, tasks do not come back, and the leader stops reading.
 //
-// Where the device never waits, the reader does small requests itself and writes
-// the replies of all that it has found in its buffer at once.
+// A hop to another goroutine costs more than a read of memory or of the page cache.
+// So the leader does reads and writes itself, and writes the replies of all that it
+// has found in its buffer at once. Where one of them takes long (see lookout), a
+// new leader takes over, the old one goes on as a worker, and the requests that
+// follow go to workers for a while.
 type session struct {
 	server *Server
 	worker worker
 	in     *bufio.Reader
 	conn   net.Conn
 	out    *outbox
+	work   chan *task
+	result chan error // of the last leader
 
-	// The reader's.
-	spare   []*task // done
-	made    int     // tasks there are
-	held    int     // bytes of the budget in use
-	batch   []*task // done by the reader, replies not yet written
-	size    int     // of their replies
-	work    chan *task
-	workers sync.WaitGroup
-	started int
+	// The leader's.
+	spare    []*task // done
+	made     int     // tasks there are
+	held     int     // bytes of the budget in use
+	batch    []*task // done by the leader, replies not yet written
+	size     int     // of their replies
+	cautious int     // requests for workers before the leader tries itself again
+	penalty  int     // cautious after the next takeover
+	streak   int     // requests that the leader has done itself since the last one
+
+	workers sync.WaitGroup // and leaders
+	started atomic.Int32   // workers; the leader changes it
+	watch   atomic.Uint64  // see lookout
 
 	ending atomic.Bool // drain: take no more requests
+	over   atomic.Bool // nobody leads it any more
 }
 
-// Sizes of the reader's way of doing requests itself.
+// Sizes of the leader's way of doing requests itself.
 const (
-	inputSize     = 64 << 10
-	largestInline = 64 << 10 // payload of a request
-	largestBatch  = 256 << 10
+	inputSize    = 32 << 10
+	largestBatch = 256 << 10
 )
 
-// errEnd ends a session without fault.
-var errEnd = errors.New("nbd: the session has ended")
+// Errors inside a session.
+var (
+	errEnd  = errors.New("nbd: the session has ended")           // without fault
+	errLost = errors.New("nbd: somebody else leads the session") // no longer this goroutine's
+)
 
 // run serves requests until the connection ends, and returns why: nil if the client
 // said so or the server drained it.
 func (s *session) run() error {
-	err := s.read()
+	s.workers.Go(s.lead)
+	err := <-s.result
 	if s.ending.Load() {
 		s.refuseRest()
 	}
@@ -70,10 +83,27 @@ func (s *session) run() error {
 	}
 	s.workers.Wait()
 	s.out.push()
+	s.worker.cancelReads()
 	if s.ending.Load() || errors.Is(err, errEnd) {
 		return nil
 	}
 	return err
+}
+
+// lead is a leader. It owns the session until the connection ends or another leader
+// takes over while it works on the device; then it is a worker. It reads the
+// connection, writes to workers and the outbox, and blocks in reading, in writing
+// replies, and for tasks to come back.
+func (s *session) lead() {
+	s.flush() // of the leader before
+	err := s.read()
+	if !errors.Is(err, errLost) {
+		s.result <- err
+		return
+	}
+	for t := range s.work {
+		s.serve(t)
+	}
 }
 
 // read reads requests until it cannot.
@@ -114,7 +144,7 @@ func (s *session) next() (request, error) {
 }
 
 // beforeWait writes the replies of the batch if n bytes have not come yet, so that
-// no client waits for a reply while the reader waits for it.
+// no client waits for a reply while the leader waits for it.
 func (s *session) beforeWait(n int) {
 	if len(s.batch) > 0 && s.in.Buffered() < n {
 		s.flush()
@@ -165,8 +195,7 @@ func (s *session) request(r request) error {
 		}
 		s.server.counters.bytesWritten.Add(payload)
 	}
-	s.do(t, n)
-	return nil
+	return s.do(t)
 }
 
 // refuse answers a request that is not tried.
@@ -234,21 +263,52 @@ func (s *session) recycle(t *task) {
 	s.spare = append(s.spare, t)
 }
 
-// do does the request here if it cannot take long, and otherwise by a worker.
-func (s *session) do(t *task, n int) {
-	if s.worker.export.immediate && n <= largestInline && t.req.cmd <= cmdWrite {
+// do does the request here if that is likely to take no time, and otherwise by a
+// worker.
+func (s *session) do(t *task) error {
+	if t.req.cmd > cmdWrite || t.req.flags&cmdFlagFUA != 0 {
+		s.give(t)
+		return nil
+	}
+	if s.worker.export.immediate {
 		s.worker.work(t)
 		s.reply(t)
-		return
+		return nil
 	}
+	if s.cautious > 0 {
+		s.cautious--
+		s.give(t)
+		return nil
+	}
+	turn := s.watch.Add(1)
+	s.server.lookout.attend()
+	s.worker.work(t)
+	if !s.watch.CompareAndSwap(turn, turn+1) {
+		s.out.send(t)
+		return errLost
+	}
+	if s.streak++; s.streak == trustAfter {
+		s.penalty = leastPenalty
+	}
+	s.reply(t)
+	return nil
+}
+
+// give gives the request to a worker.
+func (s *session) give(t *task) {
 	select {
 	case s.work <- t: // to a worker that has nothing to do
 		return
 	default:
 	}
-	if s.started == 0 || s.server.startWorker() {
-		s.started++
-		s.workers.Go(func() { s.serve(t) })
+	if s.started.Load() == 0 || s.server.startWorker() {
+		s.started.Add(1)
+		s.workers.Go(func() {
+			s.serve(t)
+			for t := range s.work {
+				s.serve(t)
+			}
+		})
 		return
 	}
 	s.flush()
@@ -264,16 +324,11 @@ func (s *session) reply(t *task) {
 	}
 }
 
-// serve is a worker. It owns a task at a time, reads work, writes to the outbox,
-// and blocks in calls of the device, in writing to the connection, and while there
-// is no work.
+// serve is what a worker does with each task. It writes to the outbox, and blocks in
+// calls of the device and in writing to the connection.
 func (s *session) serve(t *task) {
-	ok := true
-	for ok {
-		s.worker.work(t)
-		s.out.send(t)
-		t, ok = <-s.work
-	}
+	s.worker.work(t)
+	s.out.send(t)
 }
 
 // refuseRest answers what had been received when the session was told to end.
@@ -295,7 +350,7 @@ func (s *session) refuseRest() {
 // drain makes the session end when all it has taken is done.
 func (s *session) drain() {
 	s.ending.Store(true)
-	s.conn.SetReadDeadline(time.Unix(1, 0)) // wakes the reader
+	s.conn.SetReadDeadline(time.Unix(1, 0)) // wakes the leader
 }
 
 // linger closes the connection so that the last replies arrive: with requests
@@ -317,6 +372,9 @@ func newSession(srv *Server, c *serverConn, conn net.Conn, in *bufio.Reader, n *
 		in:     in,
 		out:    newOutbox(conn, srv.maxRequests()),
 		work:   make(chan *task),
+		result: make(chan error, 1),
+
+		penalty: leastPenalty,
 		worker: worker{
 			export: x,
 			limits: limits{

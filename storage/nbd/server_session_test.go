@@ -316,6 +316,7 @@ func TestSessionBounds(t *testing.T) {
 					}
 					sent <- n
 				}()
+				time.Sleep(time.Second) // until the lookout has seen the first
 				synctest.Wait()
 				if len(d.calls) != c.wantCalls {
 					t.Errorf("%d requests are at the device at once, want %d", len(d.calls), c.wantCalls)
@@ -359,6 +360,7 @@ func TestSessionWorkers(t *testing.T) {
 				four = appendRequest(four, request{0, cmdRead, uint64(i), 0, 1}, headersSimple)
 			}
 			go c.conn.Write(four)
+			time.Sleep(time.Second)
 			synctest.Wait()
 		}
 		if len(d.calls) != 4 {

@@ -17,7 +17,7 @@ type serverCounters struct {
 	requests                          [cmdResize + 1]atomic.Uint64
 	unknown, failed, rejected         atomic.Uint64
 	bytesRead, bytesWritten           atomic.Uint64
-	waits                             atomic.Uint64
+	waits, takeovers                  atomic.Uint64
 }
 
 // Stats is the counters of a server at one moment, by name.
@@ -62,7 +62,8 @@ func (c *serverCounters) read() Stats {
 		"RequestsRejected":    c.rejected.Load(), // before they reached it
 		"BytesRead":           c.bytesRead.Load(),
 		"BytesWritten":        c.bytesWritten.Load(),
-		"WaitsForBudget":      c.waits.Load(), // a client asked for more at once than a connection may hold
+		"Takeovers":           c.takeovers.Load(), // a call of a device took longer than a millisecond
+		"WaitsForBudget":      c.waits.Load(),     // a client asked for more at once than a connection may hold
 	}
 	for i := range c.requests {
 		s["Requests."+command(i).String()] = c.requests[i].Load()
