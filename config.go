@@ -112,6 +112,9 @@ func (c *Config) table(all []Interface) (*ipv4.Table, error) {
 		if f.Link.Tx == nil || f.Link.Rx == nil {
 			return nil, fmt.Errorf("gonet: interface %d has no Link", i)
 		}
+		if f.Link.IP && (f.Static != nil || f.Probe) {
+			return nil, fmt.Errorf("gonet: interface %d: a link without Ethernet has no ARP, and so neither Static nor Probe", i)
+		}
 	}
 	var interfaces []ipv4.Interface
 	for _, f := range all {

@@ -10,6 +10,7 @@ import (
 	"github.com/seed-012105e5/gonet/icmp"
 	"github.com/seed-012105e5/gonet/ipv4"
 	"github.com/seed-012105e5/gonet/packet"
+	"github.com/seed-012105e5/gonet/rawip"
 	"github.com/seed-012105e5/gonet/tcp"
 	"github.com/seed-012105e5/gonet/udp"
 )
@@ -32,7 +33,8 @@ import (
 //
 // There is one ethernet.Rx, one arp.Resolver and one ipv4.Tx for each link, one
 // more ipv4.Tx for loopback, one process a connection, and one of each of the
-// others. Not drawn: problems, on which ipv4 and udp tell icmp.Run of datagrams
+// others. A link of IP datagrams has rawip.Rx in place of ethernet.Rx, and no
+// arp.Resolver: its hop is link.Tx itself. Not drawn: problems, on which ipv4 and udp tell icmp.Run of datagrams
 // that deserve an ICMP error; advice of connections about paths that seem dead;
 // diverted, by which one ipv4.Tx gives another what has lost its own gateway; and
 // the calls of users to the demultiplexers, to icmp.Run, and to dns.Run, which is
@@ -114,19 +116,26 @@ func (s *Stack) start(cfg Config, all []Interface, table *ipv4.Table, random *ra
 		ipTx, answers, diverted, advice = append(ipTx, in), append(answers, reply), append(diverted, around), append(advice, news)
 		groups = append(groups, joined)
 		open = append(open, in, reply, around)
+		down := (chan<- *packet.Buffer)(hop)
 		resolver := arp.Config{
 			MAC: f.Link.MAC, Addrs: addresses(f.Addrs), Static: f.Static, Probe: f.Probe, Random: random.source(),
 		}
-		s.run(func() { arp.Resolver(arpRx, hop, f.Link.Tx, dead, resolver, &s.stats.arp[i]) })
+		arrive := func() { ethernet.Rx(f.Link.Rx, f.Link.MAC, i, joined, arpRx, ip, &s.stats.ethernet[i]) }
+		if f.Link.IP { // there is nobody to resolve: the next hop is whoever is at the other end
+			down = f.Link.Tx
+			arrive = func() { rawip.Rx(f.Link.Rx, i, joined, ip, &s.stats.rawip[i]) }
+		} else {
+			s.run(func() { arp.Resolver(arpRx, hop, f.Link.Tx, dead, resolver, &s.stats.arp[i]) })
+		}
 		intoIP.Add(2)
 		s.run(func() {
-			ethernet.Rx(f.Link.Rx, f.Link.MAC, i, joined, arpRx, ip, &s.stats.ethernet[i])
+			arrive()
 			intoIP.Done()
 			for range joined { // IP waits until even a dead card has heard of groups
 			}
 		})
 		senders = append(senders, func(tx ipv4.TxConfig) {
-			ipv4.Tx(in, reply, around, news, s.quit, hop, ip, diverted, problems, tx, &s.stats.ipv4)
+			ipv4.Tx(in, reply, around, news, s.quit, down, ip, diverted, problems, tx, &s.stats.ipv4)
 			intoIP.Done()
 		})
 	}

@@ -34,6 +34,7 @@ var layers = map[string][]string{
 	"ethernet":          {"packet"},
 	"link":              {"packet", "internal/checksum", "internal/ring"},
 	"arp":               {"packet", "ethernet"},
+	"rawip":             {"packet", "ethernet"},
 	"ipv4":              {"packet", "ethernet", "internal/checksum", "internal/shuffle"},
 	"icmp":              {"packet", "ipv4", "internal/checksum"},
 	"udp":               {"packet", "ipv4", "internal/checksum", "internal/deadline", "internal/port"},
@@ -41,7 +42,7 @@ var layers = map[string][]string{
 	"tcp":               {"packet", "ipv4", "internal/checksum", "internal/deadline", "internal/port", "internal/prf", "internal/ring", "tcp/congestion"},
 	"dns":               {},
 	"tap":               {"packet", "link", "internal/netlink"},
-	".":                 {"packet", "ethernet", "arp", "ipv4", "icmp", "udp", "tcp", "dns", "link", "internal/counter", "internal/deadline"},
+	".":                 {"packet", "ethernet", "arp", "rawip", "ipv4", "icmp", "udp", "tcp", "dns", "link", "internal/counter", "internal/deadline"},
 }
 
 // outside are packages that no packet passes: programs, and what tests need.

@@ -14,6 +14,7 @@ import (
 	"github.com/seed-012105e5/gonet/internal/counter"
 	"github.com/seed-012105e5/gonet/ipv4"
 	"github.com/seed-012105e5/gonet/link"
+	"github.com/seed-012105e5/gonet/rawip"
 	"github.com/seed-012105e5/gonet/tcp"
 	"github.com/seed-012105e5/gonet/udp"
 )
@@ -40,6 +41,7 @@ type Stack struct {
 type statistics struct {
 	ethernet []ethernet.Stats // a link
 	arp      []arp.Stats
+	rawip    []rawip.Stats // of links without Ethernet
 	ipv4     ipv4.Stats
 	icmp     icmp.Stats
 	udp      udp.Stats
@@ -73,7 +75,7 @@ func New(cfg Config) (*Stack, error) {
 	s := &Stack{
 		keepAlive: keptAlive(tcp.ConnOptions{KeepAlive: net.KeepAliveConfig{Enable: true}}, cfg.KeepAlive, cfg.KeepAliveConfig).KeepAlive,
 		quit:      make(chan struct{}), close: make(chan struct{}, 1), ended: make(chan struct{}),
-		stats: statistics{ethernet: make([]ethernet.Stats, len(all)), arp: make([]arp.Stats, len(all))},
+		stats: statistics{ethernet: make([]ethernet.Stats, len(all)), arp: make([]arp.Stats, len(all)), rawip: make([]rawip.Stats, len(all))},
 	}
 	for _, f := range all {
 		s.links = append(s.links, f.Link)
@@ -111,6 +113,7 @@ func (s *Stack) Stats() Stats {
 		counter.Read(l.Name, l.Stats, add)
 		counter.Read("ethernet", &s.stats.ethernet[i], add)
 		counter.Read("arp", &s.stats.arp[i], add)
+		counter.Read("rawip", &s.stats.rawip[i], add)
 	}
 	counter.Read("ipv4", &s.stats.ipv4, add)
 	counter.Read("icmp", &s.stats.icmp, add)

@@ -17,14 +17,14 @@ func Cable(cfg PipeConfig, ab, ba Impairment) (Link, Link) {
 
 // newCable returns the machine for what from sends to to.
 func newCable(c Impairment, stream uint64, from, to *end) *impairer {
-	m := newImpairer(c, stream, from.stats)
-	m.card = &card{mtu: from.mtu, sent: from.stats, arrived: to.stats}
+	m := newImpairer(c, stream, headerLen(from.ip), from.stats)
+	m.card = &card{longest: headerLen(from.ip) + from.mtu, sent: from.stats, arrived: to.stats}
 	return m
 }
 
 // A card is what an impairer does in the place of one.
 type card struct {
-	mtu           int
+	longest       int // frame that may be sent, in bytes
 	sent, arrived *Stats
 }
 
@@ -33,7 +33,7 @@ func (c *card) takes(n int) bool {
 	if c == nil {
 		return true
 	}
-	if n > headerLen+c.mtu {
+	if n > c.longest {
 		c.sent.DropTooLong.Add(1)
 		return false
 	}

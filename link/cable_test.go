@@ -33,8 +33,8 @@ func TestCable(t *testing.T) {
 			t.Errorf("the answer took %v", d)
 		}
 		a.Tx <- packet.Get(0)
-		long := packet.Get(DefaultMTU + headerLen + 1)
-		long.Extend(DefaultMTU + headerLen + 1)
+		long := packet.Get(DefaultMTU + ethernetLen + 1)
+		long.Extend(DefaultMTU + ethernetLen + 1)
 		a.Tx <- long
 		time.Sleep(time.Second)
 		(<-b.Rx).Release()

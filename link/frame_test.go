@@ -107,7 +107,7 @@ func valid(t testing.TB, frame []byte) (*layers.IPv4, *layers.TCP) {
 	if ip == nil || tcp == nil {
 		t.Fatalf("no TCP over IPv4 in %v", p)
 	}
-	if int(ip.Length) != len(frame)-headerLen {
+	if int(ip.Length) != len(frame)-ethernetLen {
 		t.Fatalf("total length %d in a frame of %d bytes", ip.Length, len(frame))
 	}
 	if !sumsToZero(frame) {
@@ -125,7 +125,7 @@ func sumsToZero(frame []byte) bool {
 		}
 		return sum
 	}
-	ip := frame[headerLen:]
+	ip := frame[ethernetLen:]
 	n := int(ip[0]&0xf) * 4
 	if n > len(ip) || add(0, ip[:n]) != 0xffff {
 		return false

@@ -26,8 +26,11 @@ const maxIPLen = 65535
 // which one is wrong comes alone, and is dropped and counted where all such are.
 // A train has a partial checksum, as one from a device with offloads.
 //
-// The zero value is ready for Begin.
+// The zero value is ready for Begin, and for frames of Ethernet; IP makes it one for
+// datagrams (see [Link.IP]).
 type Train struct {
+	IP bool
+
 	b    *packet.Buffer
 	at   tcpLayout // of the first segment
 	size int       // of the text of a segment
@@ -40,17 +43,18 @@ type Train struct {
 // be joined to it at all: whether it is worth to look for one. Until End the
 // train owns b.
 func (t *Train) Begin(b *packet.Buffer) bool {
-	*t = Train{b: b}
+	*t = Train{IP: t.IP, b: b}
+	header := headerLen(t.IP)
 	frame := b.Bytes()
 	if b.SegmentSize != 0 || b.Checksum != packet.ChecksumComplete {
 		return false
 	}
-	at, ok := parseTCP(frame)
-	if !ok || at.end != len(frame) || at.tcp != headerLen+minIPLen || frame[at.tcp+13] != flagACK {
+	at, ok := parseTCP(frame, header)
+	if !ok || at.end != len(frame) || at.tcp != header+minIPLen || frame[at.tcp+13] != flagACK {
 		return false
 	}
 	t.at, t.size, t.text = at, at.end-at.payload, at.end-at.payload
-	t.open = t.size > 0 && len(frame)-headerLen < maxIPLen
+	t.open = t.size > 0 && len(frame)-header < maxIPLen
 	return t.open
 }
 
@@ -72,7 +76,7 @@ func (t *Train) Join(frame []byte) bool {
 	t.b.Append(frame[t.at.payload:])
 	t.text += n
 	t.push = frame[t.at.tcp+13] & flagPSH
-	t.open = n == t.size && t.push == 0 && t.b.Len()-headerLen < maxIPLen
+	t.open = n == t.size && t.push == 0 && t.b.Len()-t.at.ip < maxIPLen
 	return true
 }
 
@@ -83,7 +87,7 @@ func (t *Train) End() *packet.Buffer {
 		b.SegmentSize = t.size
 		t.finishHeaders()
 	}
-	*t = Train{}
+	*t = Train{IP: t.IP}
 	return b
 }
 
@@ -91,11 +95,11 @@ func (t *Train) End() *packet.Buffer {
 func (t *Train) continues(frame []byte) bool {
 	first := t.b.Bytes()[:t.at.payload]
 	n := len(frame) - len(first)
-	if n <= 0 || n > t.size || t.b.Len()-headerLen+n > maxIPLen {
+	if n <= 0 || n > t.size || t.b.Len()-t.at.ip+n > maxIPLen {
 		return false
 	}
 	same := func(from, to int) bool { return string(first[from:to]) == string(frame[from:to]) }
-	const ip, tcp = headerLen, headerLen + minIPLen
+	ip, tcp := t.at.ip, t.at.tcp
 	return binary.BigEndian.Uint32(frame[tcp+4:]) == binary.BigEndian.Uint32(first[tcp+4:])+uint32(t.text) &&
 		same(ip+12, tcp+4) && // addresses, ports
 		same(tcp+8, tcp+13) && // acknowledgement, length of the header
@@ -124,12 +128,12 @@ func (t *Train) grow(n int) {
 // finishHeaders makes the headers those of the whole train.
 func (t *Train) finishHeaders() {
 	frame := t.b.Bytes()
-	ip, segment := frame[headerLen:t.at.tcp], frame[t.at.tcp:]
-	binary.BigEndian.PutUint16(ip[2:], uint16(len(frame)-headerLen))
+	ip, segment := frame[t.at.ip:t.at.tcp], frame[t.at.tcp:]
+	binary.BigEndian.PutUint16(ip[2:], uint16(len(frame)-t.at.ip))
 	ip[10], ip[11] = 0, 0
 	binary.BigEndian.PutUint16(ip[10:], checksum.Of(ip))
 	segment[13] |= t.push
-	binary.BigEndian.PutUint16(segment[16:], checksum.Fold(pseudoSum(frame, len(segment))))
+	binary.BigEndian.PutUint16(segment[16:], checksum.Fold(pseudoSum(ip, len(segment))))
 	t.b.SetPartial(t.at.tcp, 16)
 }
 
@@ -137,7 +141,7 @@ func (t *Train) finishHeaders() {
 // Cut writes there. That is more than being right: in ones' complement 0xffff
 // is another way to write 0.
 func sumsFit(frame []byte, at tcpLayout) bool {
-	ip, segment := frame[headerLen:at.tcp], frame[at.tcp:]
+	ip, segment := frame[at.ip:at.tcp], frame[at.tcp:]
 	return binary.BigEndian.Uint16(ip[10:]) != 0xffff && binary.BigEndian.Uint16(segment[16:]) != 0xffff &&
-		checksum.Of(ip) == 0 && checksum.Fold(checksum.Sum(segment, pseudoSum(frame, len(segment)))) == 0xffff
+		checksum.Of(ip) == 0 && checksum.Fold(checksum.Sum(segment, pseudoSum(ip, len(segment)))) == 0xffff
 }

@@ -78,14 +78,14 @@ func checkGivenBack(t *testing.T, joined []*packet.Buffer, frames [][]byte) {
 func checkTrain(t *testing.T, b *packet.Buffer) {
 	t.Helper()
 	frame := b.Bytes()
-	at, ok := parseTCP(frame)
-	if !ok || at.end != len(frame) || at.end-at.payload <= b.SegmentSize || checksum.Of(frame[headerLen:at.tcp]) != 0 {
+	at, ok := parseTCP(frame, ethernetLen)
+	if !ok || at.end != len(frame) || at.end-at.payload <= b.SegmentSize || checksum.Of(frame[ethernetLen:at.tcp]) != 0 {
 		t.Errorf("segments of %d bytes in %x", b.SegmentSize, frame[:min(len(frame), 66)])
 		return
 	}
 	start, offset := b.Partial()
 	sum := binary.BigEndian.Uint16(frame[at.tcp+16:])
-	if b.Checksum != packet.ChecksumPartial || start != at.tcp || offset != 16 || sum != checksum.Fold(pseudoSum(frame, at.end-at.tcp)) {
+	if b.Checksum != packet.ChecksumPartial || start != at.tcp || offset != 16 || sum != checksum.Fold(pseudoSum(frame[ethernetLen:], at.end-at.tcp)) {
 		t.Errorf("checksum %#x in state %d, from %d, at %d", sum, b.Checksum, start, offset)
 	}
 }
@@ -141,7 +141,7 @@ func TestTrain(t *testing.T) {
 // TestTrainRefuses changes the second of three segments, with checksums that are
 // right again unless the change is in them: it is not joined to the first.
 func TestTrainRefuses(t *testing.T) {
-	const tcp = headerLen + minIPLen
+	const tcp = ethernetLen + minIPLen
 	for _, c := range []struct {
 		name  string
 		at    int
@@ -214,7 +214,7 @@ func TestTrainAfterShort(t *testing.T) {
 // finishIPSum makes the checksum of IP right.
 func finishIPSum(frame []byte) {
 	frame[24], frame[25] = 0, 0
-	binary.BigEndian.PutUint16(frame[24:], checksum.Of(frame[headerLen:headerLen+minIPLen]))
+	binary.BigEndian.PutUint16(frame[24:], checksum.Of(frame[ethernetLen:ethernetLen+minIPLen]))
 }
 
 // setToZero makes a checksum 0 by a change of the word at another place.
@@ -237,12 +237,12 @@ func checkAlone(t *testing.T, frames [][]byte) {
 
 // finishSums makes the checksums of a frame right, if it is TCP over IPv4.
 func finishSums(frame []byte) {
-	at, ok := parseTCP(frame)
+	at, ok := parseTCP(frame, ethernetLen)
 	if !ok {
 		return
 	}
 	frame[24], frame[25] = 0, 0
-	binary.BigEndian.PutUint16(frame[24:], checksum.Of(frame[headerLen:at.tcp]))
+	binary.BigEndian.PutUint16(frame[24:], checksum.Of(frame[ethernetLen:at.tcp]))
 	putTCPChecksum(frame, at)
 }
 

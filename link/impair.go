@@ -101,8 +101,8 @@ func ImpairEach(l Link, tx, rx Impairment) Link {
 	sent := make(chan *packet.Buffer, QueueLen)
 	received := make(chan *packet.Buffer, QueueLen)
 	carrier := make(chan struct{})
-	go impair(sent, l.Tx, newImpairer(tx, 0, l.Stats), nil, carrier)
-	go impair(l.Rx, received, newImpairer(rx, 1, l.Stats), carrier, nil)
+	go impair(sent, l.Tx, newImpairer(tx, 0, l.headerLen(), l.Stats), nil, carrier)
+	go impair(l.Rx, received, newImpairer(rx, 1, l.headerLen(), l.Stats), carrier, nil)
 	l.Tx, l.Rx = sent, received
 	return l
 }
@@ -166,7 +166,7 @@ func impair(in <-chan *packet.Buffer, out chan<- *packet.Buffer, m *impairer, go
 		select {
 		case b, ok := <-in:
 			if ok {
-				if !Cut(b, enter) {
+				if !cut(b, m.header, enter) {
 					m.stats.DropMalformed.Add(1)
 				}
 				continue

@@ -16,6 +16,7 @@ import (
 //	add ──> line: queue, rate ──> sent: loss, corruption ──> flight: delay ──> due
 type impairer struct {
 	cfg    Impairment
+	header int // bytes of the link layer in front of each datagram
 	random *rand.Rand
 	lost   func(sent time.Duration) bool
 	line   *line // nil: infinitely fast
@@ -31,22 +32,22 @@ type impairer struct {
 const maxFlight = 1 << 16
 
 // newImpairer returns the machine for c. Stream tells directions apart that
-// have the same seed.
-func newImpairer(c Impairment, stream uint64, stats *Stats) *impairer {
+// have the same seed, and header is how long the header of the link layer is.
+func newImpairer(c Impairment, stream uint64, header int, stats *Stats) *impairer {
 	if c.Queue == 0 {
 		c.Queue = DefaultQueue
 	}
 	if c.ReorderDelay == 0 {
 		c.ReorderDelay = DefaultReorderDelay
 	}
-	m := &impairer{cfg: c, random: rand.New(rand.NewPCG(c.Seed, stream)), left: -1, stats: stats}
+	m := &impairer{cfg: c, header: header, random: rand.New(rand.NewPCG(c.Seed, stream)), left: -1, stats: stats}
 	m.lost = func(time.Duration) bool { return false }
 	const forLosses, forQueue = 1 << 32, 1 << 33 // streams of their own
 	if c.Losses != nil {
 		m.lost = c.Losses.model(rand.New(rand.NewPCG(c.Seed, stream|forLosses)))
 	}
 	if c.Rate > 0 {
-		m.line = newLine(&c, rand.New(rand.NewPCG(c.Seed, stream|forQueue)), stats)
+		m.line = newLine(&c, header, rand.New(rand.NewPCG(c.Seed, stream|forQueue)), stats)
 	}
 	return m
 }
@@ -87,7 +88,7 @@ func (m *impairer) sent(at time.Duration, b *packet.Buffer) {
 		return
 	}
 	if m.chance(m.cfg.Corrupt) {
-		if b = b.Own(); flipBit(b.Bytes(), m.random) {
+		if b = b.Own(); flipBit(b.Bytes(), m.header, m.random) {
 			m.stats.Corrupted.Add(1)
 		}
 	}
@@ -185,11 +186,11 @@ func (m *impairer) drop(b *packet.Buffer, reason *atomic.Uint64) {
 // flipBit flips one bit of an IPv4 datagram, so that a checksum of IP or of
 // the transport tells. It leaves other frames alone, and the Ethernet header:
 // those only the frame check sequence protects, which our frames do not have.
-func flipBit(frame []byte, random *rand.Rand) bool {
-	if len(frame) < headerLen+minIPLen || binary.BigEndian.Uint16(frame[12:]) != typeIPv4 {
+func flipBit(frame []byte, header int, random *rand.Rand) bool {
+	datagram := datagram(frame, header)
+	if datagram == nil {
 		return false
 	}
-	datagram := frame[headerLen:]
 	n := min(len(datagram), int(binary.BigEndian.Uint16(datagram[2:]))) // not the padding
 	if n < minIPLen {
 		return false

@@ -44,7 +44,7 @@ func runOut(m *impairer) (all []departure) {
 // burst gives the machine n frames of size bytes, the next each gap.
 func burst(c Impairment, n, size int, gap time.Duration) ([]departure, *Stats) {
 	stats := new(Stats)
-	m := newImpairer(c, 0, stats)
+	m := newImpairer(c, 0, ethernetLen, stats)
 	for i := range n {
 		m.add(time.Duration(i)*gap, numbered(i, size))
 	}
@@ -90,7 +90,7 @@ func TestImpairerTimes(t *testing.T) {
 }
 
 func TestImpairerNotBeforeDue(t *testing.T) {
-	m := newImpairer(Impairment{Delay: 10}, 0, new(Stats))
+	m := newImpairer(Impairment{Delay: 10}, 0, ethernetLen, new(Stats))
 	if at, ok := m.deadline(); ok {
 		t.Errorf("an empty machine has the deadline %v", at)
 	}
@@ -106,7 +106,7 @@ func TestImpairerNotBeforeDue(t *testing.T) {
 }
 
 func TestImpairerDefaults(t *testing.T) {
-	m := newImpairer(Impairment{Rate: 1}, 0, new(Stats))
+	m := newImpairer(Impairment{Rate: 1}, 0, ethernetLen, new(Stats))
 	if m.line.frames != DefaultQueue || m.cfg.ReorderDelay != DefaultReorderDelay {
 		t.Errorf("queue %d, reorder delay %v", m.line.frames, m.cfg.ReorderDelay)
 	}
@@ -155,7 +155,7 @@ func TestImpairerRepeats(t *testing.T) {
 	run := func(seed, stream uint64) []departure {
 		c := everything
 		c.Seed = seed
-		m := newImpairer(c, stream, new(Stats))
+		m := newImpairer(c, stream, ethernetLen, new(Stats))
 		for i := range 1000 {
 			m.add(time.Duration(i)*300, numbered(i, 60))
 		}
@@ -240,10 +240,10 @@ func TestImpairerDuplicate(t *testing.T) {
 // TestImpairerCorrupt flips bits until each bit of the datagram has been
 // flipped: a checksum tells each time, and the rest of the frame stays.
 func TestImpairerCorrupt(t *testing.T) {
-	m := newImpairer(Impairment{Corrupt: 1}, 0, new(Stats))
+	m := newImpairer(Impairment{Corrupt: 1}, 0, ethernetLen, new(Stats))
 	padded := append(tcpFrame(t, 1, 5), 1, 2, 3)
 	seen := map[int]bool{}
-	datagram := len(padded) - 3 - headerLen
+	datagram := len(padded) - 3 - ethernetLen
 	for range 40 * datagram * 8 {
 		m.add(0, packet.From(padded))
 		b := m.flight.pop()
@@ -265,7 +265,7 @@ func TestImpairerCorrupt(t *testing.T) {
 		b.Release()
 	}
 	for i := range len(padded) * 8 {
-		inside := i/8 >= headerLen && i/8 < headerLen+datagram
+		inside := i/8 >= ethernetLen && i/8 < ethernetLen+datagram
 		if seen[i] != inside {
 			t.Errorf("bit %d of byte %d: flipped %v", i%8, i/8, seen[i])
 		}
@@ -282,7 +282,7 @@ func TestImpairerCorruptSparesOthers(t *testing.T) {
 		"IP length": short,
 	} {
 		stats := new(Stats)
-		m := newImpairer(Impairment{Corrupt: 1}, 0, stats)
+		m := newImpairer(Impairment{Corrupt: 1}, 0, ethernetLen, stats)
 		m.add(0, packet.From(frame))
 		b := m.flight.pop()
 		if !slices.Equal(b.Bytes(), frame) || stats.Corrupted.Load() != 0 {
@@ -294,7 +294,7 @@ func TestImpairerCorruptSparesOthers(t *testing.T) {
 
 func TestImpairerBounded(t *testing.T) {
 	stats := new(Stats)
-	m := newImpairer(Impairment{Delay: time.Hour}, 0, stats)
+	m := newImpairer(Impairment{Delay: time.Hour}, 0, ethernetLen, stats)
 	for i := range maxFlight + 10 {
 		m.add(time.Duration(i), numbered(i, 60))
 	}
@@ -309,7 +309,7 @@ func TestImpairerNoAllocation(t *testing.T) {
 	}
 	c := everything
 	c.Loss, c.Duplicate = 0, 0
-	m := newImpairer(c, 0, new(Stats))
+	m := newImpairer(c, 0, ethernetLen, new(Stats))
 	b, now := packet.From(tcpFrame(t, 1, 100)), time.Duration(0)
 	if n := testing.AllocsPerRun(1000, func() {
 		m.add(now, b)
@@ -322,7 +322,7 @@ func TestImpairerNoAllocation(t *testing.T) {
 }
 
 func BenchmarkImpairer(b *testing.B) {
-	m := newImpairer(Impairment{Rate: 1e10, Delay: time.Millisecond, Loss: 0.01}, 0, new(Stats))
+	m := newImpairer(Impairment{Rate: 1e10, Delay: time.Millisecond, Loss: 0.01}, 0, ethernetLen, new(Stats))
 	now := time.Duration(0)
 	p := numbered(0, 1514)
 	b.ReportAllocs()

@@ -4,8 +4,9 @@ package link
 
 import "github.com/seed-012105e5/gonet/packet"
 
-// A Link is a network card: two channels of Ethernet frames, and what the
-// layers above must know of the card.
+// A Link is a network card: two channels of frames, and what the layers above must
+// know of the card. Frames are those of Ethernet, or, where IP says so, datagrams
+// without a link-layer header.
 //
 // The card is used by one owner, who keeps two rules and may rely on three.
 //
@@ -34,8 +35,24 @@ type Link struct {
 	// MAC is the address of the card; it has the type ethernet.Addr.
 	MAC [6]byte
 
+	// IP says that the link joins two hosts, or a host and whoever carries its
+	// datagrams on, without Ethernet: a frame is an IP datagram, there is no MAC,
+	// and no ARP. So are tuns, and tunnels.
+	IP bool
+
 	// Stats counts what the card does; never nil.
 	Stats *Stats
+}
+
+// headerLen is how many bytes of a frame are the link layer's.
+func (l Link) headerLen() int { return headerLen(l.IP) }
+
+// headerLen is that of a link of datagrams, or of Ethernet.
+func headerLen(ip bool) int {
+	if ip {
+		return 0
+	}
+	return ethernetLen
 }
 
 // A Middleware changes what a link does to its frames.

@@ -6,7 +6,7 @@ package link
 // Frames pass as through a [Pipe]: trains uncut, partial checksums partial. A
 // frame that finds Rx full is dropped.
 func Loopback(mtu int) Link {
-	e := newEnd(mtu)
+	e := newEnd(mtu, false)
 	go carry(e, e)
 	return e.link("loopback", [6]byte{0x02, 0, 0, 0, 0, 0x01})
 }

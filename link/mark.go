@@ -9,13 +9,10 @@ import (
 // markCE says to the receiver of an IPv4 datagram that it met congestion (RFC
 // 3168 section 5), and whether the sender understands that. The checksum of
 // the header follows (RFC 1624, equation 3).
-func markCE(frame []byte) bool {
+func markCE(frame []byte, header int) bool {
 	const ecn, notCapable, congestion = 3, 0, 3
-	if len(frame) < headerLen+minIPLen || binary.BigEndian.Uint16(frame[12:]) != typeIPv4 {
-		return false
-	}
-	ip := frame[headerLen:]
-	if ip[0]>>4 != 4 || ip[1]&ecn == notCapable {
+	ip := datagram(frame, header)
+	if ip == nil || ip[1]&ecn == notCapable {
 		return false
 	}
 	old := binary.BigEndian.Uint16(ip)

@@ -2,6 +2,7 @@ package link
 
 import (
 	"bufio"
+	"errors"
 	"io"
 
 	"github.com/google/gopacket"
@@ -15,20 +16,41 @@ const snapLen = 262144
 type pcap struct {
 	buffered *bufio.Writer
 	file     *pcapgo.Writer
+	begun    bool // the header of the file is there
+	ip       bool // frames are datagrams, by that header
 }
 
 // Pcap returns a sink that writes a pcap file with time stamps in nanoseconds
 // to w, for tcpdump and Wireshark. It writes through a buffer, which is
 // written out each second and when the link is closed; closing w is left to the
-// caller.
+// caller. The file is of one type of link: Ethernet, or, when the first record is
+// one of [Link.IP], raw IP. Records of the other kind are an error.
 func Pcap(w io.Writer) Sink {
 	p := &pcap{buffered: bufio.NewWriterSize(w, 64<<10)}
 	p.file = pcapgo.NewWriterNanos(p.buffered)
-	p.file.WriteFileHeader(snapLen, layers.LinkTypeEthernet) // into the empty buffer: cannot fail
 	return p
 }
 
+// begin writes the header of the file, into the empty buffer: it cannot fail.
+func (p *pcap) begin(ip bool) {
+	if p.begun {
+		return
+	}
+	p.begun, p.ip = true, ip
+	kind := layers.LinkTypeEthernet
+	if ip {
+		kind = layers.LinkTypeRaw
+	}
+	p.file.WriteFileHeader(snapLen, kind)
+}
+
+var errKinds = errors.New("link: a pcap file has frames of Ethernet or raw IP, not both")
+
 func (p *pcap) Record(r Record) error {
+	p.begin(r.IP)
+	if r.IP != p.ip {
+		return errKinds
+	}
 	return p.file.WritePacket(gopacket.CaptureInfo{
 		Timestamp:     r.Time,
 		CaptureLength: len(r.Frame),
@@ -36,4 +58,7 @@ func (p *pcap) Record(r Record) error {
 	}, r.Frame)
 }
 
-func (p *pcap) Flush() error { return p.buffered.Flush() }
+func (p *pcap) Flush() error {
+	p.begin(false)
+	return p.buffered.Flush()
+}

@@ -24,6 +24,9 @@ type PipeConfig struct {
 	// MACs are the addresses of the two ends; all zero means
 	// 02:00:00:00:00:0a and 02:00:00:00:00:0b, which are locally administered.
 	MACs [2][6]byte
+
+	// IP makes it a link of IP datagrams, without Ethernet (see [Link.IP]).
+	IP bool
 }
 
 // Pipe returns the two ends of a cable in memory: what is sent on one is
@@ -53,7 +56,10 @@ func (cfg PipeConfig) ends() (a, b *end, la, lb Link) {
 			macs[i] = mac
 		}
 	}
-	a, b = newEnd(cfg.MTU), newEnd(cfg.MTU)
+	if cfg.IP {
+		macs = [2][6]byte{}
+	}
+	a, b = newEnd(cfg.MTU, cfg.IP), newEnd(cfg.MTU, cfg.IP)
 	return a, b, a.link(cfg.Name+"-a", macs[0]), b.link(cfg.Name+"-b", macs[1])
 }
 
@@ -62,10 +68,11 @@ type end struct {
 	tx, rx chan *packet.Buffer
 	closed chan struct{} // closed when tx is closed and empty
 	mtu    int
+	ip     bool // frames are datagrams
 	stats  *Stats
 }
 
-func newEnd(mtu int) *end {
+func newEnd(mtu int, ip bool) *end {
 	if mtu == 0 {
 		mtu = DefaultMTU
 	}
@@ -74,13 +81,14 @@ func newEnd(mtu int) *end {
 		rx:     make(chan *packet.Buffer, pipeLen),
 		closed: make(chan struct{}),
 		mtu:    mtu,
+		ip:     ip,
 		stats:  new(Stats),
 	}
 }
 
 // link is e as its owner sees it.
 func (e *end) link(name string, mac [6]byte) Link {
-	return Link{Name: name, Rx: e.rx, Tx: e.tx, MTU: e.mtu, MAC: mac, Stats: e.stats}
+	return Link{Name: name, Rx: e.rx, Tx: e.tx, MTU: e.mtu, MAC: mac, IP: e.ip, Stats: e.stats}
 }
 
 // carry brings frames from one end to another, or to the same, until either
@@ -111,7 +119,7 @@ func carry(from, to *end) {
 // cross brings one frame to the other end, or drops it.
 func cross(b *packet.Buffer, from, to *end) {
 	n := b.Len()
-	if b.SegmentSize == 0 && n > headerLen+from.mtu {
+	if b.SegmentSize == 0 && n > headerLen(from.ip)+from.mtu {
 		from.stats.DropTooLong.Add(1)
 		b.Release()
 		return

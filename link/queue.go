@@ -76,12 +76,13 @@ type line struct {
 	manager  manager
 	stats    *Stats
 	queueing *Queueing
+	header   int // as that of the impairer
 }
 
 // newLine returns the line of c, for which all defaults are set.
-func newLine(c *Impairment, random *rand.Rand, stats *Stats) *line {
+func newLine(c *Impairment, header int, random *rand.Rand, stats *Stats) *line {
 	l := &line{
-		rate: c.Rate, frames: max(c.Queue, 0), bytes: c.QueueBytes,
+		header: header, rate: c.Rate, frames: max(c.Queue, 0), bytes: c.QueueBytes,
 		stats: stats, queueing: c.Queueing,
 	}
 	if c.Manager != nil {
@@ -146,7 +147,7 @@ func (l *line) send(start time.Duration, n int) time.Duration {
 // obey does what the manager says to b, and says whether b is still there.
 func (l *line) obey(v verdict, b *packet.Buffer) bool {
 	if v == hint || v == mark {
-		switch capable := markCE(b.Bytes()); {
+		switch capable := markCE(b.Bytes(), l.header); {
 		case capable:
 			l.queueing.Marks.Add(1)
 			l.stats.Marked.Add(1)

@@ -51,7 +51,7 @@ type codel struct {
 
 // oneFrame is maxpacket of RFC 8289 section 5.3, in bytes: a queue of no more
 // is none.
-const oneFrame = headerLen + DefaultMTU
+const oneFrame = ethernetLen + DefaultMTU
 
 func (c *codel) arrives(time.Duration, *backlog, int) verdict { return pass }
 

@@ -15,7 +15,7 @@ import (
 func overload(t *testing.T, c CoDel, n int, gap time.Duration, frame func(i int) *packet.Buffer) (at []time.Duration, m *impairer, left []departure) {
 	t.Helper()
 	q := new(Queueing)
-	m = newImpairer(Impairment{Rate: 8e6, Queue: 1 << 20, Manager: c, Queueing: q}, 0, new(Stats))
+	m = newImpairer(Impairment{Rate: 8e6, Queue: 1 << 20, Manager: c, Queueing: q}, 0, ethernetLen, new(Stats))
 	now, seen := time.Duration(0), uint64(0)
 	look := func() {
 		for b := m.due(now); b != nil; b = m.due(now) {

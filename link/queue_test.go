@@ -79,7 +79,7 @@ func TestMark(t *testing.T) {
 	for ecn := range byte(4) {
 		f := capable(t, ecn)
 		before := bytes.Clone(f)
-		if ok := markCE(f); ok != (ecn != 0) {
+		if ok := markCE(f, ethernetLen); ok != (ecn != 0) {
 			t.Errorf("ECN field %d: marked %v", ecn, ok)
 		}
 		switch {
@@ -91,13 +91,13 @@ func TestMark(t *testing.T) {
 		valid(t, f)
 	}
 	for _, f := range [][]byte{nil, make([]byte, 33), append(make([]byte, 12), 8, 6, 0x45, 1)} {
-		if markCE(f) {
+		if markCE(f, ethernetLen) {
 			t.Errorf("marked %x", f)
 		}
 	}
 	ipv6 := capable(t, 2)
 	ipv6[14] = 0x65
-	if markCE(ipv6) {
+	if markCE(ipv6, ethernetLen) {
 		t.Error("marked what is not IPv4")
 	}
 }
@@ -112,7 +112,7 @@ func TestMarkChecksums(t *testing.T) {
 		sum := uint32(^old) + uint32(^uint16(0xfffe)) + uint32(id) // the frame of serialize has 0xfffe
 		sum = sum>>16 + sum&0xffff
 		binary.BigEndian.PutUint16(f[24:], ^uint16(sum>>16+sum))
-		if !markCE(f) || !sumsToZero(f) {
+		if !markCE(f, ethernetLen) || !sumsToZero(f) {
 			t.Fatalf("identification %04x: the checksum is wrong", id)
 		}
 	}
@@ -121,7 +121,7 @@ func TestMarkChecksums(t *testing.T) {
 // TestStep: RFC8257-3.1: it marks from the threshold on, and drops nothing.
 func TestStep(t *testing.T) {
 	stats, q := new(Stats), new(Queueing)
-	m := newImpairer(Impairment{Rate: 8e6, Manager: Step{Frames: 3}, Queueing: q}, 0, stats)
+	m := newImpairer(Impairment{Rate: 8e6, Manager: Step{Frames: 3}, Queueing: q}, 0, ethernetLen, stats)
 	for i := range 7 {
 		m.add(0, packet.From(capable(t, 2)))
 		if i == 5 {

@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	headerLen    = 14 // of Ethernet: destination, source, type
+	ethernetLen  = 14 // of its header: destination, source, type
 	minIPLen     = 20 // RFC 791 section 3.1
 	minTCPLen    = 20 // RFC 9293 section 3.1
 	typeIPv4     = 0x0800
@@ -23,10 +23,10 @@ const (
 	flagCWR = 0x80
 )
 
-// Cut makes wire segments of b, and hands each to emit, which owns it.
+// Cut makes wire segments of b, an Ethernet frame, and hands each to emit, which owns
+// it.
 //
-// A train ([packet.Buffer.SegmentSize] > 0) must be an Ethernet frame with an
-// IPv4 datagram, not a fragment, that holds a TCP segment. It becomes
+// A train ([packet.Buffer.SegmentSize] > 0) must be a frame with an IPv4 datagram, not a fragment, that holds a TCP segment. It becomes
 // segments of SegmentSize bytes of payload, the last may have less, each with
 // complete headers and checksums: the IP identification counts up, FIN and PSH
 // stand in the last segment only (RFC 9293 section 3.10.7.4 takes the text
@@ -37,7 +37,13 @@ const (
 //
 // Cut returns false, and has released b, when the headers of a train, or the
 // place of a partial checksum, do not fit the frame.
-func Cut(b *packet.Buffer, emit func(*packet.Buffer)) bool {
+func Cut(b *packet.Buffer, emit func(*packet.Buffer)) bool { return cut(b, ethernetLen, emit) }
+
+// CutIP is [Cut] for a frame without a link-layer header (see [Link.IP]).
+func CutIP(b *packet.Buffer, emit func(*packet.Buffer)) bool { return cut(b, 0, emit) }
+
+// cut is Cut where the link-layer header has so many bytes.
+func cut(b *packet.Buffer, header int, emit func(*packet.Buffer)) bool {
 	if b.SegmentSize == 0 {
 		if !partialFits(b) {
 			b.Release()
@@ -49,7 +55,7 @@ func Cut(b *packet.Buffer, emit func(*packet.Buffer)) bool {
 	}
 	defer b.Release()
 	frame := b.Bytes()
-	at, ok := parseTCP(frame)
+	at, ok := parseTCP(frame, header)
 	if !ok || b.SegmentSize < 0 {
 		return false
 	}
@@ -61,7 +67,7 @@ func Cut(b *packet.Buffer, emit func(*packet.Buffer)) bool {
 		s.Append(rest[:n])
 		s.Arrived, s.Link, s.Group = b.Arrived, b.Link, b.Group
 		rest = rest[n:]
-		finishSegment(s.Bytes(), at.tcp, offset, offset/b.SegmentSize, len(rest) == 0)
+		finishSegment(s.Bytes(), at, offset, offset/b.SegmentSize, len(rest) == 0)
 		emit(s)
 		if len(rest) == 0 {
 			return true
@@ -71,14 +77,14 @@ func Cut(b *packet.Buffer, emit func(*packet.Buffer)) bool {
 
 // finishSegment turns the headers of a train, at the front of one segment,
 // into those of the segment. Its payload begins offset bytes into the train's.
-func finishSegment(frame []byte, tcp, offset, index int, last bool) {
-	ip := frame[headerLen:]
+func finishSegment(frame []byte, at tcpLayout, offset, index int, last bool) {
+	ip := frame[at.ip:]
 	binary.BigEndian.PutUint16(ip[2:], uint16(len(ip)))
 	binary.BigEndian.PutUint16(ip[4:], binary.BigEndian.Uint16(ip[4:])+uint16(index))
 	ip[10], ip[11] = 0, 0
-	binary.BigEndian.PutUint16(ip[10:], checksum.Of(frame[headerLen:tcp]))
+	binary.BigEndian.PutUint16(ip[10:], checksum.Of(frame[at.ip:at.tcp]))
 
-	h := frame[tcp:]
+	h := frame[at.tcp:]
 	binary.BigEndian.PutUint32(h[4:], binary.BigEndian.Uint32(h[4:])+uint32(offset))
 	if !last {
 		h[13] &^= flagFIN | flagPSH
@@ -86,7 +92,8 @@ func finishSegment(frame []byte, tcp, offset, index int, last bool) {
 	if index > 0 {
 		h[13] &^= flagCWR
 	}
-	putTCPChecksum(frame, tcpLayout{tcp: tcp, end: len(frame)})
+	at.end = len(frame)
+	putTCPChecksum(frame, at)
 }
 
 // partialFits says whether the partial checksum of b, if it has one, lies
@@ -96,23 +103,30 @@ func partialFits(b *packet.Buffer) bool {
 	return b.Checksum != packet.ChecksumPartial || start >= 0 && offset >= 0 && start+offset+2 <= b.Len()
 }
 
-// tcpLayout is where the parts of a TCP segment lie in an Ethernet frame.
-type tcpLayout struct{ tcp, payload, end int }
+// datagram is the IPv4 datagram in a frame whose link-layer header has so many
+// bytes, or nil where it carries none.
+func datagram(frame []byte, header int) []byte {
+	if len(frame) < header+minIPLen || header > 0 && binary.BigEndian.Uint16(frame[12:]) != typeIPv4 || frame[header]>>4 != 4 {
+		return nil
+	}
+	return frame[header:]
+}
 
-// parseTCP finds the TCP segment in an Ethernet frame that carries a whole
-// IPv4 datagram. It verifies no checksum.
-func parseTCP(frame []byte) (at tcpLayout, ok bool) {
-	if len(frame) < headerLen+minIPLen || binary.BigEndian.Uint16(frame[12:]) != typeIPv4 {
-		return at, false
-	}
-	ip := frame[headerLen:]
+// tcpLayout is where the parts of a TCP segment lie in a frame.
+type tcpLayout struct{ ip, tcp, payload, end int }
+
+// parseTCP finds the TCP segment in a frame that carries a whole IPv4 datagram. It
+// verifies no checksum.
+func parseTCP(frame []byte, header int) (at tcpLayout, ok bool) {
+	ip := datagram(frame, header)
 	const fragment = 0x3fff // MF and the offset
-	if ip[0]>>4 != 4 || ip[9] != protocolTCP || binary.BigEndian.Uint16(ip[6:])&fragment != 0 {
+	if ip == nil || ip[9] != protocolTCP || binary.BigEndian.Uint16(ip[6:])&fragment != 0 {
 		return at, false
 	}
-	at.tcp = headerLen + int(ip[0]&0xf)*4
-	at.end = headerLen + int(binary.BigEndian.Uint16(ip[2:]))
-	if at.tcp < headerLen+minIPLen || at.tcp+minTCPLen > at.end || at.end > len(frame) {
+	at.ip = header
+	at.tcp = header + int(ip[0]&0xf)*4
+	at.end = header + int(binary.BigEndian.Uint16(ip[2:]))
+	if at.tcp < header+minIPLen || at.tcp+minTCPLen > at.end || at.end > len(frame) {
 		return at, false
 	}
 	at.payload = at.tcp + int(frame[at.tcp+12]>>4)*4
@@ -124,10 +138,10 @@ func parseTCP(frame []byte) (at tcpLayout, ok bool) {
 func putTCPChecksum(frame []byte, at tcpLayout) {
 	segment := frame[at.tcp:at.end]
 	segment[16], segment[17] = 0, 0
-	binary.BigEndian.PutUint16(segment[16:], ^checksum.Fold(checksum.Sum(segment, pseudoSum(frame, len(segment)))))
+	binary.BigEndian.PutUint16(segment[16:], ^checksum.Fold(checksum.Sum(segment, pseudoSum(frame[at.ip:], len(segment)))))
 }
 
 // pseudoSum is the sum of the pseudo-header of a segment with this many bytes.
-func pseudoSum(frame []byte, length int) uint64 {
-	return checksum.Sum(frame[headerLen+12:headerLen+20], protocolTCP+uint64(length))
+func pseudoSum(ip []byte, length int) uint64 {
+	return checksum.Sum(ip[12:20], protocolTCP+uint64(length))
 }

@@ -160,7 +160,7 @@ func FuzzCut(f *testing.F) {
 		length, payload := b.Len(), 0
 		ok := Cut(b, func(s *packet.Buffer) {
 			if size > 0 {
-				at, parsed := parseTCP(s.Bytes())
+				at, parsed := parseTCP(s.Bytes(), ethernetLen)
 				if !parsed || !sumsToZero(s.Bytes()) || at.payload+size < at.end || at.end != s.Len() {
 					t.Errorf("bad segment %x", s.Bytes())
 				}
@@ -170,7 +170,7 @@ func FuzzCut(f *testing.F) {
 			}
 			s.Release()
 		})
-		if at, parsed := parseTCP(frame); size > 0 && (ok != parsed || payload != at.end-at.payload && ok) {
+		if at, parsed := parseTCP(frame, ethernetLen); size > 0 && (ok != parsed || payload != at.end-at.payload && ok) {
 			t.Errorf("ok %v, %d of %d bytes of payload", ok, payload, at.end-at.payload)
 		}
 		if n := packet.Live() - before; n != 0 {

@@ -16,6 +16,9 @@ type Record struct {
 	// until the call returns, and not to be written to.
 	Frame []byte
 
+	// IP says that the frame is a datagram, without Ethernet (see [Link.IP]).
+	IP bool
+
 	// SegmentSize is 0, or for a train, which is recorded as one long frame,
 	// the payload of each of its segments.
 	SegmentSize int
@@ -123,11 +126,11 @@ func (t *tee) record(b *packet.Buffer, sent bool, now time.Time) {
 	if len(t.sinks) == 0 {
 		return
 	}
-	r := Record{Link: t.link.Name, Sent: sent, Time: now, Frame: b.Bytes(), SegmentSize: b.SegmentSize}
+	r := Record{Link: t.link.Name, Sent: sent, Time: now, Frame: b.Bytes(), IP: t.link.IP, SegmentSize: b.SegmentSize}
 	if b.Checksum == packet.ChecksumPartial || b.SegmentSize > 0 {
 		c := b.Clone()
 		defer c.Release()
-		completeCopy(c)
+		completeCopy(c, t.link.headerLen())
 		r.Frame = c.Bytes()
 	}
 	t.each(func(s Sink) error { return s.Record(r) })
@@ -160,14 +163,14 @@ func (t *tee) each(do func(Sink) error) {
 
 // completeCopy completes the checksum of a frame, and that of a train as if
 // it were one long segment. A frame that does not parse stays as it is.
-func completeCopy(b *packet.Buffer) {
+func completeCopy(b *packet.Buffer, header int) {
 	if b.SegmentSize == 0 {
 		if partialFits(b) {
 			b.CompleteChecksum()
 		}
 		return
 	}
-	if at, ok := parseTCP(b.Bytes()); ok {
+	if at, ok := parseTCP(b.Bytes(), header); ok {
 		putTCPChecksum(b.Bytes(), at)
 	}
 }

@@ -29,7 +29,11 @@ func (t *text) Record(r Record) error {
 	} else {
 		line = append(line, " In  "...)
 	}
-	line = appendFrame(line, r.Frame)
+	if r.IP {
+		line = appendIPv4(line, r.Frame)
+	} else {
+		line = appendFrame(line, r.Frame)
+	}
 	if r.SegmentSize > 0 {
 		line = fmt.Appendf(line, ", in segments of %d", r.SegmentSize)
 	}
@@ -44,14 +48,14 @@ func (t *text) Flush() error { return nil }
 // short or makes no sense is named in brackets, as in [|tcp], and ends the
 // description.
 func appendFrame(line, frame []byte) []byte {
-	if len(frame) < headerLen {
+	if len(frame) < ethernetLen {
 		return append(line, "[|ether]"...)
 	}
 	switch t := binary.BigEndian.Uint16(frame[12:]); t {
 	case typeIPv4:
-		return appendIPv4(line, frame[headerLen:])
+		return appendIPv4(line, frame[ethernetLen:])
 	case typeARP:
-		return appendARP(line, frame[headerLen:])
+		return appendARP(line, frame[ethernetLen:])
 	default:
 		return fmt.Appendf(line, "%v > %v, ethertype 0x%04x, length %d", mac(frame[6:]), mac(frame), t, len(frame))
 	}
