@@ -4,4 +4,12 @@ go 1.26.0
 
 replace github.com/seed-012105e5/gonet => ../
 
-require golang.org/x/sys v0.49.0
+require (
+	github.com/seed-012105e5/gonet v0.0.0-00010101000000-000000000000
+	golang.org/x/sys v0.49.0
+)
+
+require (
+	github.com/google/gopacket v1.1.19 // indirect
+	golang.org/x/net v0.62.0 // indirect
+)

@@ -241,17 +241,3 @@ func TestFileSyncErrorStays(t *testing.T) {
 		}
 	}
 }
-
-func BenchmarkFileRead(b *testing.B) {
-	f, err := block.OpenFile(filepath.Join(b.TempDir(), "disk"), block.FileConfig{Create: true, Size: 1 << 20})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer f.Close()
-	d, _ := block.NewDisk(f)
-	p := make([]byte, 4096)
-	b.ReportAllocs()
-	for b.Loop() {
-		d.ReadAt(p, 4096)
-	}
-}
