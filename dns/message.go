@@ -166,13 +166,12 @@ func (q question) readSections(p *dnsmessage.Parser, h dnsmessage.Header) answer
 
 // readAuthorities looks for the SOA record of a negative answer: its owner, and
 // for how long the answer holds, which is the lesser of the record's TTL and its
-// MINIMUM (RFC 2308 section 5). Without one referral says whether there are NS
-// records.
+// MINIMUM (RFC 2308 section 5). Referral says whether there are NS records.
 func readAuthorities(p *dnsmessage.Parser) (owner string, ttl time.Duration, referral bool, err error) {
 	for {
 		h, err := p.AuthorityHeader()
 		if err == dnsmessage.ErrSectionDone {
-			return owner, ttl, referral && owner == "", nil
+			return owner, ttl, referral, nil
 		}
 		if err != nil {
 			return "", 0, false, err

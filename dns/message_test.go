@@ -54,8 +54,14 @@ func TestRead(t *testing.T) {
 	}{
 		{what: "an address", response: answers(a(name, 60, "192.0.2.1")),
 			status: found, ttl: 60, canonical: name, addrs: "[192.0.2.1]"},
-		{what: "two, of which the TTL is the lesser", response: answers(a(name, 60, "192.0.2.1"), a(name, 30, "192.0.2.2")),
-			status: found, ttl: 30, canonical: name, addrs: "[192.0.2.1 192.0.2.2]"},
+		{what: "three, of which the TTL is the least", response: answers(a(name, 60, "192.0.2.1"), a(name, 30, "192.0.2.2"), a(name, 45, "192.0.2.3")),
+			status: found, ttl: 30, canonical: name, addrs: "[192.0.2.1 192.0.2.2 192.0.2.3]"},
+		{what: "one of another class", response: answers(chaos(a(name, 60, "192.0.2.9")), a(name, 60, "192.0.2.1")),
+			status: found, ttl: 60, canonical: name, addrs: "[192.0.2.1]"},
+		{what: "two aliases of a name, of which the first counts", response: answers(cname(name, 9, "b."), cname(name, 9, "c."), a("b.", 60, "192.0.2.1"), a("c.", 60, "192.0.2.2")),
+			status: found, ttl: 9, canonical: "b.", addrs: "[192.0.2.1]"},
+		{what: "the question in another case", response: response{Answers: []dnsmessage.Resource{a(name, 60, "192.0.2.1")}, Change: func(m *dnsmessage.Message) { m.Questions[0].Name = dnsmessage.MustNewName("WWW.example.org.") }},
+			status: found, ttl: 60, canonical: name, addrs: "[192.0.2.1]"},
 		{what: "another case of letters", response: answers(a("WWW.Example.ORG.", 60, "192.0.2.1")),
 			status: found, ttl: 60, canonical: "WWW.Example.ORG.", addrs: "[192.0.2.1]"},
 		{what: "a chain", response: answers(cname(name, 9, "Web.example.org."), cname("web.example.org.", 7, "h.example.net."), a("h.example.net.", 8, "192.0.2.1")),
@@ -91,6 +97,7 @@ func TestRead(t *testing.T) {
 
 		{what: "a referral", response: response{NoRecursion: true, Authorities: []dnsmessage.Resource{ns("org.", "ns.")}}, status: failed, err: errLame},
 		{what: "a referral of a server that does recursion", response: response{Authorities: []dnsmessage.Resource{ns("org.", "ns.")}}, status: failed, err: errLame},
+		{what: "a referral, with a SOA of elsewhere", response: response{Authorities: []dnsmessage.Resource{ns("org.", "ns."), soa("net.", 60, 60)}}, status: failed, err: errLame},
 		{what: "nothing from a server without recursion", response: response{NoRecursion: true}, status: failed, err: errLame},
 		{what: "SERVFAIL", response: response{RCode: dnsmessage.RCodeServerFailure}, status: failed, err: errServFail},
 		{what: "REFUSED", response: response{RCode: dnsmessage.RCodeRefused}, status: failed, err: errRefused},
@@ -137,6 +144,11 @@ func chain(name string, n int) (rs []dnsmessage.Resource) {
 }
 
 func link(i int) string { return fmt.Sprintf("l%d.example.org.", i) }
+
+func chaos(r dnsmessage.Resource) dnsmessage.Resource {
+	r.Header.Class = dnsmessage.ClassCHAOS
+	return r
+}
 
 // many is n addresses of name.
 func many(name string, n int) (rs []dnsmessage.Resource) {

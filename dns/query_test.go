@@ -121,7 +121,8 @@ func TestAllMisbehave(t *testing.T) {
 	l = b.look(www)
 	b.timeOut(b.asked(server1, www, false))
 	b.reply(b.asked(server2, www, false), servfail)
-	b.reply(b.asked(server1, www, false), address)
+	b.reply(b.asked(server1, www, false), servfail)
+	b.reply(b.asked(server2, www, false), address)
 	b.wantAddrs(l, "192.0.2.1")
 }
 
@@ -148,6 +149,14 @@ func TestServerAvoided(t *testing.T) {
 	b.pass(avoidFor)
 	b.look("c.example.org.")
 	b.asked(server1, "c.example.org.", false)
+
+	b = newBench(t, Config{Servers: both}) // it answers later
+	b.look(www)
+	b.timeOut(b.asked(server1, www, false))
+	b.reply(b.asked(server2, www, false), servfail)
+	b.reply(b.asked(server1, www, false), address)
+	b.look("b.example.org.")
+	b.asked(server1, "b.example.org.", false)
 }
 
 // TestWithoutEDNS remembers who did not understand it, for a while.
@@ -182,6 +191,7 @@ func TestTruncatedByTCP(t *testing.T) {
 
 	b = newBench(t, Config{TCP: true})
 	l = b.look(www)
+	b.reply(b.asked(server1, www, true), response{RCode: dnsmessage.RCodeFormatError})
 	b.reply(b.asked(server1, www, true), address)
 	b.wantAddrs(l, "192.0.2.1")
 
@@ -230,8 +240,22 @@ func TestForged(t *testing.T) {
 		for range 2 * maxForged {
 			b.reply(x, evil)
 		}
+		if n := b.stats.QueriesTCP.Load(); n != 1 {
+			t.Errorf("%d queries by TCP", n)
+		}
 		b.reply(b.asked(server1, www, true), address)
 		b.wantAddrs(l, "192.0.2.1")
 		b.idle()
 	}
+
+	b := newBench(t, Config{}) // each query has its own count
+	b.look(www)
+	for range 2 {
+		x := b.asked(server1, www, false)
+		for range maxForged - 1 {
+			b.reply(x, evil)
+		}
+		b.timeOut(x)
+	}
+	b.asked(server1, www, false)
 }

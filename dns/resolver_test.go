@@ -258,6 +258,17 @@ func TestStream(t *testing.T) {
 	})
 }
 
+// TestLongDatagram asks by TCP where a datagram is longer than it may be, though it
+// does not say that it is truncated.
+func TestLongDatagram(t *testing.T) {
+	inBubble(t, Config{}, always(answers(many(www, 100)...)), func(t *testing.T, n *network, r *Resolver) {
+		addrs, err := r.LookupHost(t.Context(), www)
+		if len(addrs) != 100 || err != nil || n.dialed.Load() != 2 {
+			t.Errorf("%d addresses, %v, %d sockets", len(addrs), err, n.dialed.Load())
+		}
+	})
+}
+
 // TestStreamEnds has a server close a TCP connection in the middle of a reply.
 func TestStreamEnds(t *testing.T) {
 	for _, reply := range []string{"", "\x00", "\x00\x0c", "\x00\x0cabc", "\xff\xffabc"} {
