@@ -67,7 +67,8 @@ type fastOpen struct {
 	granted  cookie // by the SYN-ACK
 	text     int    // how much went in the SYN
 	taken    bool   // the server has taken some of it
-	timedOut bool   // the SYN had to be sent again, without the option
+	tooBig   bool   // the SYN with its text does not pass, as a router has said
+	timedOut bool   // the SYN had to be sent again, without the option, for another reason
 }
 
 // acceptedEarly says whether this is a server's connection whose handshake is

@@ -51,7 +51,7 @@ func (c *servers) learn(now time.Time, f flow, o *fastOpen) {
 		s.paused = now.Add(fastOpenPause)
 	case o.granted.has():
 		s.cookie = o.granted
-	case o.text > 0 && !o.taken: // a cookie that is good no more, and no other
+	case o.text > 0 && !o.taken && !o.tooBig: // a cookie that is good no more, and no other
 		s.cookie = cookie{}
 	}
 	if o.mss > 0 {
@@ -97,7 +97,7 @@ func (t *tcb) fastOpenSent(s *segment) {
 		if o.text = s.len; s.len > 0 {
 			t.stats.FastOpenSent.Add(1)
 		}
-	case !o.timedOut:
+	case !o.timedOut && !o.tooBig:
 		o.timedOut = true
 		t.stats.FastOpenTimeouts.Add(1)
 	}

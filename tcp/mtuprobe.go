@@ -17,10 +17,17 @@ func (t *tcb) textFor(size int) int {
 
 // packetTooBig is a router's word that no datagram larger than mtu passes (RFC
 // 1191); q is the beginning of the segment that it is about. What was larger
-// is sent again in smaller segments.
+// is sent again in smaller segments; a SYN with text again without.
 func (t *tcb) packetTooBig(now time.Time, mtu int, q seq) {
-	if !t.state.synchronized() || !t.path.tooBig(now, mtu, q) {
+	withSYN := t.state == SynSent && t.fastOpen != nil && t.fastOpen.text > 0
+	if withSYN { // the peer's MSS of this time is not known yet
+		t.path.limit(t.path.mtu)
+	}
+	if !t.state.synchronized() && !withSYN || !t.path.tooBig(now, mtu, q) {
 		return
+	}
+	if withSYN {
+		t.fastOpen.tooBig = true
 	}
 	t.updateMSS()
 	t.board.markAllLost()

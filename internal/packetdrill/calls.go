@@ -130,7 +130,7 @@ func (v *value) address(usual netip.AddrPort) (netip.AddrPort, error) {
 	}
 	family, port, addr := v.fields["sa_family"], v.fields["sin_port"], v.fields["sin_addr"]
 	if !family.is("AF_INET") || !port.isNum || !addr.is("inet_addr") || len(addr.list) != 1 {
-		return usual, fmt.Errorf("want ... or an address, {sa_family = AF_INET, sin_port = htons(n), sin_addr = inet_addr(\"a.b.c.d\")}")
+		return usual, fmt.Errorf("an address is {sa_family = AF_INET, sin_port = htons(n), sin_addr = inet_addr(\"a.b.c.d\")} or left out")
 	}
 	a, err := netip.ParseAddr(addr.list[0].text)
 	return netip.AddrPortFrom(a, uint16(port.number)), err
