@@ -74,12 +74,20 @@ func newPeer(t *testing.T, cfg Config) *peer {
 
 // end shuts the stack down; what it says then is thrown away.
 func (p *peer) end() {
-	p.sockets.Shutdown()
-	close(p.in)
-	close(p.reports)
-	<-p.ended
-	for len(p.out) > 0 {
-		(<-p.out).Release()
+	go func() {
+		p.sockets.Shutdown()
+		close(p.in)
+		close(p.reports)
+	}()
+	for {
+		select {
+		case b := <-p.out:
+			b.Release()
+			continue
+		case <-p.ended:
+		}
+		p.drain()
+		return
 	}
 }
 
