@@ -103,6 +103,20 @@ func (e *ending) read(p []byte) (r result) {
 	return r
 }
 
+// peek is what is left, n bytes at most, which stays; and what comes behind that.
+func (e *ending) peek(n int) (text []byte, end error) {
+	if e.rest == nil {
+		return nil, e.readErr
+	}
+	q := <-e.rest
+	text = q.peek(n)
+	if len(text) == q.readyLen {
+		end = e.readErr
+	}
+	e.rest <- q
+	return text, end
+}
+
 // discard gives it back.
 func (e *ending) discard() {
 	if e.rest == nil {

@@ -185,6 +185,16 @@ func (q *recvQueue) read(p []byte) int {
 	return n
 }
 
+// peek is a copy of what is ready, n bytes at most.
+func (q *recvQueue) peek(n int) []byte {
+	text := make([]byte, 0, min(n, q.readyLen))
+	for i := 0; len(text) < cap(text); i++ {
+		b := (*q.ready.At(i)).Bytes()
+		text = append(text, b[:min(len(b), cap(text)-len(text))]...)
+	}
+	return text
+}
+
 // take hands over the oldest Buffer that is ready; nil when there is none.
 func (q *recvQueue) take() *packet.Buffer {
 	if q.ready.Len() == 0 {

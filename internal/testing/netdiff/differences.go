@@ -31,15 +31,15 @@ func differences() []difference {
 			net:   "The first call after a reset fails with ECONNRESET. From then on Read returns io.EOF, and Write fails with EPIPE.",
 			gonet: "Every Read and Write fails with ECONNRESET.",
 			why:   "A program that reads and writes from two goroutines must not take a reset for the end of the stream because the other one has got the error.",
-			step:  re(`^(read|readall|write|readfrom|writemuch|fill) `), ofNet: re(`io\.EOF$|syscall\.EPIPE; is $|^"[^"]*", no error$`), ofGonet: re(`syscall\.ECONNRESET; is $`),
+			step:  re(`^(read|readall|write|readfrom|writemuch|fill|look|peek) `), ofNet: re(`io\.EOF$|syscall\.EPIPE; is $|^"[^"]*", no error$|^0, no error`), ofGonet: re(`syscall\.ECONNRESET; is`),
 		},
 		{
 			what:  "CloseRead",
 			net:   "Linux keeps what has come and what still comes, and Read returns it; a peer that goes on sending fills the window and waits. What is left at Close counts as unread, and the peer gets a reset.",
 			gonet: "What has come and what still comes is thrown away, Read returns io.EOF, and the peer can send on. Nothing is left at Close.",
 			why:   "Who closes for reading reads no more; the peer should not wait for him.",
-			after: re(`^closeread `), step: re(`^(read|readall|write|closewrite) `), ends: true,
-			ofNet: re(`^[1-9][0-9]* ".*no error$|^"..*no error$|ECONNRESET|ENOTCONN`), ofGonet: re(`^0 "", io\.EOF$|no error$`),
+			after: re(`^closeread `), step: re(`^(read|readall|write|closewrite|look|peek) `), ends: true,
+			ofNet: re(`no error|ECONNRESET|EPIPE|ENOTCONN`), ofGonet: re(`io\.EOF|no error|EPIPE`),
 		},
 		{
 			what:  "SetDeadline of a listener that is closed",
@@ -101,6 +101,13 @@ func differences() []difference {
 			net:   "File returns a duplicate of the descriptor.",
 			gonet: "There is none.",
 			why:   "No socket of the kernel's is behind a connection.",
+		},
+		{
+			what:  "Descriptors",
+			net:   "SyscallConn gives that of the socket.",
+			gonet: "SyscallConn of a TCP connection gives one that a look at it works on: whether it is quiet, readable, ended or reset. In Control it is no socket, and setsockopt fails with ENOTSOCK. UDP sockets have none.",
+			why:   "No socket of the kernel's is behind a connection; drivers of databases look whether theirs are alive.",
+			step:  re(`^setsockopt `), ofNet: re(`^no error`), ofGonet: re(`ENOTSOCK`),
 		},
 		{
 			what:  "Control of Dialer and ListenConfig",

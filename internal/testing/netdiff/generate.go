@@ -37,7 +37,7 @@ func tcpStep(dice *rand.Rand) string {
 	case 13, 14, 15:
 		return fmt.Sprintf("deadline %s %s %s", end, oneOf(dice, "read", "write", "both"), oneOf(dice, "past", "none", "none"))
 	case 16:
-		return oneOf(dice, "readall ", "readfrom ", "addrs ", "nodelay ", "keepalive ") + end
+		return oneOf(dice, "readall ", "readfrom ", "addrs ", "keepalive ", "look ", "peek ", "look ", "peek ") + end
 	case 17:
 		return oneOf(dice, "close l", "accept c l", "dial d tcp4 @l", "deadline l both past", "deadline l both none", "closeread "+end)
 	case 18:

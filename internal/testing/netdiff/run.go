@@ -1,6 +1,7 @@
 package netdiff
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -10,7 +11,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // A sequence is calls, one a line: what is called, the name of the socket, and
@@ -107,7 +111,7 @@ func (r *runner) step(step string) {
 // has a lock for reads, and one for writes.
 func kind(what string) string {
 	switch what {
-	case "read", "readall", "readfromudpaddrport":
+	case "read", "readall", "readfromudpaddrport", "look", "peek":
 		return "readfrom"
 	case "writemuch", "fill":
 		return "write"
@@ -338,6 +342,23 @@ func (r *runner) callStream(what string, s streamConn, n int, errOnly func(func(
 		return errOnly(func() error { return s.SetReadBuffer(n) })
 	case "writebuffer":
 		return errOnly(func() error { return s.SetWriteBuffer(n) })
+	case "look": // as drivers of databases do, to see whether a connection is alive
+		return r.callLook(s.(syscall.Conn), func(fd int, b []byte) (int, error) { return unix.Read(fd, b) })
+	case "peek":
+		return r.callLook(s.(syscall.Conn), func(fd int, b []byte) (int, error) {
+			n, _, err := unix.Recvfrom(fd, b, unix.MSG_PEEK|unix.MSG_DONTWAIT)
+			return n, err
+		})
+	case "setsockopt":
+		return errOnly(func() error {
+			raw, err := s.(syscall.Conn).SyscallConn()
+			if err != nil {
+				return err
+			}
+			var is error
+			err = raw.Control(func(fd uintptr) { is = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NODELAY, 1) })
+			return cmp.Or(err, is)
+		})
 	case "writemuch": // more than any buffer takes
 		return errOnly(func() error { _, err := s.(net.Conn).Write(make([]byte, 32<<20)); return err })
 	case "fill": // writes until the peer takes no more
@@ -359,6 +380,22 @@ func (r *runner) callStream(what string, s streamConn, n int, errOnly func(func(
 		return errOnly(func() error { _, err := s.ReadFrom(strings.NewReader("from a reader")); return err })
 	}
 	return told("not for a TCP connection")
+}
+
+// callLook reads a byte of the descriptor by f.
+func (r *runner) callLook(s syscall.Conn, f func(fd int, b []byte) (int, error)) func() func() string {
+	return func() func() string {
+		var n int
+		raw, is := s.SyscallConn()
+		if is == nil {
+			err := raw.Read(func(fd uintptr) bool {
+				n, is = f(int(fd), make([]byte, 1))
+				return true
+			})
+			is = cmp.Or(err, is)
+		}
+		return func() string { return fmt.Sprintf("%d, %s", max(n, 0), r.error(is)) }
+	}
 }
 
 // A packetConn is what both kinds of UDP sockets have.
