@@ -25,6 +25,7 @@ type card struct {
 	queues  []*queue
 	bulk    chan byte // what flows have brought long trains: entries of a fan
 	vnet    bool      // each frame has a virtio-net header
+	header  int       // bytes of the link layer in a frame: Ethernet's, or 0 of a tun
 	maxLen  int       // of a frame that is not a train, in bytes
 	stats   *link.Stats
 	closing chan struct{} // closed when Tx was
@@ -41,10 +42,13 @@ type queue struct {
 }
 
 // newCard returns a card with a queue for each file.
-func newCard[F frameFile](files []F, vnet bool, mtu int) *card {
+func newCard[F frameFile](files []F, vnet, ip bool, mtu int) *card {
 	c := &card{
-		vnet: vnet, maxLen: mtu + ethernetLen + vlanLen, stats: new(link.Stats), undo: func() {},
+		vnet: vnet, header: ethernetLen, maxLen: mtu + ethernetLen + vlanLen, stats: new(link.Stats), undo: func() {},
 		closing: make(chan struct{}), closed: make(chan struct{}),
+	}
+	if ip {
+		c.header, c.maxLen = 0, mtu
 	}
 	if len(files) > 1 {
 		c.bulk = make(chan byte, link.QueueLen)
@@ -114,7 +118,7 @@ func (c *card) write(tx <-chan *packet.Buffer) {
 // Writes: rx, bulk (which when full is told the next time).
 // Blocks on: a device without frames, rx.
 func (q *queue) read(rx chan<- *packet.Buffer) {
-	r := reader{queue: q, space: q.newSpace()}
+	r := newReader(q)
 	defer r.release()
 	for {
 		b, err := r.next()
@@ -186,12 +190,16 @@ func (q *queue) send(b *packet.Buffer) {
 		return
 	}
 	if q.vnet {
-		if h, ok := vnetFor(b); ok {
+		if h, ok := vnetFor(b, q.header); ok {
 			q.put(b, h)
 			return
 		}
 	}
-	if !link.Cut(b, q.emit) {
+	cut := link.Cut
+	if q.header == 0 {
+		cut = link.CutIP
+	}
+	if !cut(b, q.emit) {
 		q.stats.DropMalformed.Add(1)
 	}
 }

@@ -66,7 +66,7 @@ func (f *scriptedFile) Close() error { close(f.closed); return nil }
 func scripted(vnet bool) (*scriptedFile, link.Link, *int) {
 	f := &scriptedFile{reads: make(chan any), closed: make(chan struct{})}
 	undone := new(int)
-	c := newCard([]*scriptedFile{f}, vnet, 1500)
+	c := newCard([]*scriptedFile{f}, vnet, false, 1500)
 	c.undo = func() { *undone++ }
 	rx, tx := c.start()
 	return f, link.Link{Rx: rx, Tx: tx, Stats: c.stats}, undone
@@ -314,7 +314,7 @@ func TestNoAllocation(t *testing.T) {
 		t.Skip("the race detector empties pools")
 	}
 	f := &endlessFile{frame: read(vnetHeader{1, gsoTCPv4, 54, 1460, 34, 16}, 20000)}
-	q := newCard([]*endlessFile{f}, true, 1500).queues[0]
+	q := newCard([]*endlessFile{f}, true, false, 1500).queues[0]
 	r := reader{queue: q, space: q.newSpace()}
 	forward := func() {
 		b, _ := r.next()

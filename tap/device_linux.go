@@ -18,6 +18,7 @@ const node = "/dev/net/tun"
 type device struct {
 	files []*os.File // one for each queue
 	name  string
+	ip    bool // it is a tun
 	vnet  bool // frames have a virtio-net header
 	stays bool // it was there before, and outlives its files
 }
@@ -30,8 +31,8 @@ func (d *device) close() {
 
 // openDevice makes the tap of this name with so many queues, or attaches to it.
 // One that is there has as many only if it was made for several.
-func openDevice(name string, offload bool, queues int) (*device, error) {
-	d := &device{name: name}
+func openDevice(name string, ip, offload bool, queues int) (*device, error) {
+	d := &device{name: name, ip: ip}
 	_, err := net.InterfaceByName(name)
 	d.stays = err == nil // nobody else holds it, so it can only be persistent
 	mode, err := d.mode(offload, queues > 1)
@@ -109,7 +110,7 @@ func (d *device) addQueue(mode uint16) error {
 	if !d.vnet && len(d.files) == 0 {
 		return d.openPlain(fd, mode)
 	}
-	d.name, err = attach(fd, d.name, mode)
+	d.name, err = d.attach(fd, mode)
 	if err == nil && d.vnet {
 		err = setOffload(fd)
 	}
@@ -125,15 +126,19 @@ func (d *device) addQueue(mode uint16) error {
 	return nil
 }
 
-// attach ties fd to a tap, and returns the name of that.
-func attach(fd int, name string, mode uint16) (string, error) {
-	request, err := unix.NewIfreq(name)
+// attach ties fd to the device, and returns the name of that.
+func (d *device) attach(fd int, mode uint16) (string, error) {
+	request, err := unix.NewIfreq(d.name)
 	if err != nil {
-		return name, err
+		return d.name, err
 	}
-	request.SetUint16(unix.IFF_TAP | unix.IFF_NO_PI | mode)
+	kind := uint16(unix.IFF_TAP)
+	if d.ip {
+		kind = unix.IFF_TUN
+	}
+	request.SetUint16(kind | unix.IFF_NO_PI | mode)
 	if err := unix.IoctlIfreq(fd, unix.TUNSETIFF, request); err != nil {
-		return name, os.NewSyscallError("TUNSETIFF", err)
+		return d.name, os.NewSyscallError("TUNSETIFF", err)
 	}
 	return request.Name(), nil
 }
@@ -171,7 +176,7 @@ func setOffload(fd int) error {
 func (d *device) openPlain(fd int, mode uint16) error {
 	var err error
 	if d.stays {
-		_, err = attach(fd, d.name, mode)
+		_, err = d.attach(fd, mode)
 	} else {
 		err = mayMake()
 	}
@@ -180,6 +185,9 @@ func (d *device) openPlain(fd int, mode uint16) error {
 		return err
 	}
 	config := water.Config{DeviceType: water.TAP}
+	if d.ip {
+		config.DeviceType = water.TUN
+	}
 	config.Name, config.MultiQueue = d.name, mode&unix.IFF_MULTI_QUEUE != 0
 	config.Persist = d.stays // water would make it vanish at close
 

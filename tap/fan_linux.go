@@ -59,7 +59,7 @@ func (c *card) spread(tx <-chan *packet.Buffer) {
 
 // send has b written by the queue of its flow.
 func (f *fan) send(b *packet.Buffer) {
-	entry := entryOf(b.Bytes())
+	entry := entryOf(b.Bytes(), f.first.header)
 	if b.Len() >= longTrain {
 		f.carriesMuch(entry)
 	} else if f.quiet++; f.quiet == patience {
@@ -119,7 +119,7 @@ func (c *card) tellBulk(b *packet.Buffer) {
 		return
 	}
 	select {
-	case c.bulk <- entryOf(b.Bytes()):
+	case c.bulk <- entryOf(b.Bytes(), c.header):
 	default:
 	}
 }

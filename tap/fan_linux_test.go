@@ -17,7 +17,7 @@ func fanned() (files []*scriptedFile, l link.Link) {
 	for range 3 {
 		files = append(files, &scriptedFile{reads: make(chan any), closed: make(chan struct{})})
 	}
-	c := newCard(files, true, 1500)
+	c := newCard(files, true, false, 1500)
 	rx, tx := c.start()
 	return files, link.Link{Rx: rx, Tx: tx, Stats: c.stats}
 }

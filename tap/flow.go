@@ -25,11 +25,12 @@ const (
 // entryOf is the entry of a frame's flow, whichever way the frame goes. What has
 // no ports is a flow of the two hosts; so is each fragment, since only the first
 // one of a datagram has ports; and what is not IPv4 is one flow.
-func entryOf(frame []byte) byte {
-	if len(frame) < ethernetLen+minIPv4Len || binary.BigEndian.Uint16(frame[etherTypeAt:]) != etherTypeIPv4 {
+// Header is how long that of the link layer is: Ethernet's, or 0.
+func entryOf(frame []byte, header int) byte {
+	if len(frame) < header+minIPv4Len || header > 0 && binary.BigEndian.Uint16(frame[etherTypeAt:]) != etherTypeIPv4 {
 		return 0
 	}
-	ip := frame[ethernetLen:]
+	ip := frame[header:]
 	hash := mix(uint64(binary.BigEndian.Uint32(ip[sourceAt:])) + uint64(binary.BigEndian.Uint32(ip[targetAt:])))
 	headerLen, protocol := int(ip[0]&0xf)*4, ip[protocolAt]
 	whole := binary.BigEndian.Uint16(ip[fragmentAt:])&fragmentMask == 0

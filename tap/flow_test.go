@@ -50,7 +50,7 @@ func TestEntryOf(t *testing.T) {
 		{"not IPv4", changed(flow, func(f []byte) { f[13] = 6 }), make([]byte, 20), true},
 		{"no room for ports", flow[:34], changed(flow, func(f []byte) { f[23] = 1 }), true},
 	} {
-		if got := entryOf(c.a) == entryOf(c.b); got != c.same {
+		if got := entryOf(c.a, ethernetLen) == entryOf(c.b, ethernetLen); got != c.same {
 			t.Errorf("%s: one flow: %v, want %v", c.name, got, c.same)
 		}
 	}
@@ -61,7 +61,7 @@ func TestEntryOf(t *testing.T) {
 func TestEntries(t *testing.T) {
 	var count [entries]int
 	for port := range uint32(100 * entries) {
-		count[entryOf(flowFrame(protocolTCP, 1, 80<<16|2*port&0xffff, 0))]++ // Linux gives them even ports first
+		count[entryOf(flowFrame(protocolTCP, 1, 80<<16|2*port&0xffff, 0), ethernetLen)]++ // Linux gives them even ports first
 	}
 	for entry, n := range count {
 		if n < 50 || n > 200 {
@@ -79,7 +79,7 @@ func FuzzEntry(f *testing.F) {
 	f.Fuzz(func(t *testing.T, frame []byte) {
 		const longestHeader = 15*4 + 4
 		head := frame[:min(len(frame), ethernetLen+longestHeader)]
-		if entryOf(head) != entryOf(frame) {
+		if entryOf(head, ethernetLen) != entryOf(frame, ethernetLen) {
 			t.Errorf("the text has changed the flow of % x", head)
 		}
 	})

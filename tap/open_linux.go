@@ -33,7 +33,7 @@ func openCard(cfg Config) (*card, link.Link, error) {
 	if err != nil {
 		return nil, link.Link{}, err
 	}
-	d, err := openDevice(cfg.Name, !cfg.DisableOffload, cfg.Queues)
+	d, err := openDevice(cfg.Name, cfg.IP, !cfg.DisableOffload, cfg.Queues)
 	if err != nil {
 		return nil, link.Link{}, err
 	}
@@ -47,9 +47,9 @@ func openCard(cfg Config) (*card, link.Link, error) {
 		d.close()
 		return nil, link.Link{}, explainHost(d.name, err)
 	}
-	c := newCard(files, d.vnet, mtu)
+	c := newCard(files, d.vnet, cfg.IP, mtu)
 	c.undo = undo
-	return c, link.Link{Name: d.name, MTU: mtu, MAC: cfg.MAC, Stats: c.stats}, nil
+	return c, link.Link{Name: d.name, MTU: mtu, MAC: cfg.MAC, IP: cfg.IP, Stats: c.stats}, nil
 }
 
 // Available says whether this program can open /dev/net/tun, without which
@@ -92,18 +92,29 @@ func setUpHost(d *device, cfg Config) (mtu int, undo func(), err error) {
 	return host.MTU, undo, nil
 }
 
-// change does what is left to do on the host's side, and says whether it has
-// added the address. It keeps host.MTU true.
-func change(c *netlink.Conn, host *net.Interface, addrs []net.Addr, cfg Config) (added bool, err error) {
+// changeMAC gives the host's end of a tap its address, and makes sure that it is not
+// ours.
+func changeMAC(c *netlink.Conn, host *net.Interface, cfg Config) error {
 	hostMAC := [6]byte(host.HardwareAddr)
 	if cfg.HostMAC != [6]byte{} && cfg.HostMAC != hostMAC {
 		if err := c.SetMAC(host.Index, cfg.HostMAC); err != nil {
-			return false, err
+			return err
 		}
 		hostMAC = cfg.HostMAC
 	}
 	if cfg.MAC == hostMAC {
-		return false, fmt.Errorf("it has the MAC address % x too: choose another one for our end", cfg.MAC)
+		return fmt.Errorf("it has the MAC address % x too: choose another one for our end", cfg.MAC)
+	}
+	return nil
+}
+
+// change does what is left to do on the host's side, and says whether it has
+// added the address. It keeps host.MTU true.
+func change(c *netlink.Conn, host *net.Interface, addrs []net.Addr, cfg Config) (added bool, err error) {
+	if !cfg.IP {
+		if err := changeMAC(c, host, cfg); err != nil {
+			return false, err
+		}
 	}
 	if cfg.MTU != 0 && cfg.MTU != host.MTU {
 		if err := c.SetMTU(host.Index, cfg.MTU); err != nil {

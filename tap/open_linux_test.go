@@ -153,7 +153,7 @@ func premade(t *testing.T, ns *netns.NS, name string, mode uint16) {
 			return err
 		}
 		defer unix.Close(fd)
-		if _, err := attach(fd, name, mode); err != nil {
+		if _, err := (&device{name: name}).attach(fd, mode); err != nil {
 			return err
 		}
 		return errors.Join(unix.IoctlSetInt(fd, unix.TUNSETOWNER, os.Geteuid()), unix.IoctlSetInt(fd, unix.TUNSETPERSIST, 1))

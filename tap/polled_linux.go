@@ -36,7 +36,7 @@ func OpenPolled(cfg Config) (*Polled, error) {
 		return nil, err
 	}
 	q := c.queues[0]
-	p := &Polled{Link: l, reader: reader{queue: q, space: q.newSpace()}, file: q.file.(*osFile)}
+	p := &Polled{Link: l, reader: newReader(q), file: q.file.(*osFile)}
 	p.step = p.takeTurn
 	return p, nil
 }

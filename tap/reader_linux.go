@@ -20,6 +20,10 @@ type reader struct {
 	ahead *packet.Buffer // a frame that has been read, and did not fit the train before it; or nil
 }
 
+func newReader(q *queue) reader {
+	return reader{queue: q, space: q.newSpace(), train: link.Train{IP: q.header == 0}}
+}
+
 func (r *reader) release() {
 	r.space.Release()
 	if r.ahead != nil {
@@ -93,7 +97,7 @@ func (c *card) receive(space *packet.Buffer) (b, next *packet.Buffer) {
 	if c.vnet {
 		headerLen = vnetLen
 	}
-	if space.Len() < headerLen+ethernetLen {
+	if space.Len() < headerLen+max(1, c.header) {
 		c.stats.DropMalformed.Add(1)
 		space.Trim(0)
 		return nil, space
@@ -108,7 +112,7 @@ func (c *card) receive(space *packet.Buffer) (b, next *packet.Buffer) {
 		space.Pull(headerLen)
 		b, next = space, c.newSpace()
 	}
-	switch err := h.mark(b); {
+	switch err := h.mark(b, c.header); {
 	case err != nil:
 		c.stats.DropMalformed.Add(1)
 	case b.SegmentSize == 0 && b.Len() > c.maxLen:

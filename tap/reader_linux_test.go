@@ -83,7 +83,7 @@ func TestReadTrains(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			before := packet.Live()
-			q := newCard([]*listFile{{frames: c.frames}}, false, 1500).queues[0]
+			q := newCard([]*listFile{{frames: c.frames}}, false, false, 1500).queues[0]
 			r := reader{queue: q, space: q.newSpace()}
 			var got []int
 			for {
@@ -113,7 +113,7 @@ func TestReadTrains(t *testing.T) {
 // is counted.
 func TestReadTrainsEnd(t *testing.T) {
 	before := packet.Live()
-	q := newCard([]*listFile{{frames: segments(1000, 0)}}, false, 1500).queues[0]
+	q := newCard([]*listFile{{frames: segments(1000, 0)}}, false, false, 1500).queues[0]
 	r := reader{queue: q, space: q.newSpace()}
 	b, err := r.next()
 	if err != nil || b.Len() != 1054 {
@@ -133,7 +133,7 @@ func TestReadTrainsNoAllocation(t *testing.T) {
 	}
 	stream := segments(1460, 1460, 1460, 1460, 1460, 1460, 1460, 1460)
 	file := &listFile{}
-	q := newCard([]*listFile{file}, false, 1500).queues[0]
+	q := newCard([]*listFile{file}, false, false, 1500).queues[0]
 	r := reader{queue: q, space: q.newSpace()}
 	if n := testing.AllocsPerRun(1000, func() {
 		file.frames = stream

@@ -1,5 +1,6 @@
 // Package tap makes a Linux tap device a link.Link: an Ethernet cable between
-// this program and the kernel of the machine that it runs on.
+// this program and the kernel of the machine that it runs on. A tun, which is the same
+// without Ethernet, is one too.
 //
 // Where the kernel can, frames carry a virtio-net header, so that TCP crosses
 // the cable in trains of up to 64 KB with checksums left undone: nothing on
@@ -27,6 +28,10 @@ type Config struct {
 	// is, and stays there at close. A %d stands for the first free number.
 	// Empty means "gonet%d".
 	Name string
+
+	// IP makes it a tun: a line without Ethernet, on which datagrams pass as they are
+	// (see [link.Link], IP). MAC and HostMAC mean nothing then.
+	IP bool
 
 	// MTU is the longest IP datagram, in bytes, from 68 to 65521. 0 means what
 	// the device has; a new one has 1500.
@@ -106,6 +111,10 @@ func (cfg Config) complete() (Config, error) {
 	cfg.Queues = cmp.Or(cfg.Queues, 1)
 	if cfg.Queues == AutoQueues {
 		cfg.Queues = queuesFor(runtime.GOMAXPROCS(0))
+	}
+	if cfg.IP {
+		cfg.MAC, cfg.HostMAC = [6]byte{}, [6]byte{}
+		return cfg, nil
 	}
 	if cfg.MAC == [6]byte{} {
 		cfg.MAC = randomMAC(cfg.Random)

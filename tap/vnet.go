@@ -64,11 +64,12 @@ const (
 
 var errMalformed = errors.New("tap: malformed virtio-net header")
 
-// mark gives a received frame the marks that stand in its virtio-net header.
-func (h vnetHeader) mark(b *packet.Buffer) error {
+// mark gives a received frame the marks that stand in its virtio-net header. Header is
+// how long that of the link layer is.
+func (h vnetHeader) mark(b *packet.Buffer, header int) error {
 	switch {
 	case h.flags&flagNeedsCsum != 0:
-		if h.csumStart < ethernetLen || int(h.csumStart)+int(h.csumOffset)+2 > b.Len() {
+		if int(h.csumStart) < header || int(h.csumStart)+int(h.csumOffset)+2 > b.Len() {
 			return errMalformed
 		}
 		b.SetPartial(int(h.csumStart), int(h.csumOffset))
@@ -91,11 +92,11 @@ func (h vnetHeader) mark(b *packet.Buffer) error {
 
 // vnetFor makes the header from the marks of a frame that is to be sent. It
 // returns false when the device cannot do what they ask for.
-func vnetFor(b *packet.Buffer) (h vnetHeader, ok bool) {
+func vnetFor(b *packet.Buffer, header int) (h vnetHeader, ok bool) {
 	frame := b.Bytes()
 	if b.Checksum == packet.ChecksumPartial {
 		start, offset := b.Partial()
-		if start < ethernetLen || start > 0xffff || offset < 0 || start+offset+2 > len(frame) {
+		if start < header || start > 0xffff || offset < 0 || start+offset+2 > len(frame) {
 			return h, false
 		}
 		h.flags, h.csumStart, h.csumOffset = flagNeedsCsum, uint16(start), uint16(offset)

@@ -62,7 +62,7 @@ func TestMark(t *testing.T) {
 		{"UDP", vnetHeader{flags: 1, gsoType: 3, gsoSize: 1460, csumStart: 34, csumOffset: 6}, 5000, marks{}, errMalformed},
 	} {
 		b := tcpFrame(test.n)
-		err := test.h.mark(b)
+		err := test.h.mark(b, ethernetLen)
 		if !errors.Is(err, test.err) {
 			t.Errorf("%s: %v, want %v", test.name, err, test.err)
 		}
@@ -101,7 +101,7 @@ func TestVNetFor(t *testing.T) {
 	} {
 		b := tcpFrame(test.n)
 		test.set(b)
-		if got, ok := vnetFor(b); ok != test.ok || ok && got != test.want {
+		if got, ok := vnetFor(b, ethernetLen); ok != test.ok || ok && got != test.want {
 			t.Errorf("%s: %+v, %v", test.name, got, ok)
 		}
 		b.Release()
@@ -123,10 +123,10 @@ func FuzzMark(f *testing.F) {
 		h := parseVNet(p)
 		b := tcpFrame(n)
 		defer b.Release()
-		if h.mark(b) != nil {
+		if h.mark(b, ethernetLen) != nil {
 			return
 		}
-		again, ok := vnetFor(b)
+		again, ok := vnetFor(b, ethernetLen)
 		if !ok {
 			t.Fatalf("%+v was received, and cannot be sent", h)
 		}
