@@ -42,6 +42,7 @@ var layers = map[string][]string{
 	"tcp":               {"packet", "ipv4", "internal/checksum", "internal/deadline", "internal/port", "internal/prf", "internal/ring", "tcp/congestion"},
 	"dns":               {},
 	"tap":               {"packet", "link", "internal/netlink"},
+	"tunnel":            {"packet", "link"},
 	".":                 {"packet", "ethernet", "arp", "rawip", "ipv4", "icmp", "udp", "tcp", "dns", "link", "internal/counter", "internal/deadline"},
 }
 
@@ -64,6 +65,7 @@ var wiring = map[string]string{
 	"link/tee.go":                   "a link starts its own goroutines",
 	"tap/card_linux.go":             "a link starts its own goroutines",
 	"tap/fan_linux.go":              "the writers of further queues, while there is work for them",
+	"tunnel/device.go":              "the token of who writes to a device, and its events",
 	"tcp/demux.go":                  "connections start there, and only there",
 	"tcp/desk.go":                   "the channels between a connection and its users",
 	"tcp/socket.go":                 "the answers to calls of users",
