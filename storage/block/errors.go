@@ -9,14 +9,23 @@ import (
 // give, and servers translate by that: EPERM, EIO, ENOMEM, EINVAL, ENOSPC,
 // EOVERFLOW, EOPNOTSUPP, ESHUTDOWN. What is none of these is EIO.
 var (
-	ErrReadOnly     = fmt.Errorf("block: the device is read-only: %w", syscall.EPERM)
-	ErrRange        = fmt.Errorf("block: beyond the end of the device: %w", syscall.EINVAL)
-	ErrAlignment    = fmt.Errorf("block: not aligned to the block size: %w", syscall.EINVAL)
-	ErrNoSpace      = fmt.Errorf("block: no space left: %w", syscall.ENOSPC)
-	ErrNotSupported = fmt.Errorf("block: the device cannot do this: %w", syscall.EOPNOTSUPP)
-	ErrInUse        = fmt.Errorf("block: another program uses it: %w", syscall.EBUSY)
-	ErrClosed       = fmt.Errorf("block: the device is closed: %w", syscall.ESHUTDOWN)
+	ErrReadOnly     error = &deviceError{"the device is read-only", syscall.EPERM}
+	ErrRange        error = &deviceError{"beyond the end of the device", syscall.EINVAL}
+	ErrAlignment    error = &deviceError{"not aligned to the block size", syscall.EINVAL}
+	ErrNoSpace      error = &deviceError{"no space left", syscall.ENOSPC}
+	ErrNotSupported error = &deviceError{"the device cannot do this", syscall.EOPNOTSUPP}
+	ErrInUse        error = &deviceError{"another program uses it", syscall.EBUSY}
+	ErrClosed       error = &deviceError{"the device is closed", syscall.ESHUTDOWN}
 )
+
+// A deviceError is an errno with a sentence for people.
+type deviceError struct {
+	text  string
+	errno syscall.Errno
+}
+
+func (e *deviceError) Error() string { return "block: " + e.text }
+func (e *deviceError) Unwrap() error { return e.errno }
 
 // A MediumError says at which offset a device failed.
 type MediumError struct {
