@@ -15,16 +15,16 @@ func ExampleVolatile() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	v.WriteAt([]byte("durable "), 0)
+	v.WriteAt([]byte("durable!"), 0)
 	v.Sync()
 	v.WriteAt([]byte("volatile"), 0)
-	v.Cut(7) // the seed decides
+	v.Cut(3) // the seed decides
 	p := make([]byte, 8)
 	memory.ReadAt(p, 0)
 	fmt.Printf("%s\n", p)
 	_, err = v.ReadAt(p, 0)
 	fmt.Println(err)
 	// Output:
-	// durable
+	// durable!
 	// block: the device is closed
 }
