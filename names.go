@@ -9,7 +9,7 @@ import (
 
 // LookupNetIP returns the addresses of host, one at least: those of Config.DNS.Hosts,
 // or else those that the servers of Config.DNS know. It is [net.Resolver.LookupNetIP]
-// of the stack; the network is "ip" or "ip4". Errors are *net.DNSError.
+// of the stack; the network is "ip", "ip4" or "ip6". Errors are *net.DNSError.
 func (s *Stack) LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error) {
 	return s.dns.LookupNetIP(ctx, network, host)
 }

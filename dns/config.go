@@ -31,7 +31,8 @@ type Config struct {
 	Hosts map[string][]netip.Addr
 
 	// Timeout is for how long an answer is waited for, at first. It doubles with
-	// each round through the servers, up to 10 s. 0 means 2 s.
+	// each round through the servers, up to 10 s. 0 means 2 s, the least that RFC
+	// 1035 section 4.2.1 has.
 	Timeout time.Duration
 
 	// Attempts is how many rounds there are. 0 means 3.
@@ -58,7 +59,7 @@ type Config struct {
 	MaxLookups int
 
 	// Dial opens a socket to a server, connected by "udp" or "tcp", from a port
-	// that nobody can guess. A stack sets it.
+	// that nobody can guess; nil means package net's. A stack sets it.
 	Dial func(ctx context.Context, network string, server netip.AddrPort) (net.Conn, error)
 
 	// Random is the source of the queries' ids, 64 random bits a call; nil means
@@ -129,6 +130,11 @@ func (c Config) withDefaults() Config {
 	c.MaxTTL = cmp.Or(c.MaxTTL, defaultMaxTTL)
 	c.MaxNegativeTTL = cmp.Or(c.MaxNegativeTTL, defaultMaxNegativeTTL)
 	c.MaxLookups = cmp.Or(c.MaxLookups, defaultMaxLookups)
+	if c.Dial == nil {
+		c.Dial = func(ctx context.Context, network string, server netip.AddrPort) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, network, server.String())
+		}
+	}
 	if c.Random == nil {
 		c.Random = rand.Uint64
 	}

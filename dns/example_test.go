@@ -10,8 +10,8 @@ import (
 	"github.com/seed-012105e5/gonet/dns"
 )
 
-// A Resolver needs no stack: Run takes any way to reach the servers. Here there is
-// none, and only what Hosts says is known.
+// A Resolver needs no stack: without Dial it asks servers by package net. Here there
+// are none, and only what Hosts says is known.
 func Example() {
 	cfg := dns.Config{
 		Hosts: map[string][]netip.Addr{"www.example.org": {netip.MustParseAddr("192.0.2.1")}},

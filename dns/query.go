@@ -1,11 +1,9 @@
 package dns
 
 import (
-	"cmp"
 	"errors"
 	"net"
 	"net/netip"
-	"slices"
 	"time"
 )
 
@@ -29,7 +27,7 @@ type query struct {
 	question
 	servers []*server // in the order in which they are asked
 	try     int       // of len(servers) in each round
-	alive   int       // servers that said in this round that they cannot tell
+	unable  int       // servers that said in this round that they cannot tell
 	forged  int       // replies to the exchange that are none
 	current *exchange
 	waiting []*branch
@@ -50,30 +48,26 @@ type exchange struct {
 
 // start begins to ask q.
 func (m *machine) start(now time.Time, q *query) {
-	q.servers = slices.Clone(m.servers)
-	slices.SortStableFunc(q.servers, func(a, b *server) int {
-		return cmp.Compare(asInt(now.Before(a.avoid)), asInt(now.Before(b.avoid)))
-	})
-	m.next(now, q)
-}
-
-func asInt(b bool) int {
-	if b {
-		return 1
+	for _, avoided := range [...]bool{false, true} {
+		for _, s := range m.servers {
+			if now.Before(s.avoid) == avoided {
+				q.servers = append(q.servers, s)
+			}
+		}
 	}
-	return 0
+	m.next(now, q)
 }
 
 // next asks the server whose turn it is, or gives up: after the last round, or
 // after one in which all servers have said that they cannot tell.
 func (m *machine) next(now time.Time, q *query) {
 	n := len(q.servers)
-	if q.try >= n*m.cfg.Attempts || q.alive == n {
+	if q.try >= n*m.cfg.Attempts || q.unable == n {
 		m.finish(now, q, q.failure)
 		return
 	}
 	if q.try%n == 0 {
-		q.alive = 0
+		q.unable = 0
 	}
 	m.ask(now, q, q.servers[q.try%n], m.cfg.TCP)
 }
@@ -142,7 +136,7 @@ func (m *machine) received(now time.Time, x *exchange, msg []byte) {
 	case failed:
 		m.stats.BadReplies.Add(1)
 		q.failure = a
-		q.alive++
+		q.unable++
 		q.try++
 		m.next(now, q)
 	default:

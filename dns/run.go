@@ -44,10 +44,8 @@ type runner struct {
 //	Blocks on: its inputs
 func Run(calls <-chan Call, quit <-chan struct{}, cfg Config, stats *Stats) {
 	ctx, cancel := context.WithCancel(context.Background())
-	r := &runner{
-		machine: newMachine(cfg, stats), exchanges: map[*exchange]context.CancelFunc{},
-		events: make(chan event), dial: cfg.Dial, ctx: ctx,
-	}
+	m := newMachine(cfg, stats)
+	r := &runner{machine: m, exchanges: map[*exchange]context.CancelFunc{}, events: make(chan event), dial: m.cfg.Dial, ctx: ctx}
 	defer r.all.Wait()
 	defer cancel()
 	for {
