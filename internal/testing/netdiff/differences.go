@@ -127,6 +127,18 @@ func differences() []difference {
 			gonet: "Config.DNS, and nothing else; localhost is 127.0.0.1.",
 			why:   "As for services.",
 		},
+		{
+			what:  "Which answers of DNS servers are believed",
+			net:   "Any address in the answer counts, whatever name it is of; a loop of aliases, and a referral, count as no such host.",
+			gonet: "Addresses count at the end of the chain of aliases that begins with the name; the others are failures, after which the next server is asked (dns.TestAsPackageNet).",
+			why:   "An address of another name is none of this one, and neither a loop nor a referral says that there is none.",
+		},
+		{
+			what:  "Answers of DNS servers are kept",
+			net:   "Each lookup asks, unless one for the same name is under way. An answer is waited for 5 s, twice.",
+			gonet: "Answers are kept as long as they say, failures for a second. An answer is waited for 2 s, then 4 and 8.",
+			why:   "A program dials the same names again and again; and on a line that loses, 5 s is long.",
+		},
 	}
 }
 
