@@ -339,7 +339,9 @@ func (t *tcb) processText(now time.Time, s *segment) {
 		t.abort(err)
 		return
 	}
-	t.takeText(start, text, s.train)
+	if t.takeText(start, text, s.train); t.ackPending > 0 {
+		t.acknowledgeQuickly(now)
+	}
 	t.tuneReceive(now)
 	if t.ackPending > 0 && !t.ackNow && t.delayedACKAt.IsZero() {
 		t.delayedACKAt = now.Add(t.cfg.DelayedACK)
@@ -383,6 +385,8 @@ func (t *tcb) takeText(start seq, text *packet.Buffer, train int) {
 		t.stats.OutOfOrder.Add(1)
 		t.ackNow = true
 	case hole: // a hole has been filled, in part at least
+		t.ackNow = true
+	case start.before(t.rcv.nxt): // some of it has come before: RFC 2883
 		t.ackNow = true
 	}
 	t.ackPending += nxt.sub(t.rcv.nxt)

@@ -64,6 +64,11 @@ type Config struct {
 	// negative value turns delaying off.
 	DelayedACK time.Duration
 
+	// NoQuickACKs has the first acknowledgements of a connection wait like the
+	// others. Otherwise the first 16, when it begins and when it has been idle, go
+	// at once, as in Linux, unless text of ours takes them along.
+	NoQuickACKs bool
+
 	// UserTimeout is for how long a peer may not answer before the connection is
 	// given up: R2 of RFC 9293 section 3.8.3. It counts from the first
 	// retransmission timeout on, and anew whenever the peer acknowledges
@@ -135,7 +140,8 @@ type Config struct {
 	// zero value is ECNAccept: when the peer asks for it, as in Linux.
 	ECN ECNMode
 
-	options socketOptions // that connections begin with
+	quickACKs bool          // tests want NoQuickACKs where this is not set
+	options   socketOptions // that connections begin with
 }
 
 func (c Config) withDefaults() Config {

@@ -286,6 +286,9 @@ func (t *tcb) occupied(now time.Time, s *segment) {
 		}
 	} else {
 		t.count.sent += uint64(n)
+		if s.len > 0 {
+			t.quick.answered(now, t.cfg.DelayedACK)
+		}
 		t.snd.nxt = s.end()
 		t.board.push(s.seq, s.end(), now, how)
 	}
@@ -302,6 +305,9 @@ func (t *tcb) occupied(now time.Time, s *segment) {
 // acknowledgement of less than all leaves the rest owed.
 func (t *tcb) acknowledged(s *segment) {
 	t.lastACK = s.ack
+	if t.ackPending > 0 {
+		t.quick.sent++
+	}
 	if t.ackPending = t.rcv.nxt.sub(s.ack); t.ackPending == 0 {
 		t.ackNow = false
 		t.delayedACKAt = time.Time{}

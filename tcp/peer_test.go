@@ -61,6 +61,7 @@ func newPeer(t *testing.T, cfg Config) *peer {
 	if err != nil {
 		t.Fatal(err)
 	}
+	cfg.NoQuickACKs = !cfg.quickACKs // a test which is not about them sees what delays do
 	cfg.Table, cfg.Random = table, rand.New(rand.NewPCG(1, 8)).Uint64
 	calls := make(chan Call)
 	p.sockets = NewSockets(calls, p.ended)

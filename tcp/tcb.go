@@ -134,6 +134,7 @@ type activity struct {
 	rtoAt        time.Time
 	persistAt    time.Time
 	delayedACKAt time.Time
+	quick        quickACK
 	keepAliveAt  time.Time
 	finWait2At   time.Time
 	orphanBy     time.Time // an orphan is given up

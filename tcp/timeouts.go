@@ -39,7 +39,7 @@ func (t *tcb) expire(now time.Time) {
 	}
 	if due(t.delayedACKAt, now) {
 		t.delayedACKAt = time.Time{}
-		t.ackNow = true
+		t.ackNow, t.quick.answers = true, false // the user has not answered
 		t.stats.DelayedACKs.Add(1)
 	}
 	if due(t.pace.wake, now) {

@@ -15,6 +15,9 @@ const opened = `0        socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
 +0       > . 1:1(0) ack 1
 `
 
+// slow has acknowledgements wait, without a line more in the script.
+func (s *Script) slow() { s.settings = append(s.settings, setting{0, "tcp.NoQuickACKs", "true"}) }
+
 // runText runs a script.
 func runText(t *testing.T, text string) error {
 	t.Helper()
@@ -22,6 +25,7 @@ func runText(t *testing.T, text string) error {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.slow()
 	return inBubble(t, s, Options{})
 }
 
@@ -319,6 +323,7 @@ func TestLinuxFailures(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			s.slow()
 			if err := inBubble(t, s, Options{Linux: true}); err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("%v, want %q", err, test.want)
 			}
