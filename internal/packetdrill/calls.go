@@ -155,6 +155,9 @@ func callListen(r *run, s *socket, _ *call) (work, deadline, error) {
 	if s.fastOpen == 0 {
 		s.fastOpen = r.cfg.fastOpen
 	}
+	if r.cfg.noServer {
+		s.fastOpen = 0
+	}
 	r.listening = true
 	return func() outcome {
 		l, err := r.stack.Listen("tcp", fmt.Sprintf(":%d", port))
@@ -213,7 +216,7 @@ func callConnect(r *run, s *socket, c *call) (work, deadline, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if s.fastConnect && s.dial == nil && !s.deferred {
+	if s.fastConnect && !r.cfg.noClient && s.dial == nil && !s.deferred {
 		if r.hasCookie { // the SYN waits for the first text
 			s.deferred = true
 			return atOnce(0, nil), nil, nil

@@ -39,6 +39,8 @@ type config struct {
 	cut         bool // trains are cut before they are looked at
 	strict      bool // with linux: a packet of the script is one of the stack
 	fastOpen    int  // of listeners that do not say
+	noClient    bool // no Fast Open where the stack connects,
+	noServer    bool // and where it listens
 	tcp         tcp.Config
 }
 

@@ -21,8 +21,11 @@ func (s *socket) applyOptions() error {
 
 // callSetOption sets an option, now or as soon as there is a connection. An
 // accepted connection has the options of its listener.
-func callSetOption(_ *run, s *socket, c *call) (work, deadline, error) {
+func callSetOption(r *run, s *socket, c *call) (work, deadline, error) {
 	name, v := c.args[2].String(), c.args[3].one()
+	if name == "TCP_FASTOPEN" && r.cfg.noServer {
+		return atOnce(0, nil), nil, nil
+	}
 	set, err := s.option(name, v)
 	if err != nil || set == nil {
 		if err == nil {

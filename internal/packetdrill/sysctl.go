@@ -113,9 +113,12 @@ var sysctls = map[string]sysctl{
 	"tcp_rmem": buffer(func(c *config) *int { return &c.tcp.MaxReceiveBuffer }),
 	"tcp_wmem": buffer(func(c *config) *int { return &c.tcp.MaxSendBuffer }),
 
-	"tcp_fin_timeout":     duration(time.Second, func(c *config) *time.Duration { return &c.tcp.FinWait2 }),
-	"tcp_rto_min_us":      duration(time.Microsecond, func(c *config) *time.Duration { return &c.tcp.MinRTO }),
-	"tcp_max_syn_backlog": anything,
+	"tcp_fin_timeout": duration(time.Second, func(c *config) *time.Duration { return &c.tcp.FinWait2 }),
+	"tcp_rto_min_us":  duration(time.Microsecond, func(c *config) *time.Duration { return &c.tcp.MinRTO }),
+	"tcp_max_syn_backlog": numeric(func(c *config, n int) error {
+		c.tcp.SynBacklog = max(1, min(n, 1<<20))
+		return nil
+	}),
 
 	"tcp_congestion_control": func(c *config, value string, _ []int) error {
 		c.tcp.Congestion = value
@@ -150,7 +153,7 @@ var sysctls = map[string]sysctl{
 	}),
 	"tcp_fastopen": numeric(func(c *config, n int) error {
 		const client, server, withoutCookie, noCookieRequired, allListeners = 0x1, 0x2, 0x4, 0x200, 0x400
-		c.fastOpen = 0
+		c.fastOpen, c.noClient, c.noServer = 0, n&client == 0, n&server == 0
 		if n&(server|allListeners) == server|allListeners {
 			c.fastOpen = fastOpenPending
 		}
@@ -159,11 +162,10 @@ var sysctls = map[string]sysctl{
 		}
 		return nil
 	}),
-	"tcp_fastopen_key": anything, // the cookies of the stack are its own
 
 	"tcp_synack_retries":                 only(5),
 	"tcp_syncookies":                     only(1),
-	"tcp_slow_start_after_idle":          only(0, 1),
+	"tcp_slow_start_after_idle":          only(0),
 	"tcp_frto":                           only(1, 2),
 	"tcp_dsack":                          only(1),
 	"tcp_fack":                           only(0),
@@ -182,7 +184,6 @@ var sysctls = map[string]sysctl{
 	"tcp_pacing_ss_ratio":                anything, // the kernel's queueing discipline paces
 	"tcp_pacing_ca_ratio":                anything,
 	"tcp_fastopen_blackhole_timeout_sec": anything,
-	"tcp_tw_reuse":                       anything,
 }
 
 // fastOpenPending is how many connections may wait for the handshake where all

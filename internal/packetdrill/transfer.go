@@ -207,6 +207,8 @@ func callWrite(r *run, s *socket, c *call) (work, deadline, error) {
 		return nil, nil, err
 	case t.null && t.n > 0:
 		return atOnce(0, syscall.EFAULT), nil, nil
+	case t.has("MSG_FASTOPEN") && r.cfg.noClient:
+		return atOnce(0, syscall.EOPNOTSUPP), nil, nil
 	case (t.has("MSG_FASTOPEN") || s.deferred) && s.conn == nil:
 		to := netip.AddrPortFrom(r.cfg.remote, r.cfg.connectPort)
 		if c.name == "sendto" && !s.deferred {
