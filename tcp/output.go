@@ -196,7 +196,7 @@ func (t *tcb) sendable(unsent int) (n int, ok bool) {
 		return 0, wnd > 0 || idle
 	case n <= 0:
 		return 0, false
-	case n == unsent && (t.opts.noDelay || idle || t.finQueued || t.onlySYN()):
+	case n == unsent && (!t.held || t.finQueued) && (t.opts.noDelay || idle || t.finQueued || t.onlySYN()):
 		return n, true // (2): all that there is, pushed
 	case n >= mss:
 		return wholeSegments(n, mss), true // (1)

@@ -85,12 +85,18 @@ func (c *Conn) write(p []byte, urgent bool) (int, error) {
 	if urgent {
 		c.do(func(_ time.Time, t *tcb) { t.urge(len(p)) })
 	}
+	n, err := c.writeAll(p)
+	return n, c.opError("write", err)
+}
+
+// writeAll writes p for who has the turn.
+func (c *Conn) writeAll(p []byte) (int, error) {
 	n := 0
 	for {
 		m, err := c.lendWrite(p[n:])
 		n += m
 		if err != nil || n == len(p) {
-			return n, c.opError("write", err)
+			return n, err
 		}
 	}
 }

@@ -115,6 +115,7 @@ type activity struct {
 	delivery delivery
 	pace     pace
 	force    bool // the persist timer has expired: send something, window or not
+	held     bool // the user has more at once: whole segments only, until then
 
 	orphanCounted bool // in Stats.Orphans
 

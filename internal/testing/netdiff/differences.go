@@ -110,6 +110,12 @@ func differences() []difference {
 			step:  re(`^setsockopt `), ofNet: re(`^no error`), ofGonet: re(`ENOTSOCK`),
 		},
 		{
+			what:  "net.Buffers",
+			net:   "WriteTo writes all of them by one writev(2).",
+			gonet: "net.Buffers.WriteTo writes each on its own, since it knows package net's types only. WriteBuffers of a TCP connection writes all as one.",
+			why:   "The interface that package net asks for is its own.",
+		},
+		{
 			what:  "Control of Dialer and ListenConfig",
 			net:   "A function that sets options on the descriptor.",
 			gonet: "Options, by value.",
