@@ -19,9 +19,15 @@
 // everything, the link too. Package link has links that need no device: a pipe
 // between two stacks, and middleware that loses, delays and records frames.
 //
-// Errors are *net.OpError around values that satisfy errors.Is for
-// net.ErrClosed, os.ErrDeadlineExceeded and the errno values that the kernel's
-// sockets give: ECONNREFUSED, ECONNRESET, ETIMEDOUT, EHOSTUNREACH, EADDRINUSE.
+// [Dialer] and [ListenConfig] are those of package net for a stack: limits of time,
+// a local address, keep-alive, options by value, and listeners that share an
+// address. As there, keep-alive is on unless Config says otherwise.
+//
+// Errors are those of package net: *net.OpError around net.ErrClosed,
+// os.ErrDeadlineExceeded, or an *os.SyscallError around the errno that the kernel's
+// sockets give: ECONNREFUSED, ECONNRESET, ETIMEDOUT, EHOSTUNREACH, EADDRINUSE. A
+// test makes the same calls on both and compares; what is meant to differ stands in
+// doc/differences.md.
 //
 // [Stack.Stats] are the counters of all layers, with a reason for each dropped
 // packet; [Stack.Connections] is what ss prints.
