@@ -18,6 +18,7 @@ const (
 	defaultEntries  = 1024
 	maxQueue        = 8   // datagrams that wait for one address
 	maxQueued       = 256 // datagrams that wait for all addresses together
+	maxLooked       = 64  // entries that are looked at for one to be forgotten
 )
 
 // state is how far an entry has come.
@@ -63,6 +64,7 @@ type cache struct {
 
 	byAddr  map[netip.Addr]*entry
 	entries []*entry // all but the static ones
+	hand    int      // where the search for one to be forgotten goes on
 	queued  int      // datagrams in all queues
 	next    time.Time
 	out     *outbox
@@ -284,10 +286,14 @@ func (c *cache) add(now time.Time, addr netip.Addr) *entry {
 // victim is the entry that would be missed least: the one with the earliest
 // deadline of those that failed, or else of those that are not in use. One
 // that is being asked for is spared, and so is one asked for a moment ago:
-// asking for it again would break the limit on the rate of requests.
+// asking for it again would break the limit on the rate of requests. In a large
+// cache only some are looked at each time, or a station that says many names would
+// have the whole cache searched for each.
 func (c *cache) victim(now time.Time) *entry {
 	var victim *entry
-	for _, e := range c.entries {
+	for range min(len(c.entries), maxLooked) {
+		c.hand = (c.hand + 1) % len(c.entries)
+		e := c.entries[c.hand]
 		idle := e.state == failed || e.state == reachable && !e.used
 		if !idle || now.Sub(e.asked) < requestInterval {
 			continue

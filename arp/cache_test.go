@@ -279,3 +279,24 @@ func BenchmarkLookup(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkEvict is what an ARP request costs whose sender is new, when the cache
+// is full: it is searched for whom to forget.
+func BenchmarkEvict(b *testing.B) {
+	var stats Stats
+	m := newMachine(Config{MAC: macA, Addrs: []netip.Addr{ipA}}, &stats)
+	now := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
+	learn := func(i int) {
+		m.cache.learn(now, netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), macB, true)
+	}
+	for i := range defaultEntries {
+		learn(i)
+	}
+	now = now.Add(2 * requestInterval)
+	for i := defaultEntries; b.Loop(); i++ {
+		learn(i)
+	}
+	if len(m.cache.entries) != defaultEntries {
+		b.Errorf("%d entries", len(m.cache.entries))
+	}
+}

@@ -268,3 +268,48 @@ func TestIGMPDatagram(t *testing.T) {
 		b.Release()
 	}
 }
+
+// TestIGMPResponseTimes: whatever response time a query names, reports are spread
+// over more than nothing, and over 25.5 seconds at most; and however many queries
+// come, a group has one report under way.
+func TestIGMPResponseTimes(t *testing.T) {
+	for response := range 256 {
+		m := newIGMP(1, DefaultGroups, seeded())
+		for i := 1; i < DefaultGroups; i++ {
+			if err := m.join(epoch, 0, netip.AddrFrom4([4]byte{239, 0, 0, byte(i)})); err != nil {
+				t.Fatal(err)
+			}
+		}
+		m.out = nil
+		later := epoch.Add(time.Hour)
+		m.expire(later)
+		m.out = nil
+		for range 10 {
+			m.query(later, 0, allHosts, thisHostAddr, time.Duration(response)*100*time.Millisecond)
+		}
+		for _, g := range m.links[0].groups[1:] {
+			if d := g.report.Sub(later); d <= 0 || d > 25500*time.Millisecond {
+				t.Fatalf("response time %d: a report after %v", response, d)
+			}
+		}
+		m.expire(later.Add(time.Minute))
+		if len(m.out) != DefaultGroups-1 {
+			t.Fatalf("response time %d: %d reports", response, len(m.out))
+		}
+	}
+}
+
+// BenchmarkIGMPQuery is what a query costs for a host in as many groups as it may be.
+func BenchmarkIGMPQuery(b *testing.B) {
+	m := newIGMP(1, DefaultGroups, seeded())
+	for i := 1; i < DefaultGroups; i++ {
+		if err := m.join(epoch, 0, netip.AddrFrom4([4]byte{239, 0, 0, byte(i)})); err != nil {
+			b.Fatal(err)
+		}
+	}
+	m.out = nil
+	for b.Loop() {
+		m.query(epoch, 0, allHosts, thisHostAddr, time.Second)
+		m.deadline()
+	}
+}

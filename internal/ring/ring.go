@@ -65,14 +65,10 @@ func (q *Queue[T]) Clear() {
 func (q *Queue[T]) Insert(i int, x T) {
 	if i <= q.len/2 {
 		q.pushFront()
-		for j := range i {
-			*q.At(j) = *q.At(j + 1)
-		}
+		q.moveDown(0, i)
 	} else {
 		q.Push(x)
-		for j := q.len - 1; j > i; j-- {
-			*q.At(j) = *q.At(j - 1)
-		}
+		q.moveUp(i, q.len-1)
 	}
 	*q.At(i) = x
 }
@@ -88,18 +84,38 @@ func (q *Queue[T]) pushFront() {
 // Remove takes item i out, and moves the items on the side where there are fewer.
 func (q *Queue[T]) Remove(i int) {
 	if i <= q.len/2 {
-		for j := i; j > 0; j-- {
-			*q.At(j) = *q.At(j - 1)
-		}
+		q.moveUp(0, i)
 		q.Pop()
 		return
 	}
-	for j := i; j < q.len-1; j++ {
-		*q.At(j) = *q.At(j + 1)
-	}
+	q.moveDown(i, q.len-1)
 	var zero T
 	*q.At(q.len - 1) = zero
 	q.len--
+}
+
+// moveUp moves items i to j-1 one place up, onto item j.
+func (q *Queue[T]) moveUp(i, j int) {
+	last := len(q.items) - 1
+	from, to := (q.head+i)&last, (q.head+j)&last
+	if from > to { // around the end
+		copy(q.items[1:to+1], q.items[:to])
+		q.items[0] = q.items[last]
+		to = last
+	}
+	copy(q.items[from+1:to+1], q.items[from:to])
+}
+
+// moveDown moves items i+1 to j one place down, onto item i.
+func (q *Queue[T]) moveDown(i, j int) {
+	last := len(q.items) - 1
+	to, from := (q.head+i)&last, (q.head+j)&last
+	if to > from { // around the end
+		copy(q.items[to:last], q.items[to+1:])
+		q.items[last] = q.items[0]
+		to = 0
+	}
+	copy(q.items[to:from], q.items[to+1:from+1])
 }
 
 func (q *Queue[T]) grow() {
