@@ -50,6 +50,8 @@ type declared map[string]*declaration
 type declaration struct {
 	value   string // of a constant, as it is written
 	comment string // of a field
+	holds   bool   // a field that holds any number of things, or waits for them
+	isTest  bool   // it stands in a file of tests
 }
 
 // packageName is how limitsFile calls the package in dir.
@@ -101,12 +103,35 @@ func (d declared) fields(of string, s *ast.StructType) {
 	for _, f := range s.Fields.List {
 		comment := strings.Join(strings.Fields(f.Doc.Text()+" "+f.Comment.Text()), " ")
 		for _, name := range f.Names {
-			d[of+"."+name.Name] = &declaration{comment: comment}
+			d[of+"."+name.Name] = &declaration{comment: comment, holds: holdsMany(f.Type)}
 			if inner, ok := f.Type.(*ast.StructType); ok {
 				d.fields(of+"."+name.Name, inner)
 			}
 		}
 	}
+}
+
+// holdsMany says whether a field of that type can hold any number of things: a
+// map, a slice, a queue, or a channel that carries something.
+func holdsMany(t ast.Expr) bool {
+	switch t := t.(type) {
+	case *ast.MapType:
+		return true
+	case *ast.ArrayType:
+		return t.Len == nil && !isEnd(t.Elt) || holdsMany(t.Elt)
+	case *ast.ChanType:
+		return t.Dir == ast.SEND|ast.RECV && types.ExprString(t.Value) != "struct{}" // an end is another's channel
+	case *ast.IndexExpr: // of a type parameter
+		x := types.ExprString(t.X)
+		return x == "ring.Queue" || x == "stock"
+	}
+	return false
+}
+
+// isEnd says whether t is an end of a channel.
+func isEnd(t ast.Expr) bool {
+	c, ok := t.(*ast.ChanType)
+	return ok && c.Dir != ast.SEND|ast.RECV
 }
 
 // declarations reads the stack and its tests.
@@ -123,7 +148,12 @@ func declarations(t *testing.T) declared {
 			if err != nil {
 				t.Fatal(err)
 			}
-			all.add(packageName(dir), file)
+			one := declared{}
+			one.add(packageName(dir), file)
+			for n, d := range one {
+				d.isTest = strings.HasSuffix(name, "_test.go")
+				all[n] = d
+			}
 		}
 	}
 	return all
@@ -214,6 +244,32 @@ func TestRuleLimits(t *testing.T) {
 		if tests, ok := r.cell("Tests"); ok && !namesTest(tests) {
 			errorf("no test is named in the column Tests")
 		}
+	}
+}
+
+// TestRuleLimitsComplete: whatever in the stack can hold any number of things is
+// named in limitsFile, in a table with its bound, or in the list of what no peer
+// makes grow.
+func TestRuleLimitsComplete(t *testing.T) {
+	text, err := os.ReadFile(limitsFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	listed := map[string]bool{}
+	for _, m := range named.FindAllStringSubmatch(string(text), -1) {
+		listed[m[1]] = true
+	}
+	many := 0
+	for name, d := range declarations(t) {
+		if !d.holds || d.isTest {
+			continue
+		}
+		if many++; !listed[name] {
+			t.Errorf("%s is not in %s: name it there with its bound and a test, or in the list of what no peer makes grow", name, limitsFile)
+		}
+	}
+	if many < 50 {
+		t.Errorf("only %d fields that hold many were found", many)
 	}
 }
 

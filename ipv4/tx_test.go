@@ -337,6 +337,21 @@ func TestTxQuit(t *testing.T) {
 	})
 }
 
+// What goes to the gateway of another link does not wait for that.
+func TestTxDivertedFull(t *testing.T) {
+	noLeaks(t)
+	x := newTxBench(twoLinks(t))
+	x.learn(Advice{Gateway: ip("10.0.1.1")}) // what is left is the one of link 1
+	const more = 3
+	for range cap(x.hop[1]) + more {
+		x.send(made(Fields{Src: ip("10.0.0.2"), Dst: ip("8.8.8.8")}, nil))
+	}
+	if n := x.stats.DropDivertedFull.Load(); n != more || len(x.hop[1]) != cap(x.hop[1]) {
+		t.Errorf("%d dropped, %d wait", n, len(x.hop[1]))
+	}
+	x.outcome(nil)
+}
+
 // When ICMP is busy Tx does not wait for it.
 func TestTxProblemsFull(t *testing.T) {
 	noLeaks(t)
