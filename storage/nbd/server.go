@@ -6,9 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"reflect"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/seed-012105e5/gonet/storage/block"
 )
 
 // ErrServerClosed is what Serve returns after Shutdown or Close.
@@ -105,23 +108,35 @@ func (s *Server) Stats() Stats {
 // Add makes an export known, also while the server runs. Its name must be new. The
 // device remains the caller's to close, after Remove or Shutdown has returned.
 func (s *Server) Add(e Export) error {
-	x, err := serve(e)
-	if err != nil {
-		return err
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.exports[e.Name] != nil || s.closing {
-		x.stop()
-		if s.closing {
-			return ErrServerClosed
-		}
+	if s.closing {
+		return ErrServerClosed
+	}
+	if s.exports[e.Name] != nil {
 		return fmt.Errorf("nbd: there is an export %q already", e.Name)
+	}
+	x, err := serve(e, s.diskOf(e.Device))
+	if err != nil {
+		return err
 	}
 	if s.exports == nil {
 		s.exports = map[string]*served{}
 	}
 	s.exports[e.Name] = x
+	return nil
+}
+
+// diskOf is the disk of an export of the same device, or nil.
+func (s *Server) diskOf(d block.Device) *block.Disk {
+	if !reflect.ValueOf(d).Comparable() {
+		return nil
+	}
+	for _, x := range s.exports {
+		if other := x.disk.Device(); reflect.TypeOf(other) == reflect.TypeOf(d) && other == d {
+			return x.disk
+		}
+	}
 	return nil
 }
 

@@ -21,11 +21,15 @@ type served struct {
 	immediate bool
 }
 
-// serve makes e ready.
-func serve(e Export) (*served, error) {
-	disk, err := block.NewDisk(e.Device)
-	if err != nil {
-		return nil, fmt.Errorf("nbd: export %q: %w", e.Name, err)
+// serve makes e ready, over the disk that another export has of the same device, if
+// there is one: blocks that are read, changed and written back are safe from each
+// other only within one Disk.
+func serve(e Export, disk *block.Disk) (*served, error) {
+	var err error
+	if disk == nil {
+		if disk, err = block.NewDisk(e.Device); err != nil {
+			return nil, fmt.Errorf("nbd: export %q: %w", e.Name, err)
+		}
 	}
 	x := &served{disk: disk, info: disk.Info()}
 	if e.PreferredBlockSize == 0 {

@@ -1,6 +1,10 @@
 package nbd
 
-import "net"
+import (
+	"net"
+
+	"github.com/seed-012105e5/gonet/storage/block"
+)
 
 // Options are what [Handle] may be told about all exports, as in
 // github.com/pojntfx/go-nbd. Sizes are in bytes; zero is as in [Export].
@@ -20,6 +24,10 @@ type Options struct {
 // closes it. Where more than one connection is served, or exports come and go, a
 // [Server] does it with bounds on all of them together.
 //
+// Other calls of Handle may serve the same device. If it has blocks larger than a
+// byte and is no [block.Disk], only whole blocks are taken, since nobody could keep
+// two clients apart that change parts of one.
+//
 // A nil options is the same as none set, but for SupportsMultiConn.
 func Handle(conn net.Conn, exports []*Export, options *Options) error {
 	o := Options{SupportsMultiConn: true}
@@ -37,7 +45,7 @@ func Handle(conn net.Conn, exports []*Export, options *Options) error {
 				*p = v
 			}
 		}
-		set(&e.MinimumBlockSize, o.MinimumBlockSize)
+		set(&e.MinimumBlockSize, max(o.MinimumBlockSize, blockOf(e.Device)))
 		set(&e.PreferredBlockSize, o.PreferredBlockSize)
 		set(&e.MaximumRequestSize, least(o.MaximumBlockSize, o.MaximumRequestSize, defaultMaxPayload))
 		if err := s.Add(e); err != nil {
@@ -46,6 +54,18 @@ func Handle(conn net.Conn, exports []*Export, options *Options) error {
 		}
 	}
 	return s.ServeConn(conn)
+}
+
+// blockOf is the smallest part of the device that clients of several calls of Handle
+// may write at once.
+func blockOf(d block.Device) uint32 {
+	if _, shared := d.(*block.Disk); shared {
+		return 1
+	}
+	if b, ok := d.(block.BlockSizer); ok {
+		return uint32(min(max(b.BlockSizes().Minimum, 1), maxMinimumBlockSize))
+	}
+	return 1
 }
 
 // least is the least of the sizes that are not zero.

@@ -53,6 +53,13 @@ func TestHandleOptions(t *testing.T) {
 			}
 		})
 	}
+	// Clients of several calls cannot tear each other's blocks.
+	synctest.Test(t, func(t *testing.T) {
+		raw := dialHandle(t, []*Export{{Name: "x", Device: aligned{block.NewMemory(1 << 20)}}}, nil)
+		raw.negotiate(headersSimple, "x")
+		raw.do(request{0, cmdWrite, 1, 100, 100}, make([]byte, 100), EINVAL)
+		raw.do(request{0, cmdWrite, 1, 4096, 4096}, make([]byte, 4096), 0)
+	})
 	near, far := net.Pipe()
 	if err := Handle(far, []*Export{{Name: "x", Device: block.NewMemory(1), MinimumBlockSize: 3}}, nil); err == nil {
 		t.Error("a block size of 3 is taken")
@@ -86,7 +93,7 @@ func TestExportCheck(t *testing.T) {
 		t.Error("a name can be added twice")
 	}
 	// What a device cannot do is not offered, and multi-conn only where it is true.
-	x, err := serve(Export{Device: &private{block.NewMemory(1)}})
+	x, err := serve(Export{Device: &private{block.NewMemory(1)}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

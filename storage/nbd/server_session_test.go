@@ -9,6 +9,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -530,31 +531,42 @@ func TestSessionResize(t *testing.T) {
 	})
 }
 
-// TestOverlappingWrites writes the same blocks, unaligned, by many requests at
-// once: each byte must be of the request that alone wrote it.
+// TestOverlappingWrites writes parts of the same blocks by many requests at once,
+// over several connections and two exports of the device: each byte must be of the
+// request that alone wrote it.
 func TestOverlappingWrites(t *testing.T) {
 	s := &Server{}
-	file := &aligned{block.NewMemory(1 << 20)}
-	if err := s.Add(Export{Name: "a", Device: file}); err != nil {
-		t.Fatal(err)
-	}
-	near, far := net.Pipe()
-	go s.ServeConn(far)
-	defer near.Close()
-	c := &rawClient{t: t, conn: near}
-	c.hello(flagFixedNewstyle)
-	c.negotiate(headersSimple, "a")
-	const n = 2000
-	go func() {
-		for i := range n { // 100 bytes each, so that many share a block of 4096
-			c.conn.Write(append(appendRequest(nil, request{0, cmdWrite, uint64(i), uint64(i * 100), 100}, headersSimple), bytes.Repeat([]byte{byte(i)}, 100)...))
-		}
-	}()
-	for range n {
-		if a := c.receive(0); a.errno != 0 {
-			t.Fatalf("%+v", a)
+	file := aligned{block.NewMemory(1 << 20)}
+	for _, name := range []string{"a", "b"} {
+		if err := s.Add(Export{Name: name, Device: file}); err != nil {
+			t.Fatal(err)
 		}
 	}
+	const n, clients = 2000, 4
+	var done sync.WaitGroup
+	for k := range clients {
+		near, far := net.Pipe()
+		go s.ServeConn(far)
+		defer near.Close()
+		c := &rawClient{t: t, conn: near}
+		c.hello(flagFixedNewstyle)
+		c.negotiate(headersSimple, string(rune('a'+k%2)))
+		go func() {
+			for i := k; i < n; i += clients { // 100 bytes each, so that many share a block of 4096
+				c.conn.Write(append(appendRequest(nil, request{0, cmdWrite, uint64(i), uint64(i * 100), 100}, headersSimple), bytes.Repeat([]byte{byte(i)}, 100)...))
+			}
+		}()
+		done.Go(func() {
+			reply := make([]byte, simpleReplySize)
+			for i := k; i < n; i += clients {
+				if _, err := io.ReadFull(c.conn, reply); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	done.Wait()
 	b := make([]byte, n*100)
 	file.ReadAt(b, 0)
 	for i, v := range b {
@@ -562,9 +574,11 @@ func TestOverlappingWrites(t *testing.T) {
 			t.Fatalf("byte %d is of another write than the one that wrote it", i)
 		}
 	}
+	s.Close()
 }
 
 // aligned takes blocks of 4096 bytes only.
 type aligned struct{ *block.Memory }
 
+func (aligned) Immediate() bool              { return false }
 func (aligned) BlockSizes() block.BlockSizes { return block.BlockSizes{Minimum: 4096} }

@@ -13,9 +13,9 @@ type worker struct {
 	export   *served
 	limits   limits // size excepted, which may change
 	selected []metaSelection
-	// reads ends when the client has gone, who needs no more answers. Writes go on
-	// until the server cuts the connection off, so that none is torn because a
-	// client went.
+	// reads ends when the client has gone, who needs no more answers; with it end
+	// zeroes, which can be long. Writes go on until the server cuts the connection
+	// off, so that none is torn because a client went.
 	reads, writes context.Context
 	cancelReads   context.CancelFunc
 	counters      *serverCounters
@@ -50,13 +50,13 @@ func (w *worker) do(t *task) (err error) {
 	case cmdFlush:
 		err = disk.SyncContext(w.writes)
 	case cmdTrim:
-		if err = disk.TrimContext(w.writes, off, length); err == nil && fua {
+		if err = disk.TrimContext(w.reads, off, length); err == nil && fua {
 			err = disk.SyncContext(w.writes)
 		}
 	case cmdCache:
 		err = disk.Prefetch(off, length)
 	case cmdWriteZeroes:
-		err = disk.WriteZeroesContext(w.writes, off, length, zeroFlags(t.req.flags))
+		err = disk.WriteZeroesContext(w.reads, off, length, zeroFlags(t.req.flags))
 	case cmdResize:
 		if err = disk.Resize(off); err == nil {
 			// A device that tells of its size late must not fail the client's
