@@ -2,8 +2,32 @@
 // ends, over any net.Conn.
 //
 // The protocol is that of doc/proto.md of github.com/NetworkBlockDevice/nbd
-// (called the specification here), with its extension of extended headers. Only
-// fixed newstyle negotiation is spoken.
+// (called the specification here), with its extensions of extended headers and of
+// resizing. Only fixed newstyle negotiation is spoken, and newstyle by its
+// EXPORT_NAME.
+//
+// # Server
+//
+// A [Server] exports block devices. The negotiation is a pure machine of one option
+// in, replies and a step out (server_negotiation.go); a table of checks judges each
+// request by its header (server_check.go); processes around them move bytes: see
+// session (server_session.go), outbox (server_outbox.go) and lookout
+// (server_lookout.go). Requests of a connection run in parallel and are answered in
+// the order in which they are done.
+//
+// Bounds: what one connection may hold (MaxRequests, MaxMemory), connections
+// (MaxConns), handshakes in number and time, and goroutines that work on devices
+// (MaxWorkers). A connection that asks for more waits, and so does its client. What
+// the server cannot do it answers with an error, and skips the payload; it ends a
+// connection where the specification leaves nothing else: a wrong magic number, an
+// EXPORT_NAME that cannot be had, a payload of extended headers above 32 MiB.
+//
+// Limits: no oldstyle negotiation, no TLS with pre-shared keys, no reads above
+// 32 MiB, at most 64 meta contexts, at most 4096 descriptors in a reply to
+// BLOCK_STATUS, and no notice to clients of a size that changes: the specification
+// has none. Clients learn it when they connect again, or ask with RESIZE.
+//
+// # Wire
 //
 // The codec of all messages is in the files wire_*.go, as functions of bytes
 // that take no memory which a peer asks for: they decode what the caller has

@@ -54,7 +54,7 @@ func TestServerAllocs(t *testing.T) {
 				message := append(appendRequest(nil, r, style), make([]byte, r.payload(style))...)
 				c.write(message)
 				buffer := make([]byte, replyLength(c, r))
-				n := testing.AllocsPerRun(200, func() {
+				n := testing.AllocsPerRun(50, func() {
 					c.conn.Write(message)
 					io.ReadFull(c.conn, buffer)
 				})

@@ -26,9 +26,10 @@ const (
 	lookoutTick  = time.Millisecond
 	lookoutSleep = 100 // ticks without any request
 
-	leastPenalty = 64      // requests for workers after a takeover, doubled with each
-	mostPenalty  = 1 << 16 // until
-	trustAfter   = 4096    // requests have been done by the leader
+	slowCall     = 50 * time.Microsecond // of a device, that a worker had better do
+	leastPenalty = 64                    // requests for workers after a slow one
+	mostPenalty  = 1 << 16               // it doubles with each of them
+	trustAfter   = 256                   // quick ones, and is halved
 )
 
 // attend wakes the lookout if it sleeps. A leader calls it when its turn has begun.
@@ -127,7 +128,6 @@ func (s *session) takeOver(turn uint64) {
 	}
 	s.started.Add(1) // the old leader
 	s.server.counters.takeovers.Add(1)
-	s.cautious, s.streak = s.penalty, 0
-	s.penalty = min(2*s.penalty, mostPenalty)
+	s.distrust()
 	s.workers.Go(s.lead)
 }

@@ -87,7 +87,7 @@ func TestLookoutPenalty(t *testing.T) {
 			t.Errorf("%d takeovers in 1000 slow requests", n)
 		}
 		d.before = nil
-		for i := range uint64(2*trustAfter + 2000) {
+		for i := range uint64(20*trustAfter + 2000) {
 			c.do(request{0, cmdRead, i, 0, 16}, nil, 0)
 		}
 		before := s.Stats()["Takeovers"]
@@ -97,6 +97,34 @@ func TestLookoutPenalty(t *testing.T) {
 		}
 		if n := s.Stats()["Takeovers"] - before; n != 2 {
 			t.Errorf("%d takeovers after a long good time, want 2", n)
+		}
+		s.Shutdown(t.Context())
+	})
+}
+
+// TestSlowCalls has a device that is slow, but not so slow that the lookout steps in:
+// its requests must run side by side all the same.
+func TestSlowCalls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newScript()
+		d.before = func(string, int64) error { time.Sleep(lookoutTick / 2); return nil }
+		s := newServer(t, d)
+		c := dialRaw(t, s)
+		c.negotiate(headersSimple, "a")
+		var stream []byte
+		const n = 32
+		for i := range uint64(n) {
+			stream = appendRequest(stream, request{0, cmdRead, i, 0, 16}, c.style)
+		}
+		for range 10 {
+			go c.conn.Write(stream)
+			start := time.Now()
+			for range n {
+				c.receive(16)
+			}
+			if took := time.Since(start); took > 4*lookoutTick {
+				t.Errorf("%d requests of half a tick each took %v together", n, took)
+			}
 		}
 		s.Shutdown(t.Context())
 	})

@@ -45,7 +45,7 @@ type session struct {
 	batch    []*task // done by the leader, replies not yet written
 	size     int     // of their replies
 	cautious int     // requests for workers before the leader tries itself again
-	penalty  int     // cautious after the next takeover
+	penalty  int     // cautious after the next slow request
 	streak   int     // requests that the leader has done itself since the last one
 
 	workers sync.WaitGroup // and leaders
@@ -167,7 +167,7 @@ func (s *session) flush() {
 // request takes one request, with its payload, and sees that it is done.
 func (s *session) request(r request) error {
 	s.server.counters.count(r.cmd)
-	l := &s.worker.limits
+	l := s.worker.limits
 	l.size = s.worker.export.size.Load()
 	v := l.check(r)
 	payload := r.payload(l.style)
@@ -282,16 +282,27 @@ func (s *session) do(t *task) error {
 	}
 	turn := s.watch.Add(1)
 	s.server.lookout.attend()
+	start := time.Now()
 	s.worker.work(t)
+	took := time.Since(start)
 	if !s.watch.CompareAndSwap(turn, turn+1) {
 		s.out.send(t)
 		return errLost
 	}
-	if s.streak++; s.streak == trustAfter {
-		s.penalty = leastPenalty
+	if took > slowCall+time.Duration(t.req.length)/2 { // nanoseconds, at 2 GB/s
+		s.distrust()
+	} else if s.streak++; s.streak%trustAfter == 0 {
+		s.penalty = max(s.penalty/2, leastPenalty)
 	}
 	s.reply(t)
 	return nil
+}
+
+// distrust leaves the requests that follow to workers, for longer the oftener it is
+// called.
+func (s *session) distrust() {
+	s.cautious, s.streak = s.penalty, 0
+	s.penalty = min(2*s.penalty, mostPenalty)
 }
 
 // give gives the request to a worker.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -579,6 +580,13 @@ func TestOverlappingWrites(t *testing.T) {
 
 // aligned takes blocks of 4096 bytes only.
 type aligned struct{ *block.Memory }
+
+// ReadAt leaves others time between the read of a block and its write.
+func (a aligned) ReadAt(p []byte, off int64) (int, error) {
+	n, err := a.Memory.ReadAt(p, off)
+	runtime.Gosched()
+	return n, err
+}
 
 func (aligned) Immediate() bool              { return false }
 func (aligned) BlockSizes() block.BlockSizes { return block.BlockSizes{Minimum: 4096} }
