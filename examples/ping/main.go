@@ -23,8 +23,9 @@ import (
 
 const about = `
 Ping asks a host for echoes, with a TCP/IP stack of its own behind a tap. The
-address is that of the kernel's end of the tap if none is given; others are
-reached if the kernel forwards (sysctl net.ipv4.ip_forward=1).`
+host is the kernel's end of the tap if none is given; it has a name where -dns
+says which server the stack is to ask. Others are reached if the kernel forwards
+(sysctl net.ipv4.ip_forward=1).`
 
 func main() { program.Main(run) }
 
@@ -32,8 +33,9 @@ func main() { program.Main(run) }
 const ipAndICMP = 28
 
 func run(ctx context.Context, args []string, out io.Writer) error {
-	tap := setup.New("ping", "[ADDRESS]", about, out).Tap()
+	tap := setup.New("ping", "[HOST]", about, out).Tap()
 	tap.Private()
+	tap.Names()
 	tap.Examples("-c 5", "-delay 10ms -loss 0.2 10.0.0.1")
 	p := pinger{out: tap.Out}
 	var to string
@@ -46,14 +48,17 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	}
 	p.interval, p.wait, p.quiet = seconds(*interval), seconds(*wait), tap.Quiet
 	p.from, p.to = tap.Addr.Addr(), tap.Host.Addr()
+	name := ""
 	if to != "" {
 		var err error
 		if p.to, err = netip.ParseAddr(to); err != nil {
-			return program.Usage("%q is no address: there is no name service", to)
+			name = to
 		}
 	}
 	switch {
-	case !p.to.Is4():
+	case name != "" && !tap.HasNames():
+		return program.Usage("%q is no address: for names say with -dns which server to ask", name)
+	case name == "" && !p.to.Is4():
 		return program.Usage("want the IPv4 address of a host")
 	case p.options.Size < 0 || p.options.Size > icmp.MaxPingSize:
 		return program.Usage("-s %d: a ping carries 0 to %d bytes", p.options.Size, icmp.MaxPingSize)
@@ -61,6 +66,13 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return program.Usage("-c, -i and -W are more than nothing")
 	}
 	return tap.Run(ctx, func(host *setup.Host) error {
+		if name != "" {
+			addrs, err := host.LookupNetIP(ctx, "ip4", name)
+			if err != nil {
+				return err
+			}
+			p.to = addrs[0]
+		}
 		fmt.Fprintf(p.out, "PING %v %d(%d) bytes of data.\n", p.to, p.options.Size, p.options.Size+ipAndICMP)
 		seen := p.run(ctx, host)
 		fmt.Fprint(p.out, seen.summary(p.to))

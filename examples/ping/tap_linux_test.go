@@ -4,8 +4,11 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/net/dns/dnsmessage"
+
 	"github.com/seed-012105e5/gonet/examples/internal/exampletest"
 	"github.com/seed-012105e5/gonet/internal/netns"
+	"github.com/seed-012105e5/gonet/internal/testing/dnstest"
 )
 
 func TestMain(m *testing.M) { netns.Main(m) }
@@ -36,5 +39,28 @@ func TestTapNobody(t *testing.T) {
 	p := exampletest.Start(t, nil, run, "-c", "1", "-W", "0.05", "-quiet", "10.0.0.9")
 	if out, err := p.Wait(); err == nil || strings.Contains(out, "tap0") || !strings.Contains(out, "100% packet loss") {
 		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// TestTapName pings the kernel by a name that a DNS server there knows.
+func TestTapName(t *testing.T) {
+	ns := netns.Test(t)
+	names, err := ns.ListenPacket("udp", "0.0.0.0:53")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer names.Close()
+	go dnstest.Respond(func(q dnstest.Query) dnstest.Response {
+		if q.Name != "www.example.org." {
+			return dnstest.Response{RCode: dnsmessage.RCodeNameError}
+		}
+		return dnstest.Answers(dnstest.A(q.Name, 60, "10.0.0.1"))
+	}).ServePacket(names)
+	for name, want := range map[string]string{"www.example.org": "64 bytes from 10.0.0.1: icmp_seq=1", "nobody.example.org": ""} {
+		p := exampletest.Start(t, ns, run, "-c", "1", "-dns", "10.0.0.1", name)
+		out, err := p.Wait()
+		if (err == nil) != (want != "") || !strings.Contains(out, want) || err != nil && !strings.Contains(err.Error(), "no such host") {
+			t.Errorf("%s: %v\n%s", name, err, out)
+		}
 	}
 }

@@ -8,7 +8,7 @@ import (
 // Names adds the flag that says which DNS server the stack asks for names; any
 // number of them, in this order.
 func (t *Tap) Names() {
-	t.Func("dns", "`address` of a DNS server that the stack asks for names, with :port if not 53;\nmore than once for several (default none: this machine's resolver is asked)", func(s string) error {
+	t.Func("dns", "`address` of a DNS server that the stack asks for names, with :port if not 53;\nmore than once for several (default none)", func(s string) error {
 		server, err := netip.ParseAddrPort(s)
 		if err != nil {
 			var addr netip.Addr
