@@ -80,6 +80,9 @@ const (
 
 // NewDisk gives the device all powers. It fails if the device cannot tell its size
 // or has impossible block sizes. Of a Disk it returns the Disk.
+//
+// All users of a device share one Disk: only that one knows of all writes that read
+// blocks, change them and write them back.
 func NewDisk(dev Device) (*Disk, error) {
 	if d, ok := dev.(*Disk); ok {
 		return d, nil

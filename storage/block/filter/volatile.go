@@ -300,16 +300,24 @@ func (v *Volatile) cut(s *volatileState) error {
 }
 
 // put writes those sectors of p, which is before or after of u, that are not
-// durable and that keep chooses.
+// durable and that keep chooses. Runs of them are one write.
 func (v *Volatile) put(u undo, p []byte, keep func(i int) bool) error {
-	for i, durable := range u.durable {
-		if !keep(i) || durable {
+	begin := -1
+	for i := range len(u.durable) + 1 {
+		if i < len(u.durable) && keep(i) && !u.durable[i] {
+			if begin < 0 {
+				begin = i
+			}
 			continue
 		}
-		from := i * sectorSize
-		if _, err := v.Disk.WriteAt(p[from:min(len(p), from+sectorSize)], u.off+int64(from)); err != nil {
+		if begin < 0 {
+			continue
+		}
+		from := begin * sectorSize
+		if _, err := v.Disk.WriteAt(p[from:min(len(p), i*sectorSize)], u.off+int64(from)); err != nil {
 			return err
 		}
+		begin = -1
 	}
 	return nil
 }

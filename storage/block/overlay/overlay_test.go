@@ -18,10 +18,11 @@ import (
 func golden(t testing.TB, size int64) *block.Memory {
 	m := block.NewMemory(size)
 	r := rand.New(rand.NewPCG(1, 1))
-	p := make([]byte, size/3)
+	p := make([]byte, 1000)
 	for i := range p {
 		p[i] = byte(r.Uint32())
 	}
+	p = bytes.Repeat(p, int(size/3/1000))
 	if _, err := m.WriteAt(p, 0); err != nil {
 		t.Fatal(err)
 	}
@@ -202,10 +203,14 @@ func TestPowerCuts(t *testing.T) {
 // all is in the base.
 func TestCutsOfDiscard(t *testing.T) {
 	ctx := context.Background()
+	size := int64(20 << 20)
+	if testing.Short() {
+		size = 9 << 20
+	}
 	for _, commit := range []bool{false, true} {
 		for n := 1; ; n++ {
-			// The table has three sectors, which a cut may tear apart.
-			base, store := golden(t, 20<<20), block.NewMemory(0)
+			// The table has several sectors, which a cut may tear apart.
+			base, store := golden(t, size), block.NewMemory(0)
 			o := open(t, base, store, smallestCluster)
 			change(t, o, 3)
 			o.Sync()
