@@ -159,7 +159,7 @@ func TestLog(t *testing.T) {
 	d.WriteAtFUA([]byte{1, 2}, 10)
 	d.Trim(0, 512)
 	d.Resize(-1)
-	for _, want := range []string{"msg=write off=10 length=2 fua=true", "msg=trim off=0 length=512"} {
+	for _, want := range []string{"msg=write off=10 length=2 took=", "fua=true", "msg=trim off=0 length=512 took="} {
 		if !strings.Contains(text.String(), want) {
 			t.Errorf("%q is not in %q", want, text.String())
 		}

@@ -2,6 +2,7 @@ package filter
 
 import (
 	"context"
+	"time"
 
 	"github.com/seed-012105e5/gonet/storage/block"
 )
@@ -56,10 +57,10 @@ func (k Kind) String() string {
 
 // An Observer sees each call of a device. Before may wait, until the context ends,
 // and may fail the call, which then does not reach the device. After learns of the
-// result of those that did. Both are called from many goroutines.
+// result of those that did, and how long the device took. Both are called from many goroutines.
 type Observer interface {
 	Before(ctx context.Context, op Op) error
-	After(ctx context.Context, op Op, err error)
+	After(ctx context.Context, op Op, took time.Duration, err error)
 }
 
 // Observe puts the observer before a device. What the observer does not change is
@@ -92,8 +93,9 @@ func (d *observed) call(ctx context.Context, op Op, f func() error) error {
 	if err := d.o.Before(ctx, op); err != nil {
 		return err
 	}
+	began := time.Now()
 	err := f()
-	d.o.After(ctx, op, err)
+	d.o.After(ctx, op, time.Since(began), err)
 	return err
 }
 

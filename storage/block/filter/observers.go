@@ -28,7 +28,7 @@ func (d delay) Before(ctx context.Context, op Op) error {
 	return sleep(ctx, d.by)
 }
 
-func (delay) After(context.Context, Op, error) {}
+func (delay) After(context.Context, Op, time.Duration, error) {}
 
 // sleep waits, unless the context ends before.
 func sleep(ctx context.Context, d time.Duration) error {
@@ -87,9 +87,10 @@ func (f faults) Before(_ context.Context, op Op) error {
 	return &block.MediumError{Op: op.Kind.String(), Off: op.Off, Err: syscall.EIO}
 }
 
-func (faults) After(context.Context, Op, error) {}
+func (faults) After(context.Context, Op, time.Duration, error) {}
 
-// Log writes a line of each call when it has returned: its kind, range and error.
+// Log writes a line of each call when it has returned: its kind and range, how long
+// the device took, and its error.
 func Log(dev block.Device, to *slog.Logger) (*block.Disk, error) {
 	return Observe(dev, logged{to})
 }
@@ -98,8 +99,8 @@ type logged struct{ to *slog.Logger }
 
 func (logged) Before(context.Context, Op) error { return nil }
 
-func (l logged) After(ctx context.Context, op Op, err error) {
-	attrs := []slog.Attr{slog.Int64("off", op.Off), slog.Int64("length", op.Length)}
+func (l logged) After(ctx context.Context, op Op, took time.Duration, err error) {
+	attrs := []slog.Attr{slog.Int64("off", op.Off), slog.Int64("length", op.Length), slog.Duration("took", took)}
 	if op.FUA {
 		attrs = append(attrs, slog.Bool("fua", true))
 	}
@@ -135,7 +136,7 @@ func (l *limit) Before(ctx context.Context, op Op) error {
 	return sleep(ctx, wait)
 }
 
-func (*limit) After(context.Context, Op, error) {}
+func (*limit) After(context.Context, Op, time.Duration, error) {}
 
 // A bucket holds bytes that may be moved, up to burst, and gets rate of them a
 // second. Below zero it owes some.

@@ -2,6 +2,7 @@ package filter
 
 import (
 	"context"
+	"time"
 
 	"github.com/seed-012105e5/gonet/storage/block"
 )
@@ -29,5 +30,5 @@ func (d *readOnly) SyncContext(context.Context) error { return nil }
 
 type nothing struct{}
 
-func (nothing) Before(context.Context, Op) error { return nil }
-func (nothing) After(context.Context, Op, error) {}
+func (nothing) Before(context.Context, Op) error                { return nil }
+func (nothing) After(context.Context, Op, time.Duration, error) {}
