@@ -77,7 +77,7 @@ var closings = map[string]func(n *node){
 	"CloseRead, CloseWrite, Close": func(n *node) { n.t.closeRead(); n.t.closeWrite(n.now); n.pump(); n.t.close(n.now) },
 }
 
-// TestOrphansEnd: RFC1122-4.2.2.17, RFC9293-3.8.6.1, RFC1122-4.2.2.13: whatever
+// TestOrphansEnd: RFC9293-3.8.6.1, RFC1122-4.2.2.13: whatever
 // state a connection is in when its user closes it, with text to deliver or
 // without, and whatever its peer does, it ends in time, and nothing of it is left.
 func TestOrphansEnd(t *testing.T) {
