@@ -110,7 +110,7 @@ func (s *Stack) Stats() Stats {
 	stats := make(Stats)
 	add := func(name string, value uint64) { stats[name] += value }
 	for i, l := range s.links {
-		counter.Read(l.Name, l.Stats, add)
+		counter.Read(l.Name, l.Counters(), add)
 		counter.Read("ethernet", &s.stats.ethernet[i], add)
 		counter.Read("arp", &s.stats.arp[i], add)
 		counter.Read("rawip", &s.stats.rawip[i], add)

@@ -42,6 +42,19 @@ type Link struct {
 
 	// Stats counts what the card does; never nil.
 	Stats *Stats
+
+	// Refresh brings those counters up to date that somebody else keeps, as the
+	// kernel does for a tap. Anybody may call it at any time. Nil means that there
+	// are none.
+	Refresh func()
+}
+
+// Counters is l.Stats, up to date.
+func (l Link) Counters() *Stats {
+	if l.Refresh != nil {
+		l.Refresh()
+	}
+	return l.Stats
 }
 
 // headerLen is how many bytes of a frame are the link layer's.

@@ -25,4 +25,7 @@ type Stats struct {
 	DropQueueFull atomic.Uint64 // the queue of Impair was full
 	DropManaged   atomic.Uint64 // a Manager wanted the queue of Impair shorter
 	DropClosed    atomic.Uint64 // sent after the end of the device
+
+	DropHostFull    atomic.Uint64 // of a tap: the kernel had a frame for us, and no room in its queue; see Link.Refresh
+	DropHostRefused atomic.Uint64 // of a tap: the kernel has dropped a frame of ours; see Link.Refresh
 }

@@ -28,9 +28,10 @@ type card struct {
 	header  int       // bytes of the link layer in a frame: Ethernet's, or 0 of a tun
 	maxLen  int       // of a frame that is not a train, in bytes
 	stats   *link.Stats
-	closing chan struct{} // closed when Tx was
-	closed  chan struct{} // closed when the device was, too, and all is undone
-	undo    func()        // takes away what Open has made
+	closing chan struct{}   // closed when Tx was
+	closed  chan struct{}   // closed when the device was, too, and all is undone
+	kernel  chan *kernelEnd // the other end, while nobody uses it, or nil; closed when the device is
+	undo    func()          // takes away what Open has made
 }
 
 // A queue is one of the ways between a card and the kernel.
@@ -44,12 +45,13 @@ type queue struct {
 // newCard returns a card with a queue for each file.
 func newCard[F frameFile](files []F, vnet, ip bool, mtu int) *card {
 	c := &card{
-		vnet: vnet, header: ethernetLen, maxLen: mtu + ethernetLen + vlanLen, stats: new(link.Stats), undo: func() {},
+		vnet: vnet, header: ethernetLen, maxLen: mtu + ethernetLen + vlanLen, stats: new(link.Stats), undo: func() {}, kernel: make(chan *kernelEnd, 1),
 		closing: make(chan struct{}), closed: make(chan struct{}),
 	}
 	if ip {
 		c.header, c.maxLen = 0, mtu
 	}
+	c.kernel <- nil // nobody, until Open knows better
 	if len(files) > 1 {
 		c.bulk = make(chan byte, link.QueueLen)
 	}
@@ -102,11 +104,29 @@ func (c *card) write(tx <-chan *packet.Buffer) {
 		c.spread(tx)
 	}
 	close(c.closing)
+	c.part()
 	for _, q := range c.queues {
 		q.file.Close() // of no use any more, whatever it says
 	}
 	c.undo()
 	close(c.closed)
+}
+
+// refresh counts what the kernel has dropped until now; after the end, until
+// then.
+func (c *card) refresh() {
+	if k, ok := <-c.kernel; ok {
+		k.count()
+		c.kernel <- k
+	}
+}
+
+// part counts for the last time.
+func (c *card) part() {
+	if k, ok := <-c.kernel; ok {
+		k.count()
+		close(c.kernel)
+	}
 }
 
 // read brings the frames of one queue to rx, and ends when there is no device

@@ -3,6 +3,7 @@ package tap
 import (
 	"fmt"
 	"net"
+	"net/netip"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -42,14 +43,21 @@ func openCard(cfg Config) (*card, link.Link, error) {
 		d.close()
 		return nil, link.Link{}, fmt.Errorf("tap: %s: %w", d.name, err)
 	}
-	mtu, undo, err := setUpHost(d, cfg)
+	if cfg.TxQueue == 0 && !d.stays {
+		cfg.TxQueue = DefaultTxQueue
+	}
+	host, err := setUpHost(d, cfg)
 	if err != nil {
 		d.close()
 		return nil, link.Link{}, explainHost(d.name, err)
 	}
+	mtu := host.mtu
 	c := newCard(files, d.vnet, cfg.IP, mtu)
-	c.undo = undo
-	return c, link.Link{Name: d.name, MTU: mtu, MAC: cfg.MAC, IP: cfg.IP, Stats: c.stats}, nil
+	c.undo = host.close
+	host.stats = c.stats
+	<-c.kernel
+	c.kernel <- host
+	return c, link.Link{Name: d.name, MTU: mtu, MAC: cfg.MAC, IP: cfg.IP, Stats: c.stats, Refresh: c.refresh}, nil
 }
 
 // Available says whether this program can open /dev/net/tun, without which
@@ -63,33 +71,63 @@ func Available() error {
 }
 
 // setUpHost makes the host's side of a tap what cfg says. What is so already
-// takes no rights. It returns the MTU, and how to take away what it has made
-// and would outlive the file.
-func setUpHost(d *device, cfg Config) (mtu int, undo func(), err error) {
+// takes no rights.
+func setUpHost(d *device, cfg Config) (*kernelEnd, error) {
 	host, err := net.InterfaceByName(d.name)
 	if err != nil {
-		return 0, nil, err
+		return nil, err
 	}
 	addrs, err := host.Addrs()
 	if err != nil {
-		return 0, nil, err
+		return nil, err
 	}
 	c, err := netlink.Dial()
 	if err != nil {
-		return 0, nil, err
+		return nil, err
 	}
+	h := &kernelEnd{conn: c, index: host.Index}
 	added, err := change(c, host, addrs, cfg)
-	undo = func() {
-		if added && d.stays {
-			_ = c.RemoveAddr(host.Index, cfg.HostAddr) // fails if somebody else has removed it
-		}
-		c.Close()
+	if added && d.stays {
+		h.added = cfg.HostAddr
+	}
+	h.mtu = host.MTU
+	if err == nil {
+		h.before, err = c.Drops(host.Index)
 	}
 	if err != nil {
-		undo()
-		return 0, nil, err
+		h.close()
+		return nil, err
 	}
-	return host.MTU, undo, nil
+	return h, nil
+}
+
+// A kernelEnd is the kernel's end of the cable. It serves one goroutine at a time.
+type kernelEnd struct {
+	conn   *netlink.Conn
+	index  int
+	mtu    int
+	added  netip.Prefix  // an address to be taken away at the end; the zero Prefix for none
+	before netlink.Drops // what was dropped before the tap was opened
+	stats  *link.Stats
+}
+
+// count brings what the kernel has dropped to the counters.
+func (k *kernelEnd) count() {
+	if k == nil {
+		return
+	}
+	if now, err := k.conn.Drops(k.index); err == nil { // or the device is gone
+		k.stats.DropHostFull.Store(now.Sent - k.before.Sent)
+		k.stats.DropHostRefused.Store(now.Received - k.before.Received)
+	}
+}
+
+// close takes away what was made and would outlive the file.
+func (k *kernelEnd) close() {
+	if k.added.IsValid() {
+		_ = k.conn.RemoveAddr(k.index, k.added) // fails if somebody else has removed it
+	}
+	k.conn.Close()
 }
 
 // changeMAC gives the host's end of a tap its address, and makes sure that it is not
@@ -121,6 +159,11 @@ func change(c *netlink.Conn, host *net.Interface, addrs []net.Addr, cfg Config) 
 			return false, err
 		}
 		host.MTU = cfg.MTU
+	}
+	if cfg.TxQueue != 0 {
+		if err := c.SetTxQueue(host.Index, cfg.TxQueue); err != nil {
+			return false, err
+		}
 	}
 	if !cfg.HostAddr.IsValid() {
 		return false, nil

@@ -142,6 +142,7 @@ func (p *Polled) Send(b *packet.Buffer) { p.send(b) }
 // Close closes the device, and takes away what Open has made. It may be called
 // from any goroutine, and waits for a turn to end.
 func (p *Polled) Close() error {
+	p.part()
 	err := p.file.Close()
 	p.undo()
 	return err

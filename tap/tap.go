@@ -53,6 +53,12 @@ type Config struct {
 	// DisableOffload opens a plain tap, without the virtio-net header.
 	DisableOffload bool
 
+	// TxQueue is how many frames may wait in the kernel for each queue to be read,
+	// at most 1048576; the kernel drops what finds no room, and Stats count it. 0
+	// means DefaultTxQueue for a tap that Open makes; one that is there is left as
+	// it is.
+	TxQueue int
+
 	// Queues is how many queues there are between the device and the kernel. The
 	// first serves all flows but those that carry much, which are spread over the
 	// others, so that several CPUs serve the device at once: that is for programs
@@ -84,6 +90,14 @@ const (
 // for each, up to 9 in all.
 const AutoQueues = -1
 
+// DefaultTxQueue is room for what many connections send at once: 1,500 of them,
+// say, with ten segments each for a beginning. With the kernel's own length of
+// 1000 such bursts lose most of their frames. A place costs 8 bytes, so long as
+// no frame is in it.
+const DefaultTxQueue = 32768
+
+const maxTxQueue = 1 << 20
+
 const mostQueues = 9 // that AutoQueues may stand for
 
 // complete checks a Config, and fills in the zero values.
@@ -98,6 +112,8 @@ func (cfg Config) complete() (Config, error) {
 		return cfg, fmt.Errorf("tap: name %q cannot be that of an interface: choose one like tap0", cfg.Name)
 	case cfg.MTU != 0 && (cfg.MTU < minMTU || cfg.MTU > maxMTU):
 		return cfg, fmt.Errorf("tap: MTU %d: choose one from %d to %d, or 0 for what the device has", cfg.MTU, minMTU, maxMTU)
+	case cfg.TxQueue < 0 || cfg.TxQueue > maxTxQueue:
+		return cfg, fmt.Errorf("tap: a transmit queue of %d frames: choose from 1 to %d, or 0 for what suits", cfg.TxQueue, maxTxQueue)
 	case cfg.Queues < AutoQueues || cfg.Queues > maxQueues:
 		return cfg, fmt.Errorf("tap: %d queues: choose from 1 to %d, or AutoQueues for what suits this machine", cfg.Queues, maxQueues)
 	case cfg.MAC[0]&1 != 0:

@@ -44,6 +44,7 @@ type cable struct {
 	mtu    int             // 0 means 1500
 	wire   link.Impairment // of each direction
 	router link.Middleware // on the wire; nil for none
+	queue  int             // frames that wait in the kernel for the tap; 0 means what tap.Open gives
 	limit  int             // bytes that are captured of all that passes; 0 means all
 	route  bool            // the kernel is the gateway to everywhere
 	tcp    tcp.Config
@@ -79,7 +80,7 @@ func newHost(t *testing.T, c cable) *host {
 	var card link.Link
 	must(t, h.ns.Do(func() (err error) {
 		card, err = tap.Open(tap.Config{
-			Name: "tap0", MTU: c.mtu, DisableOffload: c.plain, MAC: [6]byte(mac(ourMAC)),
+			Name: "tap0", MTU: c.mtu, DisableOffload: c.plain, TxQueue: c.queue, MAC: [6]byte(mac(ourMAC)),
 			HostAddr: netip.MustParsePrefix(kernel + "/24"), HostMAC: [6]byte(mac(kernelMAC)),
 		})
 		return err

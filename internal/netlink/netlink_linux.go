@@ -65,6 +65,13 @@ func (c *Conn) SetMTU(index, mtu int) error {
 		attrUint32(unix.IFLA_MTU, uint32(mtu))))
 }
 
+// SetTxQueue sets how many frames may wait in an interface to be sent: for a tap,
+// to be read by the program that holds it.
+func (c *Conn) SetTxQueue(index, frames int) error {
+	return wrap("set the length of its transmit queue", c.do(newMessage(unix.RTM_NEWLINK, 0).link(index, 0, 0).
+		attrUint32(unix.IFLA_TXQLEN, uint32(frames))))
+}
+
 // SetMAC sets the link-layer address of an interface.
 func (c *Conn) SetMAC(index int, mac [6]byte) error {
 	return wrap("set the MAC address", c.do(newMessage(unix.RTM_NEWLINK, 0).link(index, 0, 0).
