@@ -198,6 +198,33 @@ func TestDialer(t *testing.T) {
 	})
 }
 
+// TestDialerResolver: a resolver of the program's is asked in the place of the
+// stack, and its error is that of the dial.
+func TestDialerResolver(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		p := newPair(t)
+		defer p.close()
+		refused := errors.New("no way to a server")
+		asked := 0
+		d := Dialer{Stack: p.a, Resolver: &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
+			asked++
+			return nil, refused
+		}}}
+		_, err := d.DialContext(t.Context(), "tcp", "host.example.:80")
+		var e *net.DNSError
+		if !errors.As(err, &e) || e.Name != "host.example." || asked == 0 {
+			t.Errorf("%v, asked %d times", err, asked)
+		}
+		for _, network := range []string{"tcp", "udp"} {
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			if _, err := d.DialContext(ctx, network, "10.0.0.2:80"); !errors.Is(err, context.Canceled) {
+				t.Errorf("%s with a context that is cancelled: %v", network, err)
+			}
+		}
+	})
+}
+
 // TestListenShare: several listeners at one address have the connections in
 // turn, or by hash; and one that goes leaves nobody behind.
 func TestListenShare(t *testing.T) {

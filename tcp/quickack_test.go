@@ -17,11 +17,15 @@ func (p *peer) text(c *Conn, from, n int) {
 
 // sent is SND.NXT of the stack's only connection, from its ISS.
 func (p *peer) sent() (n int) {
+	var conns []*Conn
 	p.sockets.ask(func(_ time.Time, d *demux) {
 		for _, h := range d.conns {
-			d.tell(h.conn, func(_ time.Time, t *tcb) { n = t.snd.nxt.sub(t.snd.iss) })
+			conns = append(conns, h.conn)
 		}
 	})
+	for _, c := range conns {
+		c.do(func(_ time.Time, t *tcb) { n = t.snd.nxt.sub(t.snd.iss) })
+	}
 	return n
 }
 
