@@ -27,8 +27,9 @@ const (
 	lookoutSleep = 100 // ticks without any request
 
 	slowCall     = 50 * time.Microsecond // of a device, that a worker had better do
-	leastPenalty = 64                    // requests for workers after a slow one
-	mostPenalty  = 1 << 16               // it doubles with each of them
+	slowWeight   = 8                     // quick ones that make good for it
+	leastPenalty = 64                    // requests for workers after distrust
+	mostPenalty  = 1 << 16               // it doubles each time
 	trustAfter   = 256                   // quick ones, and is halved
 )
 

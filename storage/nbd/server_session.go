@@ -39,14 +39,15 @@ type session struct {
 	result chan error // of the last leader
 
 	// The leader's.
-	spare    []*task // done
-	made     int     // tasks there are
-	held     int     // bytes of the budget in use
-	batch    []*task // done by the leader, replies not yet written
-	size     int     // of their replies
-	cautious int     // requests for workers before the leader tries itself again
-	penalty  int     // cautious after the next slow request
-	streak   int     // requests that the leader has done itself since the last one
+	spare     []*task // done
+	made      int     // tasks there are
+	held      int     // bytes of the budget in use
+	batch     []*task // done by the leader, replies not yet written
+	size      int     // of their replies
+	cautious  int     // requests for workers before the leader tries itself again
+	penalty   int     // cautious after the next distrust
+	streak    int     // requests that the leader has done itself since the last one
+	suspicion int     // grows with slow ones: see judge
 
 	workers sync.WaitGroup // and leaders
 	started atomic.Int32   // workers; the leader changes it
@@ -289,19 +290,30 @@ func (s *session) do(t *task) error {
 		s.out.send(t)
 		return errLost
 	}
-	if took > slowCall+time.Duration(t.req.length)/2 { // nanoseconds, at 2 GB/s
-		s.distrust()
-	} else if s.streak++; s.streak%trustAfter == 0 {
-		s.penalty = max(s.penalty/2, leastPenalty)
-	}
+	s.judge(took > slowCall+time.Duration(t.req.length)/2) // nanoseconds, at 2 GB/s
 	s.reply(t)
 	return nil
+}
+
+// judge leaves requests to workers when more than one in nine has been slow. One
+// now and then is no sign: on a busy machine the processor was away.
+func (s *session) judge(slow bool) {
+	if slow {
+		if s.suspicion += slowWeight; s.suspicion >= 2*slowWeight {
+			s.distrust()
+		}
+		return
+	}
+	s.suspicion = max(s.suspicion-1, 0)
+	if s.streak++; s.streak%trustAfter == 0 {
+		s.penalty = max(s.penalty/2, leastPenalty)
+	}
 }
 
 // distrust leaves the requests that follow to workers, for longer the oftener it is
 // called.
 func (s *session) distrust() {
-	s.cautious, s.streak = s.penalty, 0
+	s.cautious, s.streak, s.suspicion = s.penalty, 0, 0
 	s.penalty = min(2*s.penalty, mostPenalty)
 }
 
