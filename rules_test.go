@@ -50,7 +50,7 @@ var layers = map[string][]string{
 // Only some of the rules hold for them.
 var outside = []string{
 	"examples", "paper", "scripts", "doc", "sim", "storage",
-	"internal/conformance", "internal/e2e", "internal/echopeer", "internal/impaired", "internal/netlink", "internal/netns",
+	"internal/compat", "internal/conformance", "internal/e2e", "internal/echopeer", "internal/impaired", "internal/netlink", "internal/netns",
 	"internal/packetdrill", "internal/referee", "rootless", "internal/program", "internal/selfsigned", "internal/testing",
 }
 
