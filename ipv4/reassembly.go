@@ -15,8 +15,8 @@ import (
 // in most hosts.
 const (
 	DefaultReassemblyTimeout   = 30 * time.Second
-	DefaultReassemblyBytes     = 4 << 20
-	DefaultReassemblyDatagrams = 256
+	DefaultReassemblyBytes     = 8 << 20
+	DefaultReassemblyDatagrams = 512
 )
 
 // A reassembler makes datagrams whole again from their fragments (RFC 791
@@ -28,12 +28,16 @@ const (
 // come (RFC 5722 section 4, written for IPv6). A fragment that comes twice
 // unchanged is only a duplicate.
 //
-// Memory is bounded in bytes, as the buffers pin them, and in datagrams; the
-// oldest datagram makes room.
+// Memory is bounded in bytes, as the buffers pin them, and in datagrams. No
+// source has more than half: its own oldest datagram makes room. For all of them
+// chance says who does, from half the bound on more and more often: at a sharp
+// edge a source would see by its own datagrams whether a fragment that it forges
+// in the name of another belongs to one that is there, or begins another.
 type reassembler struct {
 	timeout      time.Duration
 	maxBytes     int
 	maxDatagrams int
+	random       func() uint64
 	stats        *Stats
 
 	datagrams map[datagramID]*assembly
@@ -58,8 +62,11 @@ type assembly struct {
 	dead     bool             // overlaps were seen: what still comes is dropped
 }
 
-func newReassembler(timeout time.Duration, maxBytes, maxDatagrams int, stats *Stats) *reassembler {
-	return &reassembler{timeout: timeout, maxBytes: maxBytes, maxDatagrams: maxDatagrams, stats: stats, datagrams: map[datagramID]*assembly{}}
+func newReassembler(timeout time.Duration, maxBytes, maxDatagrams int, random func() uint64, stats *Stats) *reassembler {
+	return &reassembler{
+		timeout: timeout, maxBytes: maxBytes, maxDatagrams: maxDatagrams, random: random, stats: stats,
+		datagrams: map[datagramID]*assembly{},
+	}
 }
 
 // add takes a fragment, which starts at its header and has been parsed. It
@@ -90,7 +97,7 @@ func (r *reassembler) add(now time.Time, b *packet.Buffer) *packet.Buffer {
 	if a.have == a.length {
 		return r.complete(now, a)
 	}
-	r.bound()
+	r.bound(a)
 	return nil
 }
 
@@ -190,13 +197,45 @@ func (r *reassembler) complete(now time.Time, a *assembly) *packet.Buffer {
 	return whole
 }
 
-// bound drops the oldest datagrams until the others keep to the bounds.
-func (r *reassembler) bound() {
-	for r.bytes > r.maxBytes || len(r.datagrams) > r.maxDatagrams {
-		a := r.byAge[0]
-		r.forget(a)
-		r.drop(a, &r.stats.DropReassemblyFull)
+// bound drops datagrams until the others keep to the bounds, a fragment of the
+// datagram a having come.
+func (r *reassembler) bound(a *assembly) {
+	half := r.maxDatagrams / 2
+	if r.bytes <= r.maxBytes/2 && len(r.byAge) <= half {
+		return
 	}
+	for r.hasMoreThanHalf(a.id.src) {
+		i := slices.IndexFunc(r.byAge, func(o *assembly) bool { return o.id.src == a.id.src })
+		r.evict(i)
+	}
+	if beyond := len(r.byAge) - half; len(a.parts) == 1 && beyond > 0 && half > 1 && int(r.random()%uint64(half)) < beyond {
+		r.evict(int(r.random() % uint64(len(r.byAge))))
+	}
+	for r.bytes > r.maxBytes || len(r.byAge) > r.maxDatagrams {
+		r.evict(int(r.random() % uint64(len(r.byAge))))
+	}
+}
+
+// hasMoreThanHalf says whether a source has more than half of what there is room
+// for.
+func (r *reassembler) hasMoreThanHalf(src uint32) bool {
+	datagrams, bytes := 0, 0
+	for _, a := range r.byAge {
+		if a.id.src == src {
+			datagrams++
+			for _, b := range a.parts {
+				bytes += b.Size()
+			}
+		}
+	}
+	return bytes > r.maxBytes/2 || datagrams > max(1, r.maxDatagrams/2)
+}
+
+// evict drops the datagram at position i of byAge.
+func (r *reassembler) evict(i int) {
+	a := r.byAge[i]
+	r.forget(a)
+	r.drop(a, &r.stats.DropReassemblyFull)
 }
 
 // deadline is when expire is to be called next; zero for never.

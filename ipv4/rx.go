@@ -113,7 +113,7 @@ func newReceiver(up Up, groups []chan<- []ethernet.Addr, tx Edges, problems chan
 	r := &receiver{
 		cfg: cfg, table: cfg.Table, stats: stats,
 		up: up, groups: groups, tx: tx, problems: problems,
-		fragments: newReassembler(cfg.ReassemblyTimeout, cfg.ReassemblyBytes, cfg.ReassemblyDatagrams, stats),
+		fragments: newReassembler(cfg.ReassemblyTimeout, cfg.ReassemblyBytes, cfg.ReassemblyDatagrams, cfg.Random, stats),
 		igmp:      newIGMP(len(groups), cfg.Groups, cfg.Random),
 		sets:      make([][]ethernet.Addr, len(groups)),
 		timer:     time.NewTimer(time.Hour),
