@@ -70,7 +70,6 @@ const honest = 100 // clients in a round
 func flood(t *testing.T, rate int, duration time.Duration) *flooding {
 	goFirst(t)
 	h := newHost(t, cable{limit: 1e6, route: true})
-	must(t, queueLen(h, "tap0", 10_000))
 	h.listen(t, ":80", func(c *tcp.Conn) { io.Copy(c, c) })
 	connectAll(t, h, honest) // teaches ARP, and touches the memory that clients take
 
@@ -227,22 +226,6 @@ func goFirst(t *testing.T) {
 	}
 	set(-20)
 	t.Cleanup(func() { set(0) })
-}
-
-// queueLen sets how many frames the kernel keeps for an interface. The 1000 of
-// a tap are 10 ms of the flood: another program's time slice would fill them.
-func queueLen(h *host, name string, n uint32) error {
-	fd, err := packetSocket(h, name)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
-	request, err := unix.NewIfreq(name)
-	if err != nil {
-		return err
-	}
-	request.SetUint32(n)
-	return os.NewSyscallError("SIOCSIFTXQLEN", unix.IoctlIfreq(fd, unix.SIOCSIFTXQLEN, request))
 }
 
 // A synFrame is an Ethernet frame with a SYN that has the options which all
