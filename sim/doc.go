@@ -1,5 +1,5 @@
 // Package sim is a laboratory: whole networks of gonet stacks in virtual time.
-// A minute of network takes about a second, an hour of a thousand idle
+// A minute of a line of 10 Mbit/s takes about a second, an hour of a thousand idle
 // connections some seconds, and a run is repeated to the last bit from its seed.
 //
 //	err := sim.Run(ctx, seed, func(n *sim.Net) error {
