@@ -134,6 +134,7 @@ func TestUDPConfig(t *testing.T) {
 		server.Read(make([]byte, 10))
 		for range 100 {
 			client.Write(make([]byte, 1000))
+			synctest.Wait() // for ARP, whose queue is short
 		}
 		synctest.Wait()
 		if got := p.a.Stats()["udp.RxDelivered"] - 1; got != 20_000/2048 || server.Dropped() == 0 {
