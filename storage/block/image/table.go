@@ -141,6 +141,8 @@ func (i *Image) unit(entries []byte, off int64) (run, error) {
 			s = zeroKept
 		case isZero:
 			s = zeroHole
+		case placed && i.base == nil:
+			s = zeroKept // unallocated, in a cluster that has room
 		}
 	} else {
 		switch isZero := entry&entryZero != 0; {
