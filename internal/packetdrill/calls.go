@@ -171,7 +171,7 @@ func callListen(r *run, s *socket, _ *call) (work, deadline, error) {
 
 func callAccept(_ *run, s *socket, c *call) (work, deadline, error) {
 	if !c.args[1].rest {
-		return nil, nil, fmt.Errorf("the address of whom accept gets is ...")
+		return nil, nil, fmt.Errorf("accept tells the address of whom it gets as ..., and as nothing else")
 	}
 	if s.listener == nil {
 		return atOnce(0, syscall.EINVAL), nil, nil
