@@ -55,8 +55,13 @@ func (t *tcb) abandon(err error) {
 
 // depart is abandon when the stack ends. In SYN-SENT the RFC has nothing sent,
 // since the peer's SYN,ACK will be reset; here nobody will be left to do that.
+//
+// Where something is in flight, the peer may have any part of it, and take none of
+// these resets: it then answers with a challenge (RFC 5961 section 3.2), for which
+// the demultiplexer stays a while (see answerTime).
 func (t *tcb) depart() {
 	resets, opening := t.resetsFor(true), t.state == SynSent && !t.flightEmpty()
+	t.challengeable = resets.n > 1
 	t.orphan = true
 	t.recvq.clear()
 	t.abortBy(resets, net.ErrClosed)

@@ -43,11 +43,12 @@ type demux struct {
 
 	keepAlives keepAlives // of connections that sleep
 
-	running int // processes
-	free    stock[process]
-	closing bool            // the stack ends: nothing new begins
-	pressed bool            // memory is short
-	idle    []chan struct{} // to be closed when none is running
+	running     int // processes
+	free        stock[process]
+	closing     bool            // the stack ends: nothing new begins
+	answerUntil time.Time       // then: challenges of peers are answered until this instant
+	pressed     bool            // memory is short
+	idle        []chan struct{} // to be closed when none is running
 
 	timer *time.Timer
 	armed time.Time // when timer fires
@@ -279,15 +280,33 @@ func (d *demux) departed(n notice) {
 	for len(c.in) > 0 {
 		d.stranger(n.flow, <-c.in)
 	}
+	if t := n.departs.t; d.closing && t.challengeable {
+		if until := time.Now().Add(answerTime(t.rtt.srtt)); until.After(d.answerUntil) {
+			d.answerUntil = until
+		}
+	}
 	d.spares.putTCB(n.departs.t)
 	d.dismiss(n.departs)
 	d.running--
-	if d.running == 0 {
-		for _, idle := range d.idle {
-			close(idle)
-		}
-		d.idle = nil
+	d.tellIdle(time.Now())
+}
+
+// answerTime is how long the demultiplexer of a stack that ends answers challenges of
+// a peer with that round-trip time: two of them, within bounds.
+func answerTime(rtt time.Duration) time.Duration {
+	return min(max(2*rtt, 20*time.Millisecond), 500*time.Millisecond)
+}
+
+// tellIdle tells those who wait for it that no connection is left, and that nobody
+// may yet challenge a reset.
+func (d *demux) tellIdle(now time.Time) {
+	if d.running > 0 || now.Before(d.answerUntil) {
+		return
 	}
+	for _, idle := range d.idle {
+		close(idle)
+	}
+	d.idle = nil
 }
 
 func (d *demux) unusePort(p uint16) {

@@ -59,11 +59,18 @@ func (k *keepAlives) Pop() any {
 }
 
 // deadline is when expire has something to do; zero for never.
-func (d *demux) deadline() time.Time { return earliest(d.door.deadline(), d.keepAlives.deadline()) }
+func (d *demux) deadline() time.Time {
+	at := earliest(d.door.deadline(), d.keepAlives.deadline())
+	if len(d.idle) > 0 && d.running == 0 {
+		at = earliest(at, d.answerUntil)
+	}
+	return at
+}
 
 // expire is that of the door, and wakes connections that are to probe their
-// peers.
+// peers. At the end of a stack it tells that challenges are over.
 func (d *demux) expire(now time.Time) {
+	d.tellIdle(now)
 	d.door.expire(now)
 	for due(d.keepAlives.deadline(), now) {
 		d.wake(d.conns[d.keepAlives[0].conn.flow])

@@ -48,11 +48,8 @@ func (s *Sockets) Shutdown() {
 
 func (d *demux) shutdown(idle chan struct{}) {
 	d.closeAll()
-	if d.running == 0 {
-		close(idle)
-		return
-	}
 	d.idle = append(d.idle, idle)
+	d.tellIdle(time.Now())
 }
 
 // Connections returns the state of all connections, and of those in TIME-WAIT,

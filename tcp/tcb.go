@@ -122,15 +122,16 @@ type activity struct {
 	accounted int  // bytes of Stats.Buffered that are this connection's
 	pressing  bool // it has grown while there was too much
 
-	ackNow     bool // an acknowledgement is owed, at once
-	ackPending int  // bytes received and not acknowledged
-	replies    bool // reply is to be sent: a reset
-	reply      segment
-	resets     resetList // and behind it, those of abort that are still to go
-	tuning     receiveTuning
-	duplicate  duplicate
-	challenges challengeLimit
-	answeredAt time.Time // of answerInvalid
+	ackNow        bool // an acknowledgement is owed, at once
+	ackPending    int  // bytes received and not acknowledged
+	replies       bool // reply is to be sent: a reset
+	reply         segment
+	resets        resetList // and behind it, those of abort that are still to go
+	challengeable bool      // the peer may take none of these, and challenge one
+	tuning        receiveTuning
+	duplicate     duplicate
+	challenges    challengeLimit
+	answeredAt    time.Time // of answerInvalid
 
 	rtoAt        time.Time
 	persistAt    time.Time

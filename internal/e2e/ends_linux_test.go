@@ -156,6 +156,20 @@ var ends = []end{
 		must(t, err)
 		time.Sleep(50 * time.Millisecond)
 	}},
+	{"ESTABLISHED, some text lost, and some acknowledgements", true, func(t *testing.T, e *ending) {
+		e.connect(t)
+		lost, textLost := func(byte, int) bool { return true }, func(_ byte, text int) bool { return text > 0 }
+		e.wire.toUs.Store(&lost)
+		_, err := e.own.Write(make([]byte, 5000)) // of which we do not hear that it has come
+		must(t, err)
+		waitFor(t, "sending", func() bool { return e.own.Info().Unacked >= 5000 })
+		time.Sleep(50 * time.Millisecond)
+		e.wire.toKernel.Store(&textLost)
+		_, err = e.own.Write(make([]byte, 5000))
+		must(t, err)
+		waitFor(t, "sending", func() bool { return e.own.Info().Unacked >= 10000 })
+		e.wire.toUs.Store(nil)
+	}},
 	{"FIN-WAIT-1, the kernel's window closed", false, func(t *testing.T, e *ending) {
 		e.connect(t)
 		e.fill(t)
