@@ -52,6 +52,7 @@ func TestTee(t *testing.T) {
 		time.Sleep(time.Second)
 		(<-a.Rx).Release()
 
+		synctest.Wait() // until what is due at this instant has been flushed
 		flushed := m.flushed
 		close(a.Tx)
 		drain(a.Rx)
