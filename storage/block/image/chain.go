@@ -31,7 +31,7 @@ type closingDevice interface {
 type chain struct {
 	config Config
 	shared *shared
-	folder string        // of the first image, or empty if there is none
+	folder string        // of the first image, with the separator at its end, or empty if there is none
 	root   *os.Root      // the folder, with InFolder
 	files  []os.FileInfo // that are open
 	images int
@@ -42,7 +42,7 @@ type chain struct {
 // backing file, the first bytes of that tell, as in QEMU.
 func OpenFile(name string, c Config) (*Image, error) {
 	c = c.withDefaults()
-	ch := &chain{config: c, shared: newShared(c), folder: filepath.Dir(name)}
+	ch := &chain{config: c, shared: newShared(c), folder: folderOf(name)}
 	if c.Named == InFolder {
 		root, err := os.OpenRoot(ch.folder)
 		if err != nil {
@@ -67,6 +67,15 @@ func OpenFile(name string, c Config) (*Image, error) {
 		return nil, errors.Join(fmt.Errorf("%s: %w", name, err), f.Close())
 	}
 	return i, nil
+}
+
+// folderOf is the folder of the file, with the separator at its end. It is not
+// cleaned, as filepath.Dir does: ".." after a symbolic link leads elsewhere.
+func folderOf(name string) string {
+	if folder, _ := filepath.Split(name); folder != "" {
+		return folder
+	}
+	return "." + string(filepath.Separator)
 }
 
 // enter notes a file that is opened. It must not be in the chain already.
@@ -174,8 +183,7 @@ func (ch *chain) named(name, format, folder string) (closingDevice, error) {
 		return nil, fmt.Errorf("the protocol %q: %w", name[:at], ErrFeature)
 	}
 	if !filepath.IsAbs(name) {
-		// Not cleaned: ".." after a symbolic link is another folder.
-		name = folder + string(filepath.Separator) + name
+		name = folder + name
 	}
 	f, err := ch.openNamed(name)
 	if err != nil {
@@ -190,7 +198,7 @@ func (ch *chain) named(name, format, folder string) (closingDevice, error) {
 	if format != "qcow2" {
 		return f, nil
 	}
-	i, err := ch.image(f, filepath.Dir(name))
+	i, err := ch.image(f, folderOf(name))
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
@@ -234,15 +242,15 @@ func (ch *chain) openNamed(name string) (*block.File, error) {
 // inFolder makes the name relative to the folder of the first image. The root sees to
 // it that no ".." or symbolic link leads out of it.
 func (ch *chain) inFolder(name string) (string, error) {
-	prefix := ch.folder + string(filepath.Separator)
-	if rest, ok := strings.CutPrefix(name, prefix); ok {
+	if rest, ok := strings.CutPrefix(name, ch.folder); ok {
 		return rest, nil
 	}
 	folder, err := filepath.Abs(ch.folder)
 	if err != nil {
 		return "", err
 	}
-	if rest, ok := strings.CutPrefix(name, strings.TrimSuffix(folder, string(filepath.Separator))+string(filepath.Separator)); ok {
+	separator := string(filepath.Separator)
+	if rest, ok := strings.CutPrefix(name, strings.TrimSuffix(folder, separator)+separator); ok {
 		return rest, nil
 	}
 	return "", fmt.Errorf("it is not in the folder of the image, %s, and may not be named: %w", folder, os.ErrPermission)

@@ -12,7 +12,7 @@ import (
 	"github.com/seed-012105e5/gonet/storage/block"
 )
 
-// Errors of images. Each is, by errors.Is, also an errno.
+// Errors of images. The first three are, by errors.Is, also an errno.
 var (
 	// ErrFormat says that the file is no qcow2 image.
 	ErrFormat = fmt.Errorf("image: no qcow2 image: %w", syscall.EINVAL)

@@ -166,6 +166,7 @@ func TestHostile(t *testing.T) {
 		{"LUKS", []put{{32, uint32(2)}}, ErrFeature, "encryption (LUKS)"},
 		{"size", []put{{24, uint64(1 << 63)}}, ErrCorrupt, "a disk of"},
 		{"size", []put{{24, uint64(1<<63 - 1)}}, ErrFeature, "L1 table of more"},
+		{"no bytes", []put{{24, uint64(0)}, {36, uint32(0)}}, nil, ""},
 		{"L1 size", []put{{36, uint32(0)}}, ErrCorrupt, "0 entries"},
 		{"L1 size", []put{{24, uint64(64 << 20)}}, ErrCorrupt, "1 entries"},
 		{"L1 behind the end", []put{{24, uint64(64 << 20)}, {36, uint32(math.MaxUint32)}}, ErrCorrupt, "L1 table"},
@@ -382,6 +383,34 @@ func TestNamed(t *testing.T) {
 		}
 		if err := i.Close(); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// TestNamedByLink reads a chain of names that lead through a symbolic link and up from
+// where it leads to.
+func TestNamedByLink(t *testing.T) {
+	dir := t.TempDir()
+	in := func(name string) string { return filepath.Join(dir, name) }
+	err := errors.Join(os.MkdirAll(in("real/deep"), 0o700), os.Symlink("real/deep", in("link")),
+		os.WriteFile(in("real/golden"), bytes.Repeat([]byte("b"), 40*512), 0o600))
+	if err != nil {
+		t.Fatal(err)
+	}
+	named(t, in("top"), "link/../middle", "qcow2")
+	named(t, in("real/middle"), "golden", "raw")
+	for _, name := range []string{in("top"), in("real") + "/../top"} {
+		for _, n := range []Named{InFolder, Anywhere} {
+			i, err := OpenFile(name, Config{Named: n})
+			if err != nil {
+				t.Errorf("%s, %d: %v", name, n, err)
+				continue
+			}
+			p := make([]byte, 2)
+			if _, err := i.ReadAt(p, 39*512); err != nil || string(p) != "bb" {
+				t.Errorf("%q, %v", p, err)
+			}
+			i.Close()
 		}
 	}
 }
