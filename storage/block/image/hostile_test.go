@@ -222,6 +222,13 @@ func TestHostile(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	t.Run("window of zstd", func(t *testing.T) {
+		b := small(9, featureCompression)
+		change(b, []put{{atCompressed * 512, "\x28\xb5\x2f\xfd\x00\xa0"}}) // 1 GB
+		if err := readAll(t, b); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "window") {
+			t.Error(err)
+		}
+	})
 	t.Run("cut short", func(t *testing.T) {
 		b := small(9, 0)
 		for n := range len(b) {

@@ -3,6 +3,7 @@ package image
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -359,16 +360,52 @@ func TestQEMUDataFile(t *testing.T) {
 	}
 }
 
-// TestQEMUSnapshot ignores internal snapshots.
+// TestQEMUSnapshot ignores internal snapshots and bitmaps.
 func TestQEMUSnapshot(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "disk.qcow2")
 	create(t, name, "", 3<<20)
 	scribble(t, name, 1, 3<<20, 64<<10, true)
 	tool(t, "qemu-img", "snapshot", "-c", "before", name)
+	tool(t, "qemu-img", "bitmap", "--add", name, "changes")
 	scribble(t, name, 2, 3<<20, 64<<10, false)
 	i := compare(t, name, Config{})
 	if h := i.Header(); h.Snapshots != 1 || len(h.Notes()) != 1 {
 		t.Errorf("%+v, %q", h, h.Notes())
+	}
+}
+
+// TestQEMUDirty reads an image of which the writer has crashed.
+func TestQEMUDirty(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "disk.qcow2")
+	create(t, name, "lazy_refcounts=on", 3<<20)
+	c := exec.CommandContext(t.Context(), "qemu-io", "-f", "qcow2", "-c", "write -q -P 5 100k 300k", "-c", "flush", "-c", "abort", name)
+	if out, err := c.CombinedOutput(); err == nil {
+		t.Fatalf("qemu-io did not abort: %s", out)
+	}
+	i := compare(t, name, Config{})
+	if h := i.Header(); !h.Dirty || len(h.Notes()) != 1 {
+		t.Errorf("%+v, %q", h, h.Notes())
+	}
+}
+
+// TestQEMUEncrypted refuses what it cannot read.
+func TestQEMUEncrypted(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "disk.qcow2")
+	tool(t, "qemu-img", "create", "-q", "-f", "qcow2", "--object", "secret,id=s,data=abc",
+		"-o", "encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10", name, "1M")
+	if _, err := OpenFile(name, Config{}); !errors.Is(err, ErrFeature) || !strings.Contains(err.Error(), "LUKS") {
+		t.Error(err)
+	}
+}
+
+// TestQEMUForeign refuses images of other formats by name.
+func TestQEMUForeign(t *testing.T) {
+	for format, want := range map[string]string{"vmdk": "VMDK", "vhdx": "VHDX", "vdi": "VDI", "vpc": "VHD", "qed": "QED", "qcow": "version 1", "raw": "no qcow2"} {
+		name := filepath.Join(t.TempDir(), "disk")
+		tool(t, "qemu-img", "create", "-q", "-f", format, name, "4M")
+		if _, err := OpenFile(name, Config{}); !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", format, err)
+		}
 	}
 }
 
