@@ -11,8 +11,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// maxWindow is the largest window of zstd that is taken, in bytes: that of RFC 8878,
-// section 3.1.1.1.2, which QEMU keeps well below.
+// maxWindow is the largest window of zstd that is taken, in bytes: what RFC 8878,
+// section 3.1.1.1.2, recommends that decoders take. No cluster is that large.
 const maxWindow = 8 << 20
 
 // A decompressor makes clusters of compressed ones, one at a time.

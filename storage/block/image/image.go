@@ -139,9 +139,9 @@ func (i *Image) Size() (int64, error) { return i.header.Size, nil }
 // ReadOnly is true.
 func (i *Image) ReadOnly() bool { return true }
 
-// BlockSizes prefers whole clusters.
+// BlockSizes prefers whole clusters, and whole pages where those are smaller.
 func (i *Image) BlockSizes() block.BlockSizes {
-	return block.BlockSizes{Preferred: i.header.ClusterSize}
+	return block.BlockSizes{Preferred: max(i.header.ClusterSize, 4096)}
 }
 
 // WriteAt fails with ErrReadOnly.
