@@ -91,8 +91,8 @@ func New(cfg Config) (*Stack, error) {
 func (s *Stack) Close() error {
 	select {
 	case <-s.close:
-		s.tcp.Shutdown()
 		s.udp.Shutdown()
+		s.tcp.Shutdown() // last, as it stays for some round trips
 		close(s.quit)
 	default:
 	}
