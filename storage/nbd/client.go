@@ -11,8 +11,9 @@ import (
 )
 
 // A Client is an export of a server as a block device. It has all optional powers of
-// package block; those that the server lacks fail with [block.ErrNotSupported], and
-// Info tells which they are, so that [block.NewDisk] emulates them.
+// package block, and Info tells which of them the server has. Of the others, zeroes and
+// trims fail with [block.ErrNotSupported], for [block.NewDisk] to emulate, a FUA write is
+// followed by a Sync, Prefetch does nothing, and all extents are data.
 //
 // Its methods may be called by many goroutines at the same time. Reads and writes of
 // any length are taken, in pieces of what the server takes; they are aligned to the
@@ -400,13 +401,10 @@ func (c *Client) WriteZeroesContext(ctx context.Context, off, length int64, flag
 	return err
 }
 
-// Prefetch asks the server to bring the range nearer (CACHE).
+// Prefetch asks the server to bring the range nearer (CACHE), if it takes that.
 func (c *Client) Prefetch(off, length int64) error {
-	if err := c.check(off, length, false); err != nil {
+	if err := c.check(off, length, false); err != nil || !c.info.Flags.Has(FlagSendCache) {
 		return err
-	}
-	if !c.info.Flags.Has(FlagSendCache) {
-		return block.ErrNotSupported
 	}
 	mask := max(int64(c.info.MinimumBlockSize), 1) - 1
 	end := (off + length + mask) &^ mask
@@ -421,8 +419,19 @@ func (c *Client) Extents(off, length int64, yield func(block.Extent) bool) error
 	return c.ExtentsContext(context.Background(), off, length, yield)
 }
 
-// ExtentsContext tells of the range by the context base:allocation.
+// ExtentsContext tells of the range by the context base:allocation. Where the server
+// lacks it, all is data.
 func (c *Client) ExtentsContext(ctx context.Context, off, length int64, yield func(block.Extent) bool) error {
+	if !c.has(contextAllocation) {
+		err := c.check(off, length, false)
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err == nil && length > 0 {
+			yield(block.Extent{Off: off, Length: length})
+		}
+		return err
+	}
 	at := off
 	return c.status(ctx, contextAllocation, off, length, func(n int64, flags uint64) bool {
 		e := block.Extent{Off: at, Length: n, Hole: flags&stateHole != 0, Zero: flags&stateZero != 0}
@@ -431,13 +440,10 @@ func (c *Client) ExtentsContext(ctx context.Context, off, length int64, yield fu
 	})
 }
 
-// status asks for one context until it has told of the whole range.
+// status asks for one context, which there is, until it has told of the whole range.
 func (c *Client) status(ctx context.Context, name string, off, length int64, yield func(length int64, flags uint64) bool) error {
 	if err := c.check(off, length, false); err != nil {
 		return err
-	}
-	if !c.has(name) {
-		return block.ErrNotSupported
 	}
 	mask := max(int64(c.info.MinimumBlockSize), 1) - 1
 	end := off + length
