@@ -62,7 +62,7 @@ type Dialer struct {
 	// client flushes. 64 MiB if zero.
 	MaxUnflushed int64
 	// RequestTimeout is after how long without any reply, while requests are under way,
-	// a connection counts as lost; at once or up to twice as long. Zero waits for ever:
+	// a connection counts as lost, or up to twice as long. Zero waits for ever:
 	// only contexts end calls then.
 	RequestTimeout time.Duration
 	// HandshakeTimeout is for the handshake of one connection; 30 s if zero.

@@ -47,8 +47,10 @@ type clientLink struct {
 	stop    chan struct{} // closed by the supervisor
 	gentle  atomic.Bool   // DISC goes before the end
 	ended   chan error    // of the writer and the reader
+	sent    atomic.Uint64
 	replies atomic.Uint64
-	seen    uint64 // replies, at the last look of the supervisor, whose it is
+	// What of them the supervisor saw at its last look.
+	seen, seenSent uint64
 }
 
 func newLink(c *Client, o *opened) *clientLink {
@@ -166,6 +168,7 @@ func (l *clientLink) send(k *call, slot uint16) error {
 	l.head = appendRequest(l.head[:0], k.req, l.style)
 	k.holders.Store(2)
 	l.table[slot].Store(k)
+	l.sent.Add(1)
 	_, err := l.out.Write(l.head)
 	if err == nil && len(k.payload) > 0 {
 		_, err = l.out.Write(k.payload)
@@ -402,11 +405,11 @@ func (l *clientLink) left() (calls []*call, err error) {
 	return append(calls, l.first...), err
 }
 
-// silent says whether requests are under way and none was answered since the last
-// look.
+// silent says whether requests that were under way at the last look still are, and
+// none was answered since.
 func (l *clientLink) silent() bool {
-	n := l.replies.Load()
-	same := n == l.seen
-	l.seen = n
-	return same && len(l.slots) < cap(l.slots)
+	replies, sent := l.replies.Load(), l.sent.Load()
+	silent := replies == l.seen && replies < l.seenSent
+	l.seen, l.seenSent = replies, sent
+	return silent
 }
