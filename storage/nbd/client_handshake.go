@@ -74,8 +74,10 @@ func (h *handshake) run() error {
 		if err != nil {
 			return err
 		}
-		if _, err := h.conn.Write(out); err != nil {
-			return err
+		if len(out) > 0 {
+			if _, err := h.conn.Write(out); err != nil && step != clientDone {
+				return err
+			}
 		}
 		out = nil
 		switch step {

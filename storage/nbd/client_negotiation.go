@@ -251,8 +251,6 @@ func (n *clientNegotiation) ack() ([]byte, clientStep, error) {
 		return n.nextListed()
 	case optListMetaContext:
 		return n.nextListed()
-	case optAbort:
-		return nil, clientDone, nil
 	}
 	return nil, clientDone, fmt.Errorf("nbd: an ACK of %v", n.option)
 }
@@ -262,7 +260,7 @@ func (n *clientNegotiation) nextListed() ([]byte, clientStep, error) {
 	if n.asked++; n.asked < len(n.listed) {
 		return n.send(nil, optInfo, appendInfoRequest(nil, infoRequest{n.listed[n.asked].Name, []infoType{infoDescription, infoBlockSize}})), clientReply, nil
 	}
-	return n.send(nil, optAbort, nil), clientReply, nil
+	return n.send(nil, optAbort, nil), clientDone, nil // servers end without another word
 }
 
 // takeServer takes one export of a list.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -217,22 +218,51 @@ func TestClientPeerQemu(t *testing.T) {
 func TestClientPeerNbdServer(t *testing.T) {
 	need(t, "nbd-server")
 	dir := t.TempDir()
-	file, config, socket := filepath.Join(dir, "disk"), filepath.Join(dir, "config"), filepath.Join(dir, "s")
+	file, config, pid := filepath.Join(dir, "disk"), filepath.Join(dir, "config"), filepath.Join(dir, "pid")
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := net.SplitHostPort(free.Addr().String())
+	free.Close()
 	if err := os.WriteFile(file, make([]byte, 1<<20), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(config, fmt.Appendf(nil, "[generic]\nallowlist = true\nunixsock = %s\nlistenaddr = 127.0.0.1\nport = 0\n[disk]\nexportname = %s\nflush = true\nfua = true\ntrim = true\n", socket, file), 0o600); err != nil {
+	if err := os.WriteFile(config, fmt.Appendf(nil, "[generic]\nallowlist = true\nlistenaddr = 127.0.0.1\nport = %s\n[disk]\nexportname = %s\nflush = true\nfua = true\ntrim = true\n", port, file), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p := &peerServer{t: t, socket: socket, args: []string{"nbd-server", "-C", config, "-n"}}
-	p.start()
-	t.Cleanup(p.kill)
+	// It goes to the background and leaves its number.
+	run(t, "nbd-server", "-C", config, "-p", pid)
+	t.Cleanup(func() {
+		b, err := os.ReadFile(pid)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		if n, err := strconv.Atoi(strings.TrimSpace(string(b))); err != nil || syscall.Kill(n, syscall.SIGTERM) != nil {
+			t.Errorf("nbd-server %q cannot be ended: %v", b, err)
+		}
+	})
+	uri := "nbd://127.0.0.1:" + port
+	dial := func(t *testing.T, d Dialer) (c *Client) {
+		var err error
+		for range 200 { // it may not listen yet
+			if c, err = d.Dial(t.Context(), uri+"/disk"); !errors.Is(err, syscall.ECONNREFUSED) {
+				break
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
 	for style, d := range clientDialers[:headersExtended] {
 		t.Run(fmt.Sprintf("headers %d", style), func(t *testing.T) {
-			blocktest.TestDevice(t, func(t *testing.T) block.Device { return p.dial(t, d, "disk") })
+			blocktest.TestDevice(t, func(t *testing.T) block.Device { return dial(t, d) })
 		})
 	}
-	list, err := List(context.Background(), p.uri(""))
+	list, err := List(context.Background(), uri)
 	if err != nil || len(list) != 1 || list[0].Name != "disk" {
 		t.Errorf("%+v, %v", list, err)
 	}
