@@ -171,7 +171,6 @@ func TestClientURI(t *testing.T) {
 
 // TestClientTLS has each mode of our server meet clients with and without TLS.
 func TestClientTLS(t *testing.T) {
-	a := newAuthority(t)
 	for _, c := range []struct {
 		mode      TLSMode
 		uri       string
@@ -187,11 +186,12 @@ func TestClientTLS(t *testing.T) {
 		{TLSRequired, "nbds://other/a", "server", false}, // not the name in the certificate
 	} {
 		synctest.Test(t, func(t *testing.T) {
+			a := newAuthority(t)
 			s := newServer(t, block.NewMemory(1<<20))
 			s.TLSMode = c.mode
-			s.TLS = &tls.Config{Certificates: []tls.Certificate{a.issue(t, c.name)}, Time: time.Now}
+			s.TLS = &tls.Config{Certificates: []tls.Certificate{a.issue(t, c.name)}}
 			p := &pipes{server: s}
-			d := Dialer{DialContext: p.dial, TLS: &tls.Config{RootCAs: a.pool, Time: func() time.Time { return a.cert.NotBefore.Add(time.Minute) }}, Connections: 2}
+			d := Dialer{DialContext: p.dial, TLS: &tls.Config{RootCAs: a.pool}, Connections: 2}
 			client, err := d.Dial(context.Background(), c.uri)
 			if (err == nil) != c.connected {
 				t.Errorf("mode %d, %s: %v", c.mode, c.uri, err)
