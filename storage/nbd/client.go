@@ -254,26 +254,28 @@ func (c *Client) WriteAtContext(ctx context.Context, p []byte, off int64, fua bo
 		n += len(part)
 	}
 	if fua && r.flags == 0 {
-		return n, c.SyncContext(ctx)
+		return n, c.flush(ctx)
 	}
 	return n, nil
 }
 
 // change has a request done that changes the device.
 func (c *Client) change(ctx context.Context, r request, payload []byte) error {
-	if c.unflushed.full(len(payload)) {
-		if err := c.SyncContext(ctx); err != nil {
+	entry, ok := c.unflushed.begin(r, payload)
+	for !ok {
+		if err := c.flush(ctx); err != nil {
 			return err
 		}
+		entry, ok = c.unflushed.begin(r, payload)
 	}
 	k := c.newCall(r)
+	k.entry = entry
 	if payload != nil {
 		k.payload = c.lend(ctx, k, payload)
 		if k.buf != nil {
 			copy(k.payload, payload)
 		}
 	}
-	k.entry = c.unflushed.begin(r, payload)
 	return c.wait(ctx, k)
 }
 
@@ -293,6 +295,15 @@ func (c *Client) Sync() error { return c.SyncContext(context.Background()) }
 // SyncContext returns when all that was written before is durable. A server without
 // FLUSH says by that that it has nothing to flush, and nothing is sent.
 func (c *Client) SyncContext(ctx context.Context) error {
+	err := c.flush(ctx)
+	if err != nil {
+		c.unflushed.told(err)
+	}
+	return err
+}
+
+// flush is SyncContext, but for that it leaves it to the next Sync to tell of loss.
+func (c *Client) flush(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -382,7 +393,7 @@ func (c *Client) WriteZeroesContext(ctx context.Context, off, length int64, flag
 		return c.change(ctx, r, nil)
 	})
 	if err == nil && fua && r.flags&cmdFlagFUA == 0 {
-		err = c.SyncContext(ctx)
+		err = c.flush(ctx)
 	}
 	return err
 }

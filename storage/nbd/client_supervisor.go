@@ -207,13 +207,10 @@ func (c *Client) restore(ctx context.Context, l *clientLink) error {
 	if !stop() {
 		return ctx.Err()
 	}
-	before := c.unflushed.durable(flushMark{writes: writes})
 	if refused != nil {
-		refused = fmt.Errorf("%w: %w", ErrUnflushedLost, refused)
+		c.unflushed.lose(fmt.Errorf("%w: %w", ErrUnflushedLost, refused))
 	}
-	if before != nil || refused != nil {
-		c.unflushed.lose(errors.Join(before, refused))
-	}
+	c.unflushed.forget(writes)
 	return nil
 }
 

@@ -347,3 +347,31 @@ func TestClientMetaContexts(t *testing.T) {
 		})
 	}
 }
+
+// TestClientAllocates nothing for a request in the steady state.
+func TestClientAllocates(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
+	for style, d := range clientDialers {
+		c, _ := dialPipes(t, d, newServer(t, block.NewMemory(1<<20)))
+		defer c.Close()
+		p := make([]byte, 4096)
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		for name, call := range map[string]func() error{
+			"read":               func() error { _, err := c.ReadAt(p, 8192); return err },
+			"write":              func() error { _, err := c.WriteAt(p, 8192); return err },
+			"read with context":  func() error { _, err := c.ReadAtContext(ctx, p, 8192); return err },
+			"write with context": func() error { _, err := c.WriteAtContext(ctx, p, 8192, false); return err },
+		} {
+			if n := testing.AllocsPerRun(500, func() {
+				if err := call(); err != nil {
+					t.Fatal(err)
+				}
+			}); n > 0 {
+				t.Errorf("headers %d: a %s allocates %v times", style, name, n)
+			}
+		}
+	}
+}

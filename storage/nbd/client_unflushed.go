@@ -35,27 +35,25 @@ type unflushedWrite struct {
 // entryCost is what a write without data counts for.
 const entryCost = 256
 
-// full says whether a Sync must come before a write of n more bytes.
-func (u *unflushed) full(n int) bool {
+// begin notes a request that will change the device. Where there is no room for its
+// copy, ok is false, and a flush must come first.
+func (u *unflushed) begin(r request, payload []byte) (w *unflushedWrite, ok bool) {
 	if !u.keep {
-		return false
+		if r.flags&cmdFlagFUA != 0 {
+			return nil, true
+		}
+		return &u.any, true
 	}
+	cost := entryCost + int64(len(payload))
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return u.held > 0 && u.held+int64(n)+entryCost > u.limit
-}
-
-// begin notes a request that will change the device.
-func (u *unflushed) begin(r request, payload []byte) *unflushedWrite {
-	if !u.keep {
-		return &u.any
+	if u.held > 0 && u.held+cost > u.limit {
+		return nil, false
 	}
-	w := &unflushedWrite{req: r, data: append([]byte(nil), payload...), cost: entryCost + int64(len(payload))}
-	u.mu.Lock()
-	defer u.mu.Unlock()
+	w = &unflushedWrite{req: r, data: append([]byte(nil), payload...), cost: cost}
 	u.writes = append(u.writes, w)
-	u.held += w.cost
-	return w
+	u.held += cost
+	return w, true
 }
 
 // ended notes how the request ended.
@@ -85,19 +83,26 @@ type flushMark struct {
 	writes []*unflushedWrite
 }
 
-// mark is called before a FLUSH is sent. It fails if writes were lost before; that is
-// told once.
+// mark is called before a FLUSH is sent. It fails if writes were lost before.
 func (u *unflushed) mark() (m flushMark, err error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	err, u.lost = u.lost, nil
 	m.acked = u.acked
 	for _, w := range u.writes {
 		if w.acked {
 			m.writes = append(m.writes, w)
 		}
 	}
-	return m, err
+	return m, u.lost
+}
+
+// told is called when a Sync has failed: loss is told once.
+func (u *unflushed) told(err error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.lost == err {
+		u.lost = nil
+	}
 }
 
 // durable is called when the FLUSH has succeeded. Writes may have been lost while it
@@ -105,13 +110,27 @@ func (u *unflushed) mark() (m flushMark, err error) {
 func (u *unflushed) durable(m flushMark) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if err := u.lost; err != nil {
-		u.lost = nil
-		return err
+	if u.lost != nil {
+		return u.lost
 	}
 	u.flushed = max(u.flushed, m.acked)
-	gone := map[*unflushedWrite]bool{}
-	for _, w := range m.writes {
+	u.drop(m.writes)
+	return nil
+}
+
+// forget drops the copies of writes that are durable or lost.
+func (u *unflushed) forget(writes []*unflushedWrite) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.drop(writes)
+}
+
+func (u *unflushed) drop(writes []*unflushedWrite) {
+	if len(writes) == 0 {
+		return
+	}
+	gone := make(map[*unflushedWrite]bool, len(writes))
+	for _, w := range writes {
 		gone[w] = true
 	}
 	rest := u.writes[:0]
@@ -124,7 +143,6 @@ func (u *unflushed) durable(m flushMark) error {
 	}
 	clear(u.writes[len(rest):])
 	u.writes = rest
-	return nil
 }
 
 // reconnected is called when a connection was lost: without copies, what was
