@@ -21,9 +21,9 @@ import (
 // never saw what was not flushed. So, but with ReplayUnflushed, the next Sync after a
 // loss fails if there were acknowledged writes that no Sync had made durable.
 //
-// No policy can help where the old server still works on a request of the lost
-// connection: it may do a write again after a later one. A server must therefore drop
-// requests of connections that have ended.
+// The client resets lost connections, so that nothing more of them arrives. But no policy
+// can help where the server still works on a request of a lost connection when it takes
+// the new one, and so does an old write after a later one to the same range.
 type Replay uint8
 
 const (

@@ -2,6 +2,7 @@ package nbd
 
 import (
 	"bufio"
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -388,7 +389,7 @@ func (l *clientLink) left() (calls []*call, err error) {
 	if l.gentle.Load() {
 		l.conn.SetWriteDeadline(time.Now().Add(time.Second))
 	} else {
-		l.conn.Close()
+		abort(l.conn)
 	}
 	close(l.stop)
 	for range 2 {
@@ -403,6 +404,20 @@ func (l *clientLink) left() (calls []*call, err error) {
 		}
 	}
 	return append(calls, l.first...), err
+}
+
+// abort closes a connection and has TCP drop what it has not sent: a server that got it
+// later would do old requests after new ones.
+func abort(conn net.Conn) {
+	inner := conn
+	if c, ok := conn.(*tls.Conn); ok {
+		inner = c.NetConn()
+	}
+	if c, ok := inner.(interface{ SetLinger(seconds int) error }); ok {
+		c.SetLinger(0)
+		inner.Close()
+	}
+	conn.Close()
 }
 
 // silent says whether requests that were under way at the last look still are, and

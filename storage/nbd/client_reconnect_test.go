@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -244,4 +246,50 @@ func TestClientPowerCuts(t *testing.T) {
 			time.Sleep(time.Hour)
 		})
 	}
+}
+
+// TestClientReplayRefused has the server that is found again refuse what is sent again:
+// that is told by the next Sync, once.
+func TestClientReplayRefused(t *testing.T) {
+	inBubble(t, Dialer{Replay: ReplayUnflushed, ReconnectTimeout: time.Minute, MaxUnflushed: 8192}, func(t *testing.T, c *Client, dev *scriptDevice, p *pipes) {
+		if _, err := c.WriteAt([]byte("kept"), 0); err != nil {
+			t.Fatal(err)
+		}
+		next := newScript()
+		refuse := true
+		next.before = func(op string, off int64) error {
+			if op == "write" && refuse {
+				refuse = false
+				return syscall.ENOSPC
+			}
+			return nil
+		}
+		p.cut(newServer(t, next))
+		if _, err := c.ReadAt(make([]byte, 1), 0); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Sync(); !errors.Is(err, ErrUnflushedLost) || !errors.Is(err, syscall.ENOSPC) {
+			t.Errorf("Sync: %v", err)
+		}
+		if err := c.Sync(); err != nil {
+			t.Errorf("a Sync after that which told of the loss: %v", err)
+		}
+	})
+	// Without a connection lost, more is written than there is room for copies.
+	inBubble(t, Dialer{Replay: ReplayUnflushed, ReconnectTimeout: time.Minute, MaxUnflushed: 8192}, func(t *testing.T, c *Client, dev *scriptDevice, p *pipes) {
+		for i := range 20 {
+			if _, err := c.WriteAt(make([]byte, 1000), int64(i)*1000); err != nil {
+				t.Error(err)
+			}
+			if c.unflushed.held > 8192 {
+				t.Errorf("%d bytes are held", c.unflushed.held)
+			}
+		}
+		if !slices.Contains(dev.calls, "sync") {
+			t.Error("nothing was flushed")
+		}
+		if err := c.Sync(); err != nil || c.unflushed.held != 0 || len(c.unflushed.writes) != 0 {
+			t.Errorf("%d bytes of %d writes are held after a Sync (%v)", c.unflushed.held, len(c.unflushed.writes), err)
+		}
+	})
 }
