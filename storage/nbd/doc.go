@@ -27,6 +27,24 @@
 // BLOCK_STATUS, and no notice to clients of a size that changes: the specification
 // has none. Clients learn it when they connect again, or ask with RESIZE.
 //
+// # Client
+//
+// A [Client] is an export of a server as a block device: see [Dial], [NewClient] and
+// [Dialer]. The negotiation is a pure machine again (client_negotiation.go), and so is
+// what may come in reply to one request (client_reply.go). One process writes and one
+// reads each connection, over a bounded table of calls (client_link.go); one more owns
+// the connections and makes them again when one is lost (client_supervisor.go). What is
+// sent again then is a policy, [Replay].
+//
+// Bounds: requests under way on a connection (MaxRequests), connections, copies of
+// writes that are kept to be sent again (MaxUnflushed), what a server says during the
+// handshake, the pieces of a reply, and the descriptors that are kept of one. Whatever
+// else a server says ends its connection with an error that tells what was wrong.
+//
+// Limits: no oldstyle negotiation, no TLS with pre-shared keys, no vsock; BLOCK_STATUS
+// always asks for all contexts that were chosen, and a read that is longer than the
+// server takes is sent in pieces one after another.
+//
 // # Wire
 //
 // The codec of all messages is in the files wire_*.go, as functions of bytes
