@@ -239,3 +239,44 @@ func TestClientList(t *testing.T) {
 		})
 	}
 }
+
+// TestClientExportName reads from servers that know no GO: some send 124 zeroes behind
+// the size, and some no replies to options at all.
+func TestClientExportName(t *testing.T) {
+	for _, flags := range []uint16{0, flagNoZeroes, flagFixedNewstyle, flagFixedNewstyle | flagNoZeroes} {
+		synctest.Test(t, func(t *testing.T) {
+			script := appendGreeting(nil, flags)
+			if flags&flagFixedNewstyle != 0 {
+				script = appendOptionReply(script, optGo, repErrUnsup, nil)
+			}
+			script = appendExportReply(script, 4096, FlagHasFlags|FlagReadOnly, flags&flagNoZeroes == 0)
+			near, far := net.Pipe()
+			go serveHostile(far, script, append(appendSimpleReply(nil, simpleReply{0, firstCookie}), "12345"...))
+			c, err := (&Dialer{Simple: true}).NewClient(context.Background(), "a", near)
+			if err != nil {
+				t.Fatalf("flags %d: %v", flags, err)
+			}
+			p := make([]byte, 5)
+			if _, err := c.ReadAt(p, 0); err != nil || string(p) != "12345" {
+				t.Errorf("flags %d: %q, %v", flags, p, err)
+			}
+			if size, err := c.Size(); size != 4096 && err == nil || !c.ReadOnly() {
+				t.Errorf("flags %d: %d bytes, %v", flags, size, err)
+			}
+			if _, err := c.WriteAt(p, 0); !errors.Is(err, block.ErrReadOnly) && !errors.Is(err, ErrConnectionLost) {
+				t.Errorf("flags %d: a write: %v", flags, err)
+			}
+			c.Close()
+			time.Sleep(time.Second)
+		})
+	}
+	// There is no such export: the server can but close.
+	synctest.Test(t, func(t *testing.T) {
+		near, far := net.Pipe()
+		go serveHostile(far, appendGreeting(nil, 0))
+		if _, err := (&Dialer{}).NewClient(context.Background(), "none", near); err == nil || !strings.Contains(err.Error(), "no such export") {
+			t.Error(err)
+		}
+		time.Sleep(time.Second)
+	})
+}
