@@ -88,11 +88,7 @@ func List(ctx context.Context, uri string) ([]ExportInfo, error) { return new(Di
 // Dial connects to an export: nbd://HOST[:PORT]/EXPORT, nbd+unix:///EXPORT?socket=PATH,
 // or with TLS the same with nbds. The context is for the dialling only.
 func (d *Dialer) Dial(ctx context.Context, uri string) (*Client, error) {
-	t, err := parseURI(uri)
-	if err != nil {
-		return nil, err
-	}
-	config, err := d.tlsConfig(t)
+	t, config, err := d.target(uri)
 	if err != nil {
 		return nil, err
 	}
@@ -157,11 +153,7 @@ func (d *Dialer) NewClient(ctx context.Context, export string, conns ...net.Conn
 // List returns what a server exports, with what it tells of each export. The export
 // in the URI does not matter.
 func (d *Dialer) List(ctx context.Context, uri string) ([]ExportInfo, error) {
-	t, err := parseURI(uri)
-	if err != nil {
-		return nil, err
-	}
-	config, err := d.tlsConfig(t)
+	t, config, err := d.target(uri)
 	if err != nil {
 		return nil, err
 	}
@@ -204,6 +196,16 @@ func (d *Dialer) negotiation(export string, tls bool) *clientNegotiation {
 		n.most = headersSimple
 	}
 	return n
+}
+
+// target is where a URI leads, with its configuration of TLS, or nil.
+func (d *Dialer) target(uri string) (target, *tls.Config, error) {
+	t, err := parseURI(uri)
+	if err != nil {
+		return target{}, nil, err
+	}
+	config, err := d.tlsConfig(t)
+	return t, config, err
 }
 
 func (d *Dialer) connect(ctx context.Context, t target) (net.Conn, error) {

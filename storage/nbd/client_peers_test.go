@@ -239,8 +239,13 @@ func TestClientPeerNbdServer(t *testing.T) {
 			t.Error(err)
 			return
 		}
-		if n, err := strconv.Atoi(strings.TrimSpace(string(b))); err != nil || syscall.Kill(n, syscall.SIGTERM) != nil {
-			t.Errorf("nbd-server %q cannot be ended: %v", b, err)
+		n, err := strconv.Atoi(strings.TrimSpace(string(b)))
+		if err != nil {
+			t.Errorf("the number of nbd-server: %v", err)
+			return
+		}
+		if p, err := os.FindProcess(n); err != nil || p.Signal(syscall.SIGTERM) != nil {
+			t.Errorf("nbd-server %d cannot be ended", n)
 		}
 	})
 	uri := "nbd://127.0.0.1:" + port
