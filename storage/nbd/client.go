@@ -60,7 +60,7 @@ func newClient(d *Dialer, all []*opened, dial func(ctx context.Context) (*opened
 		ended:       make(chan struct{}),
 	}
 	c.size.Store(c.info.Size)
-	c.unflushed.keep = d.Replay == ReplayUnflushed && d.ReconnectTimeout > 0 && dial != nil
+	c.unflushed.keep = d.Replay == ReplayUnflushed && c.reconnecting()
 	c.unflushed.limit = d.MaxUnflushed
 	if c.unflushed.limit <= 0 {
 		c.unflushed.limit = defaultMaxUnflushed

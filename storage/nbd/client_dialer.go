@@ -14,7 +14,8 @@ import (
 )
 
 // A Replay says what a client does with requests when a connection is lost and it
-// connects again. What it does not send again fails with [ErrConnectionLost]. Requests
+// connects again; that a server answers with ESHUTDOWN counts as such a loss, once for
+// each request. What it does not send again fails with [ErrConnectionLost]. Requests
 // that were not sent yet wait for the new connection.
 //
 // The server that a client finds again may be another process than before, which

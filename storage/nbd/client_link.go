@@ -236,13 +236,23 @@ func (l *clientLink) find(cookie uint64) (*call, error) {
 	return k, nil
 }
 
-// end takes the call out of the table.
-func (l *clientLink) end(k *call) {
+// end checks that the reply is whole and takes the call out of the table. That the server
+// is shutting down is a lost connection where the client can make another one; to one
+// call, once.
+func (l *clientLink) end(k *call) error {
+	if err := k.reply.end(); err != nil {
+		return err
+	}
+	if k.reply.errno == ESHUTDOWN && l.client.reconnecting() && !k.again {
+		k.again = true
+		return k.answered()
+	}
 	slot := uint16(k.req.cookie)
 	l.table[slot].Store(nil)
 	l.replies.Add(1)
 	l.release(k)
 	l.slots <- slot
+	return nil
 }
 
 func (l *clientLink) simple(r simpleReply) error {
@@ -262,11 +272,7 @@ func (l *clientLink) simple(r simpleReply) error {
 			return err
 		}
 	}
-	if err := k.reply.end(); err != nil {
-		return err
-	}
-	l.end(k)
-	return nil
+	return l.end(k)
 }
 
 func (l *clientLink) chunk(c chunk) error {
@@ -290,11 +296,7 @@ func (l *clientLink) chunk(c chunk) error {
 	if err != nil || !c.done() {
 		return err
 	}
-	if err := k.reply.end(); err != nil {
-		return err
-	}
-	l.end(k)
-	return nil
+	return l.end(k)
 }
 
 // payload reads n bytes of a chunk into the call's scratch memory.

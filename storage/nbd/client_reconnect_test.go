@@ -293,3 +293,32 @@ func TestClientReplayRefused(t *testing.T) {
 		}
 	})
 }
+
+// TestClientShutdown has a server answer that it is shutting down, and another one take
+// its place; or none that works.
+func TestClientShutdown(t *testing.T) {
+	down := func(op string, off int64) error { return block.ErrClosed }
+	for _, replaced := range []bool{true, false} {
+		inBubble(t, Dialer{ReconnectTimeout: time.Minute, Replay: ReplayWrites, Connections: 2}, func(t *testing.T, c *Client, dev *scriptDevice, p *pipes) {
+			next := newScript()
+			if !replaced {
+				next.before = down
+			}
+			dev.before = down
+			p.mu.Lock()
+			p.server = newServer(t, next)
+			p.mu.Unlock()
+			start := time.Now()
+			_, err := c.ReadAt(make([]byte, 512), 0)
+			_, err2 := c.WriteAt(make([]byte, 512), 0)
+			for _, err := range []error{err, err2} {
+				if replaced && err != nil || !replaced && !errors.Is(err, ESHUTDOWN) {
+					t.Errorf("replaced %v: %v", replaced, err)
+				}
+			}
+			if took := time.Since(start); took > 10*time.Second || c.Reconnects() > 2 || c.Reconnects() == 0 {
+				t.Errorf("replaced %v: it took %v and %d reconnects", replaced, took, c.Reconnects())
+			}
+		})
+	}
+}

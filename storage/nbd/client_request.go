@@ -76,6 +76,7 @@ type call struct {
 	want     string
 	heads    []byte // scratch for the payload of chunks
 
+	again   bool         // it has been answered by ESHUTDOWN once
 	holders atomic.Int32 // writer and reader
 	state   atomic.Int32
 	stray   span // the range of an abandoned call that changes it
@@ -89,7 +90,7 @@ func (c *Client) newCall(r request) *call {
 	if !ok {
 		k = &call{done: make(chan struct{}, 1)}
 	}
-	k.req, k.err = r, nil
+	k.req, k.err, k.again = r, nil, false
 	k.state.Store(callWaits)
 	return k
 }

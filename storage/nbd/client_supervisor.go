@@ -50,7 +50,7 @@ func (c *Client) supervise(links []*clientLink) {
 		}
 		if !closing {
 			err = fmt.Errorf("%w: %w", ErrConnectionLost, err)
-			if c.dial != nil && c.dialer.ReconnectTimeout > 0 {
+			if c.reconnecting() {
 				pending = c.sift(pending, err)
 				c.unflushed.reconnected(fmt.Errorf("%w: %w", ErrUnflushedLost, err))
 				if links, err = c.reconnect(err); err == nil {
@@ -71,6 +71,9 @@ func (c *Client) supervise(links []*clientLink) {
 		return
 	}
 }
+
+// reconnecting says whether the client makes lost connections again.
+func (c *Client) reconnecting() bool { return c.dial != nil && c.dialer.ReconnectTimeout > 0 }
 
 // watch runs the links and returns when one is lost or the client is closed: then
 // block.ErrClosed.

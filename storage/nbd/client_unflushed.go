@@ -17,7 +17,7 @@ type unflushed struct {
 	any   unflushedWrite // stands for each where copies are not kept
 
 	mu      sync.Mutex
-	writes  []*unflushedWrite // in the order in which they began; nil where copies are not kept
+	writes  []*unflushedWrite // in the order in which they began, where copies are kept
 	held    int64             // bytes
 	acked   uint64            // writes
 	flushed uint64            // of acked, how many are durable
