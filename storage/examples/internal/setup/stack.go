@@ -1,0 +1,97 @@
+// Package setup is what the programs of the storage module have in common: where they
+// serve, on sockets of the kernel's or on a stack of their own behind a tap.
+package setup
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+
+	"github.com/seed-012105e5/gonet"
+	"github.com/seed-012105e5/gonet/internal/program"
+	"github.com/seed-012105e5/gonet/tap"
+)
+
+// Where is where a program serves, or from where it dials.
+type Where struct {
+	tap        string
+	addr, host netip.Prefix
+
+	stack *gonet.Stack // nil: the kernel's sockets
+}
+
+// Flags adds the flags of it.
+func (w *Where) Flags(flags *flag.FlagSet) {
+	flags.StringVar(&w.tap, "tap", "", "use a TCP/IP stack of the program's own behind this `tap` (needs root, or a tap of one's own),\nin place of the kernel's sockets")
+	flags.TextVar(&w.addr, "addr", netip.MustParsePrefix("10.0.0.2/24"), "with -tap: `address` of the stack, with its network")
+	flags.TextVar(&w.host, "host", netip.MustParsePrefix("10.0.0.1/24"), "with -tap: `address` of the kernel's end")
+}
+
+// Open makes the stack, if there is to be one. Close ends it.
+func (w *Where) Open() error {
+	if w.tap == "" {
+		return nil
+	}
+	if w.host.IsValid() && (w.host.Masked() != w.addr.Masked() || w.host.Addr() == w.addr.Addr()) {
+		return program.Usage("-host %v and -addr %v: want two addresses of one network", w.host, w.addr)
+	}
+	card, err := tap.Open(tap.Config{Name: w.tap, HostAddr: w.host, Queues: tap.AutoQueues})
+	if err != nil {
+		return err
+	}
+	w.stack, err = gonet.New(gonet.Config{Link: card, Addr: w.addr, Gateway: w.host.Addr()})
+	return err
+}
+
+// Close ends the stack, if there is one.
+func (w *Where) Close() {
+	if w.stack != nil {
+		w.stack.Close()
+	}
+}
+
+// Listen listens at an address, host:port, or unix:PATH for a socket of the file
+// system, which is the kernel's in any case; one that nobody listens at any more is
+// replaced.
+func (w *Where) Listen(ctx context.Context, address string) (net.Listener, error) {
+	if path, ok := strings.CutPrefix(address, "unix:"); ok {
+		if c, err := net.Dial("unix", path); err == nil {
+			c.Close()
+			return nil, fmt.Errorf("somebody listens at %s already", path)
+		}
+		if info, err := os.Lstat(path); err == nil && info.Mode()&os.ModeSocket != 0 {
+			os.Remove(path)
+		}
+		return new(net.ListenConfig).Listen(ctx, "unix", path)
+	}
+	if w.stack != nil {
+		return w.stack.Listen("tcp", address)
+	}
+	return new(net.ListenConfig).Listen(ctx, "tcp", address)
+}
+
+// DialContext dials by the stack, if there is one.
+func (w *Where) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	if w.stack != nil && network != "unix" {
+		return w.stack.DialContext(ctx, network, address)
+	}
+	return new(net.Dialer).DialContext(ctx, network, address)
+}
+
+// Host is the address by which clients reach what listens at address.
+func (w *Where) Host(address net.Addr) string {
+	at, ok := address.(*net.TCPAddr)
+	switch {
+	case !ok:
+		return address.String()
+	case w.stack != nil && at.IP.IsUnspecified():
+		return netip.AddrPortFrom(w.addr.Addr(), uint16(at.Port)).String()
+	case at.IP.IsUnspecified():
+		return fmt.Sprintf("localhost:%d", at.Port)
+	}
+	return at.String()
+}
