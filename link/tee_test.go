@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,7 +16,7 @@ import (
 type memory struct {
 	records []Record
 	fail    int // at which record; 0: never
-	flushed int
+	flushed atomic.Int32
 }
 
 var errFull = errors.New("memory is full")
@@ -29,7 +30,7 @@ func (m *memory) Record(r Record) error {
 	return nil
 }
 
-func (m *memory) Flush() error { m.flushed++; return nil }
+func (m *memory) Flush() error { m.flushed.Add(1); return nil }
 
 func TestTee(t *testing.T) {
 	bubble(t, func(t *testing.T) {
@@ -53,11 +54,11 @@ func TestTee(t *testing.T) {
 		(<-a.Rx).Release()
 
 		synctest.Wait() // until what is due at this instant has been flushed
-		flushed := m.flushed
+		flushed := m.flushed.Load()
 		close(a.Tx)
 		drain(a.Rx)
-		if m.flushed != flushed+1 {
-			t.Errorf("flushed %d times when Rx closed", m.flushed-flushed)
+		if m.flushed.Load() != flushed+1 {
+			t.Errorf("flushed %d times when Rx closed", m.flushed.Load()-flushed)
 		}
 		if len(m.records) != 2 {
 			t.Fatalf("%d records", len(m.records))
@@ -87,11 +88,11 @@ func TestTeeFlushes(t *testing.T) {
 			(<-b.Rx).Release()
 			synctest.Wait()
 		}
-		flushed := func(want int, when string) {
+		flushed := func(want int32, when string) {
 			t.Helper()
 			synctest.Wait()
-			if m.flushed != want {
-				t.Errorf("%s: flushed %d times, want %d", when, m.flushed, want)
+			if m.flushed.Load() != want {
+				t.Errorf("%s: flushed %d times, want %d", when, m.flushed.Load(), want)
 			}
 		}
 		time.Sleep(time.Hour)
@@ -168,8 +169,8 @@ func TestTeeFails(t *testing.T) {
 		if !slices.Equal(failed, []error{errFull, errFull}) {
 			t.Errorf("failed: %v", failed)
 		}
-		if first.flushed+never.flushed != 0 || good.flushed != 1 {
-			t.Errorf("flushed %d, %d, %d", first.flushed, good.flushed, never.flushed)
+		if first.flushed.Load()+never.flushed.Load() != 0 || good.flushed.Load() != 1 {
+			t.Errorf("flushed %d, %d, %d", first.flushed.Load(), good.flushed.Load(), never.flushed.Load())
 		}
 	})
 }
@@ -213,15 +214,15 @@ func TestTeeCarrierLost(t *testing.T) {
 		a = Tee(a, nil, &m)
 		close(b.Tx)
 		drain(a.Rx)
-		if m.flushed != 1 {
-			t.Errorf("flushed %d times", m.flushed)
+		if m.flushed.Load() != 1 {
+			t.Errorf("flushed %d times", m.flushed.Load())
 		}
 		for range 3 * QueueLen {
 			a.Tx <- packet.From(tcpFrame(t, 1, 7))
 		}
 		close(a.Tx)
 		synctest.Wait()
-		if len(m.records) != 0 || m.flushed != 1 {
+		if len(m.records) != 0 || m.flushed.Load() != 1 {
 			t.Errorf("%d records after the flush", len(m.records))
 		}
 	})

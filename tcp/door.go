@@ -19,6 +19,7 @@ type door struct {
 	secrets secrets
 
 	listeners map[endpoint]*listeners // by local address; the unspecified one is a wildcard
+	listened  map[uint16]int          // by port: at how many addresses somebody listens
 	halfOpens halfOpens
 	timeWaits timeWaits
 	paths     pathMTUs
@@ -39,6 +40,7 @@ func newDoor(cfg Config, h host, stats *Stats) door {
 	return door{
 		cfg: cfg, stats: stats, host: h, secrets: newSecrets(cfg.Random),
 		listeners: make(map[endpoint]*listeners),
+		listened:  make(map[uint16]int),
 		halfOpens: halfOpens{limit: cfg.SynBacklog, random: cfg.Random},
 		timeWaits: timeWaits{limit: cfg.TimeWaits},
 		fastOpens: fastOpens{cookies: cookieMaker{random: cfg.Random}},

@@ -115,14 +115,17 @@ type listeners struct {
 // address is all addresses, but the listener of one of them comes first where they
 // share.
 func (d *door) addListener(l *Listener) bool {
-	for at, others := range d.listeners {
-		overlap := at == l.local || at.port == l.local.port && (at.ip == [4]byte{} || l.local.ip == [4]byte{})
-		if overlap && (l.share == ShareNone || others.all[0].share != l.share) {
-			return false
+	if d.listened[l.local.port] > 0 { // else there is no need to look at all listeners
+		for at, others := range d.listeners {
+			overlap := at == l.local || at.port == l.local.port && (at.ip == [4]byte{} || l.local.ip == [4]byte{})
+			if overlap && (l.share == ShareNone || others.all[0].share != l.share) {
+				return false
+			}
 		}
 	}
 	if d.listeners[l.local] == nil {
 		d.listeners[l.local] = &listeners{}
+		d.listened[l.local.port]++
 	}
 	d.listeners[l.local].all = append(d.listeners[l.local].all, l)
 	return true
@@ -140,6 +143,9 @@ func (d *door) removeListener(l *Listener) bool {
 	}
 	if at.all = slices.Delete(at.all, i, i+1); len(at.all) == 0 {
 		delete(d.listeners, l.local)
+		if d.listened[l.local.port]--; d.listened[l.local.port] == 0 {
+			delete(d.listened, l.local.port)
+		}
 	}
 	return true
 }
