@@ -123,20 +123,14 @@ func (o *options) bar(what string, size int64) *progressbar.ProgressBar {
 func parse(args []string, out io.Writer) (*options, error) {
 	o := new(options)
 	flags := flag.NewFlagSet("nbd-copy", flag.ContinueOnError)
-	flags.SetOutput(io.Discard)
 	flags.IntVar(&o.connections, "connections", 1, "`number` of connections to each server that allows several, 1 to 16")
 	flags.BoolVar(&o.verify, "verify", false, "read both again, and compare them")
 	flags.BoolVar(&o.quiet, "quiet", false, "print errors only")
 	o.where.Flags(flags)
-	err := flags.Parse(args)
+	err := setup.Parse(flags, args, out, about, "")
 	switch {
-	case errors.Is(err, flag.ErrHelp):
-		fmt.Fprintf(out, "%s\n\nFlags:\n", about)
-		flags.SetOutput(out)
-		flags.PrintDefaults()
-		return nil, err
 	case err != nil:
-		return nil, program.Usage("%w", err)
+		return nil, err
 	case flags.NArg() != 2:
 		return nil, program.Usage("want FROM and TO")
 	case o.connections < 1 || o.connections > 16:

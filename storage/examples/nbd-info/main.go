@@ -8,7 +8,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -56,21 +55,15 @@ type extent struct {
 
 func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("nbd-info", flag.ContinueOnError)
-	flags.SetOutput(io.Discard)
 	list := flags.Bool("list", false, "tell of all exports that the server lists")
 	extents := flags.Bool("map", false, "tell where data, zeroes and holes are")
 	asJSON := flags.Bool("json", false, "print JSON")
 	var where setup.Where
 	where.Flags(flags)
-	err := flags.Parse(args)
+	err := setup.Parse(flags, args, out, about, "")
 	switch {
-	case errors.Is(err, flag.ErrHelp):
-		fmt.Fprintf(out, "%s\n\nFlags:\n", about)
-		flags.SetOutput(out)
-		flags.PrintDefaults()
-		return err
 	case err != nil:
-		return program.Usage("%w", err)
+		return err
 	case flags.NArg() != 1:
 		return program.Usage("want one URI, as nbd://127.0.0.1:10809/m")
 	case *list && *extents:

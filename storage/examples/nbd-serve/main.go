@@ -130,7 +130,6 @@ func kinds() *spec.Set { return spec.Builtin().With(image.Kind()) }
 func parse(args []string, out io.Writer) (*options, error) {
 	o := new(options)
 	flags := flag.NewFlagSet("nbd-serve", flag.ContinueOnError)
-	flags.SetOutput(io.Discard)
 	flags.StringVar(&o.listen, "listen", "127.0.0.1:10809", "`address` to listen at: host:port, or unix:PATH")
 	flags.Func("export", "`NAME=DISK` to export, any number of times; an empty name is what clients get that ask for none", func(text string) error {
 		name, disk, ok := strings.Cut(text, "=")
@@ -148,16 +147,10 @@ func parse(args []string, out io.Writer) (*options, error) {
 	flags.StringVar(&o.key, "key", "", "`file` with its key")
 	flags.StringVar(&o.ca, "clients", "", "`file` with the certificates that vouch for clients; then only those are served")
 	o.where.Flags(flags)
-	err := flags.Parse(args)
+	err := setup.Parse(flags, args, out, about, "\nDisks:\n"+kinds().Usage())
 	switch {
-	case errors.Is(err, flag.ErrHelp):
-		fmt.Fprintf(out, "%s\n\nFlags:\n", about)
-		flags.SetOutput(out)
-		flags.PrintDefaults()
-		fmt.Fprintf(out, "\nDisks:\n%s", kinds().Usage())
-		return nil, err
 	case err != nil:
-		return nil, program.Usage("%w", err)
+		return nil, err
 	case flags.NArg() > 0:
 		return nil, program.Usage("unexpected argument %q", flags.Arg(0))
 	case len(o.exports) == 0:
