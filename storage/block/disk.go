@@ -11,7 +11,7 @@ import (
 )
 
 // A Disk is a device with all powers. What its device has of them it uses; what
-// the device lacks it does by other means:
+// the device lacks, or answers with [ErrNotSupported], it does by other means:
 //
 //   - FUA is a write and a Sync.
 //   - WriteZeroes writes zeroes as data, some at a time; with ZeroFast it is
@@ -221,7 +221,9 @@ func (d *Disk) SyncContext(ctx context.Context) error {
 		return err
 	}
 	if d.ctxDevice != nil {
-		return d.ctxDevice.SyncContext(ctx)
+		if err := d.ctxDevice.SyncContext(ctx); !errors.Is(err, ErrNotSupported) {
+			return err
+		}
 	}
 	return d.dev.Sync()
 }
@@ -237,12 +239,14 @@ func (d *Disk) TrimContext(ctx context.Context, off, length int64) error {
 	if err := d.checkWrite(off, length); err != nil || length == 0 {
 		return err
 	}
-	err := ctx.Err()
-	switch {
-	case err != nil:
-	case d.ctxTrim != nil:
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	err := error(ErrNotSupported)
+	if d.ctxTrim != nil {
 		err = d.ctxTrim.TrimContext(ctx, off, length)
-	case d.trim != nil:
+	}
+	if d.trim != nil && errors.Is(err, ErrNotSupported) {
 		err = d.trim.Trim(off, length)
 	}
 	if errors.Is(err, ErrNotSupported) {
@@ -256,7 +260,10 @@ func (d *Disk) Prefetch(off, length int64) error {
 	if err := d.check(off, length); err != nil || length == 0 || d.prefetch == nil {
 		return err
 	}
-	return d.prefetch.Prefetch(off, length)
+	if err := d.prefetch.Prefetch(off, length); !errors.Is(err, ErrNotSupported) {
+		return err
+	}
+	return nil
 }
 
 // Resize changes the size, or fails with ErrNotSupported where the device has no

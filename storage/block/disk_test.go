@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"sync"
 	"syscall"
@@ -223,6 +224,110 @@ func TestDiskEmulation(t *testing.T) {
 	d.Extents(5, 10, func(e Extent) bool { all = append(all, e); return true })
 	if len(all) != 1 || all[0] != (Extent{Off: 5, Length: 10}) {
 		t.Errorf("extents %+v", all)
+	}
+}
+
+// A refusingDevice has every optional power, and does nothing by any of them.
+type refusingDevice struct{ plainDevice }
+
+func (d *refusingDevice) ReadAtContext(context.Context, []byte, int64) (int, error) {
+	return 0, ErrNotSupported
+}
+func (d *refusingDevice) WriteAtContext(context.Context, []byte, int64, bool) (int, error) {
+	return 0, ErrNotSupported
+}
+func (d *refusingDevice) SyncContext(context.Context) error             { return ErrNotSupported }
+func (d *refusingDevice) WriteAtFUA([]byte, int64) (int, error)         { return 0, ErrNotSupported }
+func (d *refusingDevice) Trim(_, _ int64) error                         { return ErrNotSupported }
+func (d *refusingDevice) WriteZeroes(_, _ int64, _ ZeroFlags) error     { return ErrNotSupported }
+func (d *refusingDevice) Extents(_, _ int64, _ func(Extent) bool) error { return ErrNotSupported }
+func (d *refusingDevice) Prefetch(_, _ int64) error                     { return ErrNotSupported }
+func (d *refusingDevice) Resize(int64) error                            { return ErrNotSupported }
+func (d *refusingDevice) TrimContext(context.Context, int64, int64) error {
+	return ErrNotSupported
+}
+func (d *refusingDevice) WriteZeroesContext(context.Context, int64, int64, ZeroFlags) error {
+	return ErrNotSupported
+}
+func (d *refusingDevice) ExtentsContext(context.Context, int64, int64, func(Extent) bool) error {
+	return ErrNotSupported
+}
+
+// Without the methods that know contexts.
+type refusingWithoutContext struct {
+	*plainDevice
+	FUAWriter
+	Trimmer
+	ZeroWriter
+	ExtentLister
+	Prefetcher
+	Resizer
+}
+
+// TestDiskRefused calls each power of devices that have all, and answer every call of
+// an optional one with ErrNotSupported: it must be as if they had none.
+func TestDiskRefused(t *testing.T) {
+	const size = 1 << 16
+	for _, sizes := range []BlockSizes{{}, {Minimum: 512}} {
+		r := &refusingDevice{plainDevice{t: t, memory: NewMemory(size), sizes: sizes}}
+		w := &plainDevice{t: t, memory: NewMemory(size), sizes: sizes}
+		for plain, dev := range map[*plainDevice]Device{&r.plainDevice: r, w: refusingWithoutContext{w, r, r, r, r, r, r}} {
+			d, err := NewDisk(dev)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p := bytes.Repeat([]byte{7}, 1500)
+			zeroed := func(flags ZeroFlags) func() error {
+				return func() error {
+					err := d.WriteZeroes(1024, 512, flags)
+					got := make([]byte, 512)
+					if d.ReadAt(got, 1024); err == nil && bytes.Count(got, []byte{0}) != 512 {
+						err = errors.New("no zeroes")
+					}
+					return err
+				}
+			}
+			for _, c := range []struct {
+				name  string
+				call  func() error
+				want  error
+				syncs int // what the plain Sync is called for
+			}{
+				{"write", func() error { _, err := d.WriteAt(p, 1000); return err }, nil, 0},
+				{"read", func() error {
+					got := make([]byte, len(p))
+					_, err := d.ReadAt(got, 1000)
+					if err == nil && !bytes.Equal(got, p) {
+						err = errors.New("other bytes")
+					}
+					return err
+				}, nil, 0},
+				{"sync", d.Sync, nil, 1},
+				{"FUA", func() error { _, err := d.WriteAtFUA(p[:512], 512); return err }, nil, 1},
+				{"trim", func() error { return d.Trim(0, 512) }, nil, 0},
+				{"prefetch", func() error { return d.Prefetch(0, 512) }, nil, 0},
+				{"zeroes", zeroed(0), nil, 0},
+				{"zeroes without a hole", zeroed(ZeroNoHole), nil, 0},
+				{"zeroes with FUA", zeroed(ZeroFUA), nil, 1},
+				{"fast zeroes", zeroed(ZeroFast), ErrNotSupported, 0},
+				{"extents", func() error {
+					var all []Extent
+					err := d.Extents(5, 700, func(e Extent) bool { all = append(all, e); return true })
+					if err == nil && (len(all) != 1 || all[0] != (Extent{Off: 5, Length: 700})) {
+						err = fmt.Errorf("extents %+v", all)
+					}
+					return err
+				}, nil, 0},
+				{"resize", func() error { return d.Resize(2 * size) }, ErrNotSupported, 0},
+			} {
+				before := plain.syncs
+				if err := c.call(); !errors.Is(err, c.want) {
+					t.Errorf("%+v: %s: %v, want %v", sizes, c.name, err, c.want)
+				} else if n := plain.syncs - before; n != c.syncs {
+					t.Errorf("%+v: %s: %d syncs, want %d", sizes, c.name, n, c.syncs)
+				}
+			}
+		}
 	}
 }
 

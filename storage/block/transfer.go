@@ -2,6 +2,7 @@ package block
 
 import (
 	"context"
+	"errors"
 	"io"
 	"unsafe"
 
@@ -191,7 +192,8 @@ func (d *Disk) read(ctx context.Context, p []byte, off int64) (n int, err error)
 	}
 	if d.ctxDevice != nil {
 		n, err = d.ctxDevice.ReadAtContext(ctx, p, off)
-	} else {
+	}
+	if d.ctxDevice == nil || err != nil && errors.Is(err, ErrNotSupported) {
 		n, err = d.dev.ReadAt(p, off)
 	}
 	return complete(n, len(p), err, io.ErrUnexpectedEOF)
@@ -209,6 +211,9 @@ func (d *Disk) write(ctx context.Context, p []byte, off int64, fua bool) (n int,
 	case fua && d.fua != nil:
 		n, err = d.fua.WriteAtFUA(p, off)
 	default:
+		err = ErrNotSupported
+	}
+	if err != nil && errors.Is(err, ErrNotSupported) {
 		native = false
 		n, err = d.dev.WriteAt(p, off)
 	}

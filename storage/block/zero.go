@@ -57,13 +57,14 @@ func (d *Disk) zeroNative(ctx context.Context, off, length int64, flags ZeroFlag
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	err := error(ErrNotSupported)
 	if d.ctxZero != nil {
-		return d.ctxZero.WriteZeroesContext(ctx, off, length, flags)
+		err = d.ctxZero.WriteZeroesContext(ctx, off, length, flags)
 	}
-	if d.zero == nil {
-		return ErrNotSupported
+	if d.zero != nil && errors.Is(err, ErrNotSupported) {
+		err = d.zero.WriteZeroes(off, length, flags)
 	}
-	return d.zero.WriteZeroes(off, length, flags)
+	return err
 }
 
 // writeZeroData writes zeroes, some at a time. The caller has entered.
@@ -106,22 +107,19 @@ func (d *Disk) ExtentsContext(ctx context.Context, off, length int64, yield func
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if d.extents == nil && d.ctxExtents == nil {
-		yield(Extent{Off: off, Length: length})
-		return nil
-	}
 	m := d.merger(off, length, yield)
 	defer d.mergers.Put(m)
-	var err error
+	err := error(ErrNotSupported)
 	if d.ctxExtents != nil {
 		err = d.ctxExtents.ExtentsContext(ctx, off, length, m.take)
-	} else {
+	}
+	if d.extents != nil && m.at == off && errors.Is(err, ErrNotSupported) {
 		err = d.extents.Extents(off, length, m.take)
 	}
 	if m.err != nil {
 		return m.err
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, ErrNotSupported) {
 		return err
 	}
 	m.finish()
