@@ -73,7 +73,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	disks, err := o.open(ctx, server)
+	disks, err := o.open(ctx, server, out)
 	defer func() {
 		for _, d := range disks {
 			d.Close()
@@ -123,8 +123,39 @@ func serve(ctx context.Context, server *nbd.Server, l net.Listener) error {
 	return nil
 }
 
-// kinds are the disks that -export can name.
-func kinds() *spec.Set { return spec.Builtin().With(image.Kind()) }
+// kinds are the disks that -export can name. What a user of an image should know is
+// told by note, if that is not nil, wherever the image stands: also as the base of
+// another disk.
+func kinds(note func(image, text string)) *spec.Set {
+	kind := image.Kind()
+	open := kind.Open
+	kind.Open = func(ctx context.Context, set *spec.Set, arg string, options spec.Values) (block.Device, error) {
+		dev, err := open(ctx, set, arg, options)
+		if err == nil && note != nil {
+			tellNotes(dev, arg, note)
+		}
+		return dev, err
+	}
+	return spec.Builtin().With(kind)
+}
+
+// tellNotes tells those of an image, and of the images behind it.
+func tellNotes(dev block.Device, name string, note func(image, text string)) {
+	for {
+		i, ok := dev.(*image.Image)
+		if !ok {
+			return
+		}
+		header := i.Header()
+		for _, text := range header.Notes() {
+			note(name, text)
+		}
+		if i.Base() == nil {
+			return
+		}
+		dev, name = i.Base().Device(), header.Backing
+	}
+}
 
 // parse reads the command line.
 func parse(args []string, out io.Writer) (*options, error) {
@@ -147,7 +178,7 @@ func parse(args []string, out io.Writer) (*options, error) {
 	flags.StringVar(&o.key, "key", "", "`file` with its key")
 	flags.StringVar(&o.ca, "clients", "", "`file` with the certificates that vouch for clients; then only those are served")
 	o.where.Flags(flags)
-	err := setup.Parse(flags, args, out, about, "\nDisks:\n"+kinds().Usage())
+	err := setup.Parse(flags, args, out, about, "\nDisks:\n"+kinds(nil).Usage())
 	switch {
 	case err != nil:
 		return nil, err
@@ -197,8 +228,12 @@ func (o *options) server() (*nbd.Server, error) {
 
 // open opens the disks, and adds them to the server. It returns those that it has
 // opened on error too.
-func (o *options) open(ctx context.Context, server *nbd.Server) (disks []*block.Disk, err error) {
-	set := kinds()
+func (o *options) open(ctx context.Context, server *nbd.Server, out io.Writer) (disks []*block.Disk, err error) {
+	set := kinds(func(image, text string) {
+		if !o.quiet {
+			fmt.Fprintf(out, "note: %s: %s\n", image, text)
+		}
+	})
 	for _, e := range o.exports {
 		d, err := set.Open(ctx, e.disk)
 		if err != nil {

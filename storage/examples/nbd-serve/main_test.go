@@ -8,12 +8,14 @@ import (
 	"flag"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/seed-012105e5/gonet/internal/program"
+	"github.com/seed-012105e5/gonet/internal/testing/need"
 	"github.com/seed-012105e5/gonet/storage/nbd"
 )
 
@@ -97,6 +99,32 @@ func TestUnix(t *testing.T) {
 		c.Close()
 		if err := stop(); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// TestNotes serves an image with snapshots behind another image, as the base of an
+// overlay.
+func TestNotes(t *testing.T) {
+	qemuImg := need.Program(t, "qemu-img")
+	dir := t.TempDir()
+	for _, args := range [][]string{
+		{"create", "-q", "-f", "qcow2", "golden.qcow2", "1M"}, {"snapshot", "-c", "first", "golden.qcow2"},
+		{"create", "-q", "-f", "qcow2", "-b", "golden.qcow2", "-F", "qcow2", "disk.qcow2"},
+	} {
+		cmd := exec.Command(qemuImg, args...)
+		cmd.Dir = dir
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("qemu-img %q: %v: %s", args, err, out)
+		}
+	}
+	disk := "overlay:" + filepath.Join(dir, "changes") + ",base=image:" + filepath.Join(dir, "disk.qcow2")
+	for quiet, want := range map[string]int{"-stats": 1, "-quiet": 0} {
+		// It ends before it serves.
+		var out bytes.Buffer
+		run(t.Context(), []string{quiet, "-listen", "nowhere", "-export", "d=" + disk}, &out)
+		if n := strings.Count(out.String(), "note: golden.qcow2: 1 internal snapshots are ignored\n"); n != want {
+			t.Errorf("%s: %d notes in %q", quiet, n, &out)
 		}
 	}
 }
