@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/seed-012105e5/gonet/internal/testing/need"
 	"github.com/seed-012105e5/gonet/storage/block"
 	"github.com/seed-012105e5/gonet/storage/block/blocktest"
 )
@@ -29,7 +30,7 @@ func allocated(t *testing.T, name string) int64 {
 func TestFileDirect(t *testing.T) {
 	dir := t.TempDir()
 	if f, err := block.OpenFile(filepath.Join(dir, "disk"), block.FileConfig{Create: true, Direct: true}); errors.Is(err, syscall.EINVAL) {
-		t.Skipf("the file system of %s has no direct I/O", dir)
+		need.Unable(t, "the file system of %s has no direct I/O: set TMPDIR", dir)
 	} else if err == nil {
 		f.Close()
 	}

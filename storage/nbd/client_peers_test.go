@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-012105e5/gonet/internal/testing/need"
 	"github.com/seed-012105e5/gonet/storage/block"
 	"github.com/seed-012105e5/gonet/storage/block/blocktest"
 )
@@ -84,7 +85,7 @@ func (p *peerServer) dial(t *testing.T, d Dialer, export string) *Client {
 
 // TestClientPeerNbdkit holds clients of nbdkit against the contract of devices.
 func TestClientPeerNbdkit(t *testing.T) {
-	need(t, "nbdkit")
+	need.Programs(t, "nbdkit")
 	nbdkit := func(t *testing.T, args ...string) *peerServer {
 		return startPeer(t, "nbdkit", append([]string{"-f", "--exit-with-parent", "-U", "SOCKET"}, args...)...)
 	}
@@ -183,7 +184,7 @@ func TestClientPeerNbdkit(t *testing.T) {
 // TestClientPeerQemu holds clients of qemu-nbd, on a qcow2 image with a dirty bitmap,
 // against the contract of devices.
 func TestClientPeerQemu(t *testing.T) {
-	need(t, "qemu-nbd", "qemu-img")
+	need.Programs(t, "qemu-nbd", "qemu-img")
 	image := filepath.Join(t.TempDir(), "disk.qcow2")
 	run(t, "qemu-img", "create", "-q", "-f", "qcow2", image, "1M")
 	run(t, "qemu-img", "bitmap", "--add", image, "changes")
@@ -216,7 +217,7 @@ func TestClientPeerQemu(t *testing.T) {
 
 // TestClientPeerNbdServer holds clients of nbd-server against the contract of devices.
 func TestClientPeerNbdServer(t *testing.T) {
-	need(t, "nbd-server")
+	need.Programs(t, "nbd-server")
 	dir := t.TempDir()
 	file, config, pid := filepath.Join(dir, "disk"), filepath.Join(dir, "config"), filepath.Join(dir, "pid")
 	free, err := net.Listen("tcp", "127.0.0.1:0")
@@ -275,7 +276,7 @@ func TestClientPeerNbdServer(t *testing.T) {
 
 // TestClientPeerTLS speaks TLS with nbdkit, which wants a client's certificate.
 func TestClientPeerTLS(t *testing.T) {
-	need(t, "nbdkit")
+	need.Programs(t, "nbdkit")
 	dir := certificateDir(t)
 	p := startPeer(t, "nbdkit", "-f", "--exit-with-parent", "-U", "SOCKET", "--tls=require", "--tls-verify-peer", "--tls-certificates="+dir, "memory", "1M")
 	uri := strings.Replace(p.uri(""), "nbd+unix", "nbds+unix", 1)

@@ -17,22 +17,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-012105e5/gonet/internal/testing/need"
 	"github.com/seed-012105e5/gonet/storage/block"
 )
-
-// need skips the test where a program is missing, but not in CI.
-func need(t *testing.T, programs ...string) {
-	t.Helper()
-	for _, p := range programs {
-		if _, err := exec.LookPath(p); err == nil {
-			continue
-		}
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("%s is not installed", p)
-		}
-		t.Skipf("%s is not installed", p)
-	}
-}
 
 // run runs a program for at most a minute and returns its output.
 func run(t *testing.T, program string, args ...string) string {
@@ -109,7 +96,7 @@ func contents(t *testing.T, d block.Device) []byte {
 }
 
 func TestPeerNbdinfo(t *testing.T) {
-	need(t, "nbdinfo")
+	need.Programs(t, "nbdinfo")
 	m := block.NewMemory(peerSize)
 	sparse(t, m)
 	s := newServer(t, m)
@@ -186,7 +173,7 @@ func TestPeerNbdinfo(t *testing.T) {
 // TestPeerNbdcopy copies there and back with one and four connections, and looks at
 // bytes and holes.
 func TestPeerNbdcopy(t *testing.T) {
-	need(t, "nbdcopy", "nbdinfo")
+	need.Programs(t, "nbdcopy", "nbdinfo")
 	from, to := block.NewMemory(peerSize), block.NewMemory(peerSize)
 	sparse(t, from)
 	s := newServer(t, from, to)
@@ -220,7 +207,7 @@ func TestPeerNbdcopy(t *testing.T) {
 
 // TestPeerNbdsh drives libnbd by its shell: what no program sends by itself.
 func TestPeerNbdsh(t *testing.T) {
-	need(t, "nbdsh")
+	need.Programs(t, "nbdsh")
 	d := newScript()
 	s := newServer(t, d)
 	uri := "nbd://" + listen(t, s) + "/a"
@@ -273,7 +260,7 @@ h.shutdown()
 
 // TestPeerQemu runs qemu-img and qemu-io.
 func TestPeerQemu(t *testing.T) {
-	need(t, "qemu-img", "qemu-io")
+	need.Programs(t, "qemu-img", "qemu-io")
 	from, to := block.NewMemory(peerSize), block.NewMemory(peerSize)
 	sparse(t, from)
 	s := newServer(t, from, to)
@@ -337,9 +324,9 @@ func TestPeerQemu(t *testing.T) {
 
 // TestPeerFio writes and verifies at several depths.
 func TestPeerFio(t *testing.T) {
-	need(t, "fio")
+	need.Programs(t, "fio")
 	if out, _ := tryRun(t, "fio", "--enghelp"); !strings.Contains(out, "nbd") {
-		t.Skip("this fio has no engine for NBD")
+		need.Unable(t, "this fio has no engine for NBD")
 	}
 	s := newServer(t, block.NewMemory(peerSize))
 	uri := "nbd://" + listen(t, s) + "/a"
@@ -350,7 +337,7 @@ func TestPeerFio(t *testing.T) {
 
 // TestPeerTLS has libnbd verify the server and show a certificate.
 func TestPeerTLS(t *testing.T) {
-	need(t, "nbdinfo", "nbdcopy")
+	need.Programs(t, "nbdinfo", "nbdcopy")
 	a := newAuthority(t)
 	dir := t.TempDir()
 	save := func(name string, cert *x509.Certificate, key any) {
@@ -400,7 +387,8 @@ func TestPeerTLS(t *testing.T) {
 // TestPeerMkfs makes file systems on devices that once ended servers: an empty one,
 // and one that grows.
 func TestPeerMkfs(t *testing.T) {
-	need(t, "qemu-img", "nbdinfo", "nbdcopy")
+	need.Programs(t, "qemu-img", "nbdinfo", "nbdcopy")
+	mkfs := need.Program(t, "mkfs.ext4")
 	empty := block.NewMemory(0)
 	s := newServer(t, empty, block.NewMemory(peerSize))
 	uri := "nbd://" + listen(t, s)
@@ -411,17 +399,15 @@ func TestPeerMkfs(t *testing.T) {
 		t.Errorf("an empty device: %s", out)
 	}
 	run(t, "nbdcopy", uri+"/a", "null:")
-	if mkfs, err := exec.LookPath("mkfs.ext4"); err == nil {
-		image := filepath.Join(t.TempDir(), "image")
-		if err := os.WriteFile(image, nil, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		run(t, mkfs, "-q", "-F", image, "32M")
-		if err := empty.Resize(32 << 20); err != nil {
-			t.Fatal(err)
-		}
-		run(t, "nbdcopy", image, uri+"/a")
-		run(t, "qemu-img", "compare", "-f", "raw", "-F", "raw", image, uri+"/a")
+	image := filepath.Join(t.TempDir(), "image")
+	if err := os.WriteFile(image, nil, 0o600); err != nil {
+		t.Fatal(err)
 	}
+	run(t, mkfs, "-q", "-F", image, "32M")
+	if err := empty.Resize(32 << 20); err != nil {
+		t.Fatal(err)
+	}
+	run(t, "nbdcopy", image, uri+"/a")
+	run(t, "qemu-img", "compare", "-f", "raw", "-F", "raw", image, uri+"/a")
 	run(t, "nbdcopy", uri+"/b", "null:")
 }

@@ -14,19 +14,14 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/seed-012105e5/gonet/internal/testing/need"
 	"github.com/seed-012105e5/gonet/storage/block"
 )
 
 // tool runs a program of QEMU, or skips the test where there is none, but not in CI.
 func tool(t testing.TB, name string, args ...string) []byte {
 	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
+	path := need.Program(t, name)
 	var stderr bytes.Buffer
 	c := exec.CommandContext(t.Context(), path, args...)
 	c.Stderr = &stderr

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/seed-012105e5/gonet/internal/testing/need"
 	"github.com/seed-012105e5/gonet/storage/block"
 	"github.com/seed-012105e5/gonet/storage/block/filter"
 	"github.com/seed-012105e5/gonet/storage/block/spec"
@@ -29,10 +30,8 @@ func partitioned(t *testing.T, kind string, contents [][]byte, options ...string
 	}
 	image := filepath.Join(dir, "disk")
 	args = append(args, "--run", `nbdcopy "$uri" `+image)
+	need.Programs(t, "nbdkit", "nbdcopy")
 	if out, err := exec.Command("nbdkit", args...).CombinedOutput(); err != nil {
-		if errors.Is(err, exec.ErrNotFound) && os.Getenv("CI") != "true" {
-			t.Skip(err)
-		}
 		t.Fatalf("nbdkit: %v: %s", err, out)
 	}
 	d, err := spec.Builtin().Open(t.Context(), "file:"+image+",ro")
