@@ -322,3 +322,53 @@ func TestClientShutdown(t *testing.T) {
 		})
 	}
 }
+
+// TestClientLossEachSync loses a connection with several Syncs under way, and acknowledged
+// writes before them: each must tell of it, not only that which hears of it first.
+func TestClientLossEachSync(t *testing.T) {
+	for _, policy := range []Replay{ReplayReads, ReplayWrites} {
+		inBubble(t, Dialer{Replay: policy, ReconnectTimeout: time.Minute}, func(t *testing.T, c *Client, dev *scriptDevice, p *pipes) {
+			if _, err := c.WriteAt([]byte("acknowledged"), 0); err != nil {
+				t.Fatal(err)
+			}
+			dev.mu.Lock()
+			dev.before = func(op string, off int64) error { time.Sleep(time.Minute); return errors.New("too late") }
+			dev.mu.Unlock()
+			var wg sync.WaitGroup
+			for range 3 {
+				wg.Go(func() {
+					if err := c.Sync(); !errors.Is(err, ErrUnflushedLost) {
+						t.Errorf("policy %d: a Sync that began before the loss: %v", policy, err)
+					}
+				})
+			}
+			synctest.Wait()
+			p.cut(newServer(t, newScript()))
+			wg.Wait()
+			if err := c.Sync(); err != nil {
+				t.Errorf("policy %d: a Sync after those that told of the loss: %v", policy, err)
+			}
+		})
+	}
+}
+
+// TestClientReplayShutdown finds, when it connects again, a server that is about to end:
+// what is sent again then is not lost, but sent once more to the next one.
+func TestClientReplayShutdown(t *testing.T) {
+	inBubble(t, Dialer{Replay: ReplayUnflushed, ReconnectTimeout: time.Minute}, func(t *testing.T, c *Client, dev *scriptDevice, p *pipes) {
+		if _, err := c.WriteAt([]byte("kept"), 0); err != nil {
+			t.Fatal(err)
+		}
+		ending, next := newScript(), newScript()
+		ending.before = func(op string, off int64) error { return block.ErrClosed }
+		p.cut(newServer(t, ending))
+		synctest.Wait()
+		p.cut(newServer(t, next))
+		if err := c.Sync(); err != nil {
+			t.Errorf("Sync: %v", err)
+		}
+		if there, err := readText(next, 0, 4); !there || err != nil {
+			t.Errorf("what was acknowledged is there: %v, %v", there, err)
+		}
+	})
+}

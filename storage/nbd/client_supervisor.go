@@ -211,7 +211,7 @@ func (c *Client) restore(ctx context.Context, l *clientLink) error {
 		return ctx.Err()
 	}
 	if refused != nil {
-		c.unflushed.lose(fmt.Errorf("%w: %w", ErrUnflushedLost, refused))
+		c.unflushed.refused(fmt.Errorf("%w: %w", ErrUnflushedLost, refused))
 	}
 	c.unflushed.forget(writes)
 	return nil

@@ -22,6 +22,8 @@ type unflushed struct {
 	acked   uint64            // writes
 	flushed uint64            // of acked, how many are durable
 	lost    error             // why the next Sync must fail
+	losses  uint64            // how often writes were lost
+	last    error             // why they were, the last time
 }
 
 // An unflushedWrite is a request that changes the device, from its beginning on.
@@ -80,6 +82,7 @@ func (u *unflushed) ended(w *unflushedWrite, err error) {
 // A flushMark is what a FLUSH that begins now makes durable.
 type flushMark struct {
 	acked  uint64
+	losses uint64
 	writes []*unflushedWrite
 }
 
@@ -87,7 +90,7 @@ type flushMark struct {
 func (u *unflushed) mark() (m flushMark, err error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	m.acked = u.acked
+	m.acked, m.losses = u.acked, u.losses
 	for _, w := range u.writes {
 		if w.acked {
 			m.writes = append(m.writes, w)
@@ -106,12 +109,13 @@ func (u *unflushed) told(err error) {
 }
 
 // durable is called when the FLUSH has succeeded. Writes may have been lost while it
-// was under way.
+// was under way: of that each Sync that began before it must tell, also where another
+// one has told already.
 func (u *unflushed) durable(m flushMark) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.lost != nil {
-		return u.lost
+	if u.losses != m.losses {
+		return u.last
 	}
 	u.flushed = max(u.flushed, m.acked)
 	u.drop(m.writes)
@@ -145,21 +149,28 @@ func (u *unflushed) drop(writes []*unflushedWrite) {
 	u.writes = rest
 }
 
+// refused is called when the server has refused what was sent again.
+func (u *unflushed) refused(err error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.lose(err)
+}
+
 // reconnected is called when a connection was lost: without copies, what was
 // acknowledged and not flushed may be gone.
 func (u *unflushed) reconnected(err error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if !u.keep && u.acked > u.flushed {
-		u.lost, u.flushed = err, u.acked
+		u.flushed = u.acked
+		u.lose(err)
 	}
 }
 
-// lose notes that writes are lost.
+// lose notes that writes are lost, with the mutex.
 func (u *unflushed) lose(err error) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.lost = err
+	u.lost, u.last = err, err
+	u.losses++
 }
 
 // strays are the ranges of changes that were given up by their callers and may still
