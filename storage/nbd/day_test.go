@@ -18,7 +18,7 @@ import (
 
 var (
 	daySeed = flag.Uint64("day.seed", 0, "of TestDay: run this `seed` only")
-	dayFor  = flag.Duration("day.for", 0, "how long a time TestDay runs, virtual; 15 minutes if 0, and a day with GONET_LONG=1")
+	dayFor  = flag.Duration("day.for", 0, "how long a time TestDay runs, virtual; 15 minutes if 0, 2 with -short, and a day with GONET_LONG=1")
 )
 
 // dayClients are what uses the disk in TestDay, each for a part of it.
@@ -48,8 +48,11 @@ func TestDay(t *testing.T) {
 	length, seeds := *dayFor, []uint64{1, 2}
 	if length == 0 {
 		length = 15 * time.Minute
-		if os.Getenv("GONET_LONG") != "" {
+		switch {
+		case os.Getenv("GONET_LONG") != "":
 			length, seeds = 24*time.Hour, []uint64{uint64(time.Now().UnixNano())}
+		case testing.Short():
+			length, seeds = 2*time.Minute, seeds[:1]
 		}
 	}
 	if *daySeed != 0 {
@@ -106,7 +109,7 @@ func runDay(t *testing.T, seed uint64, length time.Duration) {
 			})
 		}
 	}
-	faults.Go(func() { w.trouble(40*time.Second, ctx.Done()) })
+	faults.Go(func() { w.trouble(min(40*time.Second, length/10), ctx.Done()) })
 	users.Wait()
 	cancel()
 	faults.Wait()
