@@ -1,0 +1,69 @@
+package scsi
+
+// INQUIRY (SPC-4 6.4) is done whatever the state of the unit is, and where there is no
+// unit.
+
+func spcInquiryCommands() []command {
+	return []command{{
+		name:  "INQUIRY",
+		usage: []byte{0x12, 0x01, 0xff, 0xff, 0xff, 0x00},
+		types: both(), flags: ignoresAttention | needsNoUnit, reserve: reserveAllowed,
+		plan: planInquiry, locked: (*Task).inquire,
+	}}
+}
+
+func planInquiry(t *Task) {
+	if vital := t.cdb[1]&0x01 != 0; !vital && t.cdb[2] != 0 {
+		t.invalidField(2, 7)
+		return
+	}
+	t.allocation(t.cdb16(3))
+}
+
+func (t *Task) inquire(_, in []byte) {
+	r := reply{p: in}
+	if t.cdb[1]&0x01 != 0 {
+		t.vitalPage(&r)
+		if t.done {
+			return
+		}
+	} else {
+		t.standardInquiry(&r)
+	}
+	t.replied(r)
+}
+
+// standardInquiry is the standard INQUIRY data (SPC-4 6.4.2).
+func (t *Task) standardInquiry(r *reply) {
+	if t.unit == nil {
+		r.bytes(0x7f, 0, 0x06, 0x02) // no unit can be here (peripheral qualifier 011b)
+		r.bytes(31)
+		r.zeroes(31)
+		return
+	}
+	c := &t.unit.config
+	var removable byte
+	if c.Removable {
+		removable = 0x80
+	}
+	r.bytes(byte(c.Type), removable, 0x06, 0x12) // SPC-4, HISUP, response data format 2
+	r.bytes(0, 0x08, 0, 0x02)                    // additional length, 3PC, no MULTIP, CMDQUE
+	r.text(c.Vendor, 8)
+	r.text(c.Product, 16)
+	r.text(c.Revision, 4)
+	r.zeroes(58 - 36)
+	for _, v := range c.versions() {
+		r.u16(v)
+	}
+	r.zeroes(74 - r.n)
+	r.set(4, byte(r.n-5))
+}
+
+// versions are the version descriptors (SPC-4 6.4.2, table 146).
+func (c *UnitConfig) versions() []int {
+	commands := 0x04c0 // SBC-3
+	if c.Type == CDROM {
+		commands = 0x0420 // MMC-5
+	}
+	return []int{0x0080, 0x0960, 0x0460, commands} // SAM-4, iSCSI, SPC-4
+}
