@@ -106,7 +106,9 @@ func (p pair) connect(t testing.TB) (ca, cb *tcp.Conn) {
 	return connect(t, p.a, p.b, "10.0.0.2:0")
 }
 
-// connect opens a TCP connection from one stack to an address of another.
+// connect opens a TCP connection from one stack to an address of another. Both
+// ends are closed when the test is over, also those that a reset has ended by
+// then: what nobody has read of them still holds its packets.
 func connect(t testing.TB, from, to *Stack, address string) (dialled, accepted *tcp.Conn) {
 	t.Helper()
 	l := listen(t, to, address)
@@ -116,6 +118,10 @@ func connect(t testing.TB, from, to *Stack, address string) (dialled, accepted *
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		dialled.Close()
+		c.Close()
+	})
 	return dialled, c
 }
 

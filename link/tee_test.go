@@ -221,6 +221,7 @@ func TestTeeCarrierLost(t *testing.T) {
 			a.Tx <- packet.From(tcpFrame(t, 1, 7))
 		}
 		close(a.Tx)
+		drain(b.Rx) // some may have crossed before the loss was seen
 		synctest.Wait()
 		if len(m.records) != 0 || m.flushed.Load() != 1 {
 			t.Errorf("%d records after the flush", len(m.records))

@@ -75,13 +75,15 @@ type ending struct {
 	theirs *net.TCPConn
 }
 
-// connect makes the connection, which the kernel dials.
+// connect makes the connection, which the kernel dials. Ours is closed before the host
+// is: what nobody has read of it still holds its packets.
 func (e *ending) connect(t *testing.T) {
 	t.Helper()
 	e.theirs = e.dial(t, "tcp", ours+":7").(*net.TCPConn)
 	var err error
 	e.own, err = e.l.AcceptTCP()
 	must(t, err)
+	t.Cleanup(func() { e.own.Close() })
 }
 
 // fill has us write until the window of the kernel, which does not read, is

@@ -60,10 +60,32 @@ type host struct {
 }
 
 // running is about all hosts that are open, in this process.
-var running struct {
+var running hosts
+
+type hosts struct {
 	sync.Mutex
-	hosts int
-	left  int64 // packets that earlier ones did not release
+	open int
+	left int64 // packets that earlier ones did not release
+}
+
+// begin notes that one more host is about to open.
+func (h *hosts) begin() {
+	h.Lock()
+	defer h.Unlock()
+	h.open++
+}
+
+// end notes that a host is closed, and after the last one looks whether all have
+// released their packets.
+func (h *hosts) end(t *testing.T) {
+	t.Helper()
+	h.Lock()
+	defer h.Unlock()
+	h.open--
+	if n := packet.Live(); h.open == 0 && n != h.left {
+		t.Errorf("all stacks are closed, and %d packets have not been released", n-h.left)
+		h.left = n
+	}
 }
 
 // newHost starts a stack behind c. When the test is over it is closed, its
@@ -76,6 +98,8 @@ func newHost(t *testing.T, c cable) *host {
 	netns.NeedTun(t)
 	must(t, h.ns.Sysctl("net.ipv4.tcp_congestion_control", "reno")) // everywhere the same
 	h.capture = newCapture(t, c.limit)
+	running.begin() // before the tap is open: it has packets from then on
+	t.Cleanup(func() { running.end(t) })
 
 	var card link.Link
 	must(t, h.ns.Do(func() (err error) {
@@ -94,9 +118,6 @@ func newHost(t *testing.T, c cable) *host {
 	// The capture is on our side of the wire: it has all that the stack sends
 	// and only what it gets.
 	card = link.Tee(card, func(err error) { t.Errorf("capture: %v", err) }, h.capture)
-	running.Lock()
-	running.hosts++
-	running.Unlock()
 	cfg := gonet.Config{Link: card, Addr: netip.MustParsePrefix(ours + "/24"), TCP: c.tcp, DNS: c.dns}
 	if c.route {
 		cfg.Gateway = netip.MustParseAddr(kernel)
@@ -116,13 +137,6 @@ func (h *host) finish(t *testing.T) {
 		if _, reason, _ := strings.Cut(name, ".Drop"); isFault[reason] {
 			t.Errorf("%d packets were dropped as %s", n, name)
 		}
-	}
-	running.Lock()
-	defer running.Unlock()
-	running.hosts--
-	if n := packet.Live(); running.hosts == 0 && n != running.left {
-		t.Errorf("all stacks are closed, and %d packets have not been released", n-running.left)
-		running.left = n
 	}
 	if t.Failed() {
 		t.Logf("counters:\n%v", h.Stats())

@@ -42,8 +42,34 @@ type troublemaker struct {
 	errors map[uint16][]icmpError
 }
 
-func (m *troublemaker) run(t *testing.T) {
-	for b := range m.wire.Rx {
+// start starts it, and returns how it is stopped.
+func (m *troublemaker) start(t *testing.T) (stop func()) {
+	quit, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		m.run(t, quit)
+		close(m.wire.Tx)
+		for b := range m.wire.Rx {
+			b.Release()
+		}
+		close(ended)
+	}()
+	return func() {
+		close(quit)
+		<-ended
+	}
+}
+
+func (m *troublemaker) run(t *testing.T, quit <-chan struct{}) {
+	for {
+		var b *packet.Buffer
+		var ok bool
+		select {
+		case b, ok = <-m.wire.Rx:
+		case <-quit:
+		}
+		if !ok {
+			return
+		}
 		b.CompleteChecksum()
 		frame := gopacket.NewPacket(bytes.Clone(b.Bytes()), layers.LayerTypeEthernet, gopacket.Default)
 		b.Release()
@@ -190,13 +216,14 @@ func TestICMPReachesUDP(t *testing.T) {
 		byPort[uint16(1000+i)] = s
 	}
 
+	running.begin()
+	defer running.end(t)
 	var card link.Link
 	must(t, ns.Do(func() (err error) {
 		card, err = tap.Open(tap.Config{MAC: [6]byte(mac(ourMAC)), HostAddr: netip.MustParsePrefix(kernel + "/24"), DisableOffload: true})
 		return err
 	}))
-	defer close(card.Tx)
-	go (&troublemaker{card, byPort}).run(t)
+	defer (&troublemaker{card, byPort}).start(t)()
 	theirs := meetAll(len(sequences), func(port int) net.Conn {
 		c, err := ns.Dial(t.Context(), "udp4", fmt.Sprintf("%s:%d", ours, port))
 		must(t, err)
@@ -207,8 +234,7 @@ func TestICMPReachesUDP(t *testing.T) {
 	stack, err := gonet.New(gonet.Config{Link: end, Addr: netip.MustParsePrefix(kernel + "/24")})
 	must(t, err)
 	defer stack.Close()
-	defer close(wire.Tx)
-	go (&troublemaker{wire, byPort}).run(t)
+	defer (&troublemaker{wire, byPort}).start(t)()
 	own := meetAll(len(sequences), func(port int) net.Conn {
 		c, err := stack.Dial("udp4", fmt.Sprintf("%s:%d", ours, port))
 		must(t, err)
