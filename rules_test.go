@@ -43,6 +43,8 @@ var layers = map[string][]string{
 	"dns":               {},
 	"tap":               {"packet", "link", "internal/netlink"},
 	"tunnel":            {"packet", "link"},
+	"vhost/memory":      {},
+	"vhost/virtqueue":   {"vhost/memory"},
 	".":                 {"packet", "ethernet", "arp", "rawip", "ipv4", "icmp", "udp", "tcp", "dns", "link", "internal/counter", "internal/deadline"},
 }
 

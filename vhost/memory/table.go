@@ -214,3 +214,12 @@ func find(list []*Mapping, at func(*Mapping) uint64, addr uint64) *Mapping {
 	}
 	return list[lo-1]
 }
+
+// GuestOf is the guest's address of what has an address of the front end's.
+func (t *Table) GuestOf(user uint64) (uint64, error) {
+	m := find(t.user, func(m *Mapping) uint64 { return m.User }, user)
+	if m == nil {
+		return 0, ErrAddress
+	}
+	return m.Guest + (user - m.User), nil
+}
