@@ -372,3 +372,31 @@ func TestClientReplayShutdown(t *testing.T) {
 		}
 	})
 }
+
+// TestClientReplayGivenUp gives a write up that the server does all the same, after one to
+// the same range that was acknowledged. What has been read of it is not undone when a
+// connection is lost and the older write is sent again.
+func TestClientReplayGivenUp(t *testing.T) {
+	inBubble(t, Dialer{Replay: ReplayUnflushed, ReconnectTimeout: time.Minute}, func(t *testing.T, c *Client, dev *scriptDevice, p *pipes) {
+		if _, err := c.WriteAt([]byte("older"), 0); err != nil {
+			t.Fatal(err)
+		}
+		dev.mu.Lock()
+		dev.before = func(op string, off int64) error { time.Sleep(time.Second); return nil }
+		dev.mu.Unlock()
+		ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
+		defer cancel()
+		if _, err := c.WriteAtContext(ctx, []byte("newer"), 0, false); !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatal(err)
+		}
+		got := make([]byte, 5)
+		for _, when := range []string{"before", "after"} {
+			if _, err := c.ReadAt(got, 0); err != nil || string(got) != "newer" {
+				t.Errorf("%s the loss: %q, %v", when, got, err)
+			}
+			if when == "before" {
+				p.cut(newServer(t, dev))
+			}
+		}
+	})
+}

@@ -171,7 +171,9 @@ func (c *Client) finish(k *call, err error) {
 		k.done <- struct{}{}
 		return
 	}
-	c.unflushed.ended(k.entry, errAbandoned)
+	// A write that was given up and is done all the same keeps its place among those
+	// that are sent again: it must not be undone by an older one.
+	c.unflushed.ended(k.entry, err)
 	if changes(k.req.cmd) {
 		c.strays.remove(k.stray)
 	}
