@@ -6,13 +6,11 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
-	"net/netip"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/seed-012105e5/gonet"
 	"github.com/seed-012105e5/gonet/link"
 	"github.com/seed-012105e5/gonet/storage/block"
 )
@@ -26,14 +24,7 @@ func TestClientGoNet(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				near, far := link.Pipe(link.PipeConfig{})
 				near = link.Impair(near, link.Impairment{Rate: 100e6, Delay: time.Millisecond, Loss: 0.02, Duplicate: 0.01, Reorder: 0.02, Seed: seed})
-				stack := func(l link.Link, addr string, seed byte) *gonet.Stack {
-					s, err := gonet.New(gonet.Config{Link: l, Addr: netip.MustParsePrefix(addr), Rand: bytesOf(seed)})
-					if err != nil {
-						t.Fatal(err)
-					}
-					return s
-				}
-				a, b := stack(near, "10.0.0.1/24", 1), stack(far, "10.0.0.2/24", 2)
+				a, b := newStack(t, near, "10.0.0.1/24", 1), newStack(t, far, "10.0.0.2/24", 2)
 				defer a.Close()
 				defer b.Close()
 				l, err := b.Listen("tcp", ":10809")

@@ -75,7 +75,7 @@ func runDay(t *testing.T, seed uint64, length time.Duration) {
 		t: t, r: rand.New(rand.NewPCG(seed, 1)), socket: &daySocket{wall: far},
 		stable: block.NewMemory(int64(len(dayClients) * dayUsers * daySectors * daySector)), faults: map[string]int{},
 	}
-	w.near = w.newStack(near, "10.0.0.1/24", byte(seed))
+	w.near = newStack(t, near, "10.0.0.1/24", byte(seed))
 	go w.socket.pump()
 	w.boot()
 	defer func() {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"math/rand/v2"
 	"net"
-	"net/netip"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -106,20 +105,12 @@ type dayMachine struct {
 	served chan struct{}
 }
 
-func (w *dayWorld) newStack(l link.Link, addr string, seed byte) *gonet.Stack {
-	s, err := gonet.New(gonet.Config{Link: l, Addr: netip.MustParsePrefix(addr), Rand: bytesOf(seed)})
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	return s
-}
-
 // boot starts the machine with what the last power cut has left.
 func (w *dayWorld) boot() {
 	m := &dayMachine{world: w, dead: make(chan struct{})}
 	var l link.Link
 	m.card, l = w.socket.plug()
-	m.stack = w.newStack(l, "10.0.0.2/24", byte(w.r.Uint32()))
+	m.stack = newStack(w.t, l, "10.0.0.2/24", byte(w.r.Uint32()))
 	var err error
 	if m.power, err = filter.NewVolatile(w.stable); err != nil {
 		w.t.Fatal(err)

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -26,6 +27,16 @@ func (b bytesOf) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// newStack makes a stack that repeats itself.
+func newStack(t testing.TB, l link.Link, addr string, seed byte) *gonet.Stack {
+	t.Helper()
+	s, err := gonet.New(gonet.Config{Link: l, Addr: netip.MustParsePrefix(addr), Rand: bytesOf(seed)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
 // TestServerGoNet serves over two stacks of ours, in virtual time, joined by a link
 // that loses, doubles and reorders frames, and holds random requests, many at once,
 // against a model.
@@ -35,14 +46,7 @@ func TestServerGoNet(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				near, far := link.Pipe(link.PipeConfig{})
 				near = link.Impair(near, link.Impairment{Rate: 100e6, Delay: time.Millisecond, Loss: 0.02, Duplicate: 0.01, Reorder: 0.02, Seed: seed})
-				stack := func(l link.Link, addr string, seed byte) *gonet.Stack {
-					s, err := gonet.New(gonet.Config{Link: l, Addr: netip.MustParsePrefix(addr), Rand: bytesOf(seed)})
-					if err != nil {
-						t.Fatal(err)
-					}
-					return s
-				}
-				a, b := stack(near, "10.0.0.1/24", 1), stack(far, "10.0.0.2/24", 2)
+				a, b := newStack(t, near, "10.0.0.1/24", 1), newStack(t, far, "10.0.0.2/24", 2)
 				defer a.Close()
 				defer b.Close()
 				l, err := b.Listen("tcp", ":10809")
@@ -67,6 +71,102 @@ func TestServerGoNet(t *testing.T) {
 					t.Error(err)
 				}
 				conn.Close()
+			})
+		})
+	}
+}
+
+// trains counts the frames with text that a card sends, and how long the longest was.
+type trains struct{ frames, longest atomic.Int64 }
+
+func (c *trains) Record(r link.Record) error {
+	const headers = 14 + 20 + 32 // with timestamps
+	if text := int64(len(r.Frame) - headers); r.Sent && text > 0 {
+		c.frames.Add(1)
+		c.longest.Store(max(c.longest.Load(), text))
+	}
+	return nil
+}
+
+func (c *trains) Flush() error { return nil }
+
+// TestServerGoNetTrains looks how replies leave a stack of ours: header and payload of
+// one together, as one frame of many segments.
+func TestServerGoNetTrains(t *testing.T) {
+	for style := headersSimple; style <= headersExtended; style++ {
+		synctest.Test(t, func(t *testing.T) {
+			near, far := link.Pipe(link.PipeConfig{})
+			var sent trains
+			a, b := newStack(t, near, "10.0.0.1/24", 1), newStack(t, link.Tee(far, nil, &sent), "10.0.0.2/24", 2)
+			defer a.Close()
+			defer b.Close()
+			l, err := b.Listen("tcp", ":10809")
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := newServer(t, block.NewMemory(1<<20))
+			defer s.Close()
+			go s.Serve(l)
+			conn, err := a.Dial("tcp", "10.0.0.2:10809")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			c := &rawClient{t: t, conn: conn}
+			c.hello(flagFixedNewstyle)
+			c.negotiate(style, "a")
+			const length = 60000
+			for i := range 20 {
+				time.Sleep(time.Second)
+				sent.frames.Store(0)
+				sent.longest.Store(0)
+				c.do(request{cmdFlagDF * commandFlags(min(style, 1)), cmdRead, uint64(i), 0, length}, nil, 0)
+				synctest.Wait()
+				// The first replies are longer than the congestion window.
+				if n := sent.frames.Load(); i > 5 && n != 1 || sent.longest.Load() < 1000 {
+					t.Errorf("headers %d, reply %d of %d bytes left in %d frames, of at most %d bytes", style, i, length, n, sent.longest.Load())
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkServerGoNet reads by a client, over two stacks joined by a cable in memory.
+func BenchmarkServerGoNet(b *testing.B) {
+	for _, length := range []int{4 << 10, 256 << 10} {
+		b.Run(fmt.Sprint(length), func(b *testing.B) {
+			near, far := link.Pipe(link.PipeConfig{})
+			x, y := newStack(b, near, "10.0.0.1/24", 1), newStack(b, far, "10.0.0.2/24", 2)
+			defer x.Close()
+			defer y.Close()
+			l, err := y.Listen("tcp", ":10809")
+			if err != nil {
+				b.Fatal(err)
+			}
+			m := block.NewMemory(16 << 20)
+			for off := int64(0); off < 16<<20; off += 64 << 10 {
+				if _, err := m.WriteAt([]byte{1}, off); err != nil {
+					b.Fatal(err)
+				}
+			}
+			s := newServer(b, m)
+			defer s.Close()
+			go s.Serve(l)
+			c, err := (&Dialer{DialContext: x.DialContext}).Dial(b.Context(), "nbd://10.0.0.2/a")
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer c.Close()
+			b.SetBytes(int64(length))
+			b.ReportAllocs()
+			b.RunParallel(func(pb *testing.PB) {
+				p := make([]byte, length)
+				for i := 0; pb.Next(); i++ {
+					if _, err := c.ReadAt(p, int64(i%32)*int64(length)); err != nil {
+						b.Error(err)
+						return
+					}
+				}
 			})
 		})
 	}
