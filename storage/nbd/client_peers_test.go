@@ -132,6 +132,35 @@ func TestClientPeerNbdkit(t *testing.T) {
 			t.Errorf("a read behind one that was given up: %v", err)
 		}
 	})
+	// The server ends with its last client: so the client says that it goes, on each of
+	// its connections, and a server that goes on is never taken for one that has ended.
+	t.Run("exitlast", func(t *testing.T) {
+		p := nbdkit(t, "--filter=exitlast", "memory", "1M")
+		c := p.dial(t, Dialer{Connections: 4, ReconnectTimeout: 100 * time.Millisecond}, "")
+		other := p.dial(t, Dialer{}, "")
+		if err := other.Close(); err != nil {
+			t.Error(err)
+		}
+		if _, err := c.WriteAt([]byte("still there"), 0); err != nil || c.Connections() != 4 {
+			t.Errorf("with %d connections: %v", c.Connections(), err)
+		}
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+		ended := make(chan error, 1)
+		go func() { ended <- p.cmd.Wait() }()
+		select {
+		case err := <-ended:
+			if err != nil {
+				t.Errorf("nbdkit has ended with %v", err)
+			}
+		case <-time.After(10 * time.Second):
+			t.Error("nbdkit has not ended with its last client")
+		}
+		if _, err := new(Dialer).Dial(t.Context(), p.uri("")); err == nil {
+			t.Error("there is a server yet")
+		}
+	})
 	t.Run("killed", func(t *testing.T) {
 		file := filepath.Join(t.TempDir(), "disk")
 		if err := os.WriteFile(file, make([]byte, 1<<20), 0o600); err != nil {

