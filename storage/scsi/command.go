@@ -1,6 +1,9 @@
 package scsi
 
-import "sync"
+import (
+	"math/bits"
+	"sync"
+)
 
 // A command is what this package knows of an operation code, or of a service action of
 // one.
@@ -16,6 +19,9 @@ type command struct {
 	types []Type // of units that know the command
 
 	flags commandFlags
+
+	// present, if set, says whether the unit, as it is, knows the command.
+	present func(*state) bool
 
 	// reserve says what a reservation of another nexus does to the command.
 	reserve reserveClass
@@ -43,9 +49,8 @@ const (
 	ignoresAttention
 	// needsNoUnit: done also where there is no unit of the LUN.
 	needsNoUnit
-	// saves: what it changed must be saved before its status is given, if Task.save
-	// is set.
-	saves
+	// waits: Execute may wait, though nothing is done on the device (Task.then).
+	waits
 )
 
 // A reserveClass is a column of the tables of commands that are allowed under
@@ -82,7 +87,9 @@ func commandsOf(t Type) *commandSet {
 func tables() [][]command {
 	return [][]command{
 		spcInquiryCommands(), spcLUNsCommands(), spcReadyCommands(),
-		sbcCapacityCommands(), sbcReadCommands(), sbcWriteCommands(),
+		spcModeCommands(), spcLogCommands(), spcOpcodesCommands(), spcStartCommands(), spcDiagnosticCommands(),
+		sbcCapacityCommands(), sbcReadCommands(), sbcWriteCommands(), sbcVerifyCommands(), sbcCompareCommands(),
+		sbcSameCommands(), sbcUnmapCommands(), sbcCacheCommands(), sbcDefectCommands(),
 	}
 }
 
@@ -105,15 +112,19 @@ func newCommandSet(of Type) *commandSet {
 }
 
 // find returns the command of a CDB of any length. Of an operation code with service
-// actions that are all others it returns nil and known.
-func (s *commandSet) find(cdb []byte) (c *command, known bool) {
-	candidates := s.byOpcode[cdb[0]]
-	for _, c := range candidates {
+// actions that are all others it returns nil and known. unit is nil where there is no
+// unit.
+func (s *commandSet) find(cdb []byte, unit *state) (c *command, known bool) {
+	for _, c := range s.byOpcode[cdb[0]] {
+		if unit != nil && c.present != nil && !c.present(unit) {
+			continue
+		}
 		if !c.action || len(cdb) > 1 && cdb[1]&0x1f == c.usage[1]&0x1f {
 			return c, true
 		}
+		known = true
 	}
-	return nil, len(candidates) > 0
+	return nil, known
 }
 
 // reserved finds the first bit of the CDB that must be zero and is not: the byte and the
@@ -128,15 +139,13 @@ func (c *command) reserved(cdb []byte) (at, bit int, bad bool) {
 			mask |= 0x1f
 		}
 		if wrong := cdb[i] &^ mask; wrong != 0 {
-			bit := 7
-			for wrong>>bit == 0 {
-				bit--
-			}
-			return i, bit, true
+			return i, highestBit(wrong), true
 		}
 	}
 	return 0, 0, false
 }
+
+func highestBit(b byte) int { return bits.Len8(b) - 1 }
 
 // both are the types of units that know the commands of SPC-4.
 func both() []Type { return []Type{Disk, CDROM} }

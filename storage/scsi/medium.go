@@ -52,10 +52,8 @@ func (u *Unit) Insert(d *block.Disk) error {
 		m.stop()
 		return fmt.Errorf("scsi: the unit has a medium, or takes none")
 	}
-	u.state.medium, u.state.stopped = m, false
-	for _, l := range u.state.links {
-		l.establish(CodeMediumChanged)
-	}
+	u.state.medium, u.state.ejected = m, false
+	u.state.tellMediumChanged(nil)
 	return nil
 }
 
@@ -79,7 +77,7 @@ func (u *Unit) Eject(force bool) (done <-chan struct{}, err error) {
 // eject takes the medium out and returns what waits for the tasks that use it.
 func (s *state) eject() *drain {
 	m := s.medium
-	s.medium = nil
+	s.medium, s.ejected = nil, false
 	d := newDrain(m.stop)
 	s.wait(d, func(*link) bool { return true })
 	d.release()

@@ -1,5 +1,7 @@
 package scsi
 
+import "math/bits"
+
 func sbcCapacityCommands() []command {
 	return []command{{
 		name:  "READ CAPACITY(10)", // SBC-3 5.15, MMC-5 6.25
@@ -29,7 +31,7 @@ func (t *Task) readCapacity16(_, in []byte) {
 	r := reply{p: in}
 	r.u64(t.lastBlock())
 	r.u32(uint32(t.unit.config.BlockSize))
-	r.bytes(0, 0) // no protection, a logical block is a physical block
+	r.bytes(0, byte(bits.Len(uint(t.unit.config.PhysicalBlock/t.unit.config.BlockSize))-1)) // no protection
 	var thin byte
 	if t.medium.unmaps() {
 		thin |= 0x80 // LBPME
@@ -43,7 +45,7 @@ func (t *Task) readCapacity16(_, in []byte) {
 }
 
 // unmaps says whether UNMAP makes the medium take less room, if it can.
-func (m *medium) unmaps() bool { return !m.readOnly && (m.info.Trim || m.info.Zero) }
+func (m *medium) unmaps() bool { return m.info.Trim || m.info.Zero }
 
 // unmapsToZero says whether blocks that were unmapped read as zeroes.
 func (m *medium) unmapsToZero() bool { return m.info.Zero }

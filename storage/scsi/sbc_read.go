@@ -1,24 +1,22 @@
 package scsi
 
 func sbcReadCommands() []command {
-	return []command{{
-		name:  "READ(10)", // SBC-3 5.12, MMC-5 6.24
-		usage: []byte{0x28, 0x18, 0xff, 0xff, 0xff, 0xff, 0x00, 0xff, 0xff, 0x00},
-		types: both(), flags: needsMedium, reserve: reserveReads,
-		plan: func(t *Task) { t.planRead(uint64(t.cdb32(2)), uint64(t.cdb16(7)), 7) },
-		run:  (*Task).read,
-	}, {
-		name:  "READ(16)", // SBC-3 5.14
-		usage: []byte{0x88, 0x18, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x00, 0x00},
-		types: disks(), flags: needsMedium, reserve: reserveReads,
-		plan: func(t *Task) { t.planRead(t.cdb64(2), uint64(t.cdb32(10)), 10) },
-		run:  (*Task).read,
-	}}
-}
-
-func (t *Task) planRead(lba, blocks uint64, lengthAt int) {
-	if t.planBlocks(lba, blocks, true, lengthAt) {
-		t.DataIn = int(t.Hi - t.Lo)
+	row := func(name string, l layout, types []Type, usage ...byte) command {
+		return command{
+			name: name, usage: usage, types: types, flags: needsMedium, reserve: reserveReads,
+			plan: func(t *Task) {
+				if t.planTransfer(l) {
+					t.DataIn = int(t.Hi - t.Lo)
+				}
+			},
+			run: (*Task).read,
+		}
+	}
+	return []command{
+		row("READ(6)", layout6, disks(), 0x08, 0x1f, 0xff, 0xff, 0xff, 0x00),                                                               // SBC-3 5.11
+		row("READ(10)", layout10, both(), 0x28, 0x1a, 0xff, 0xff, 0xff, 0xff, 0x1f, 0xff, 0xff, 0x00),                                      // SBC-3 5.12, MMC-5 6.24
+		row("READ(12)", layout12, both(), 0xa8, 0x1a, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x1f, 0x00),                          // SBC-3 5.13, MMC-5 6.25
+		row("READ(16)", layout16, disks(), 0x88, 0x1a, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x1f, 0x00), // SBC-3 5.14
 	}
 }
 
@@ -30,7 +28,7 @@ func (t *Task) read(_, in []byte) {
 		return
 	}
 	defer t.leave(held)
-	if t.cdb[1]&0x08 != 0 && !t.medium.readOnly && !t.sync() {
+	if t.cdb[0] != 0x08 && t.cdb[1]&bitsDurable != 0 && !t.medium.readOnly && !t.sync() {
 		return
 	}
 	if n, err := t.medium.disk.ReadAtContext(t.ctx, in, t.Lo); err != nil {

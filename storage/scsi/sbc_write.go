@@ -1,45 +1,88 @@
 package scsi
 
 func sbcWriteCommands() []command {
-	return []command{{
-		name:  "WRITE(10)", // SBC-3 5.33
-		usage: []byte{0x2a, 0x18, 0xff, 0xff, 0xff, 0xff, 0x00, 0xff, 0xff, 0x00},
-		types: disks(), flags: needsMedium | changesMedium, reserve: reserveWrites,
-		plan: func(t *Task) { t.planWrite(uint64(t.cdb32(2)), uint64(t.cdb16(7)), 7) },
-		run:  (*Task).write,
-	}, {
-		name:  "WRITE(16)", // SBC-3 5.35
-		usage: []byte{0x8a, 0x18, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x00, 0x00},
-		types: disks(), flags: needsMedium | changesMedium, reserve: reserveWrites,
-		plan: func(t *Task) { t.planWrite(t.cdb64(2), uint64(t.cdb32(10)), 10) },
-		run:  (*Task).write,
-	}}
-}
-
-func (t *Task) planWrite(lba, blocks uint64, lengthAt int) {
-	if t.planBlocks(lba, blocks, true, lengthAt) {
-		t.DataOut = int(t.Hi - t.Lo)
+	row := func(name string, l layout, run func(*Task, []byte, []byte), usage ...byte) command {
+		return command{
+			name: name, usage: usage, types: disks(), flags: needsMedium | changesMedium, reserve: reserveWrites,
+			plan: func(t *Task) {
+				if t.planTransfer(l) {
+					t.DataOut = int(t.Hi - t.Lo)
+				}
+			},
+			run: run,
+		}
+	}
+	verify := func(name string, l layout, usage ...byte) command {
+		c := row(name, l, (*Task).writeAndVerify, usage...)
+		plan := c.plan
+		c.plan = func(t *Task) {
+			if t.byteCheck() > 1 { // SBC-3 5.39, table 103
+				t.invalidField(1, 2)
+				return
+			}
+			plan(t)
+		}
+		return c
+	}
+	return []command{
+		row("WRITE(6)", layout6, (*Task).write, 0x0a, 0x1f, 0xff, 0xff, 0xff, 0x00),                                                               // SBC-3 5.32
+		row("WRITE(10)", layout10, (*Task).write, 0x2a, 0x1a, 0xff, 0xff, 0xff, 0xff, 0x1f, 0xff, 0xff, 0x00),                                     // SBC-3 5.33
+		row("WRITE(12)", layout12, (*Task).write, 0xaa, 0x1a, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x1f, 0x00),                         // SBC-3 5.34
+		row("WRITE(16)", layout16, (*Task).write, 0x8a, 0x1a, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x1f, 0x00), // SBC-3 5.35
+		verify("WRITE AND VERIFY(10)", layout10, 0x2e, 0x16, 0xff, 0xff, 0xff, 0xff, 0x1f, 0xff, 0xff, 0x00),                                      // SBC-3 5.37
+		verify("WRITE AND VERIFY(12)", layout12, 0xae, 0x16, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x1f, 0x00),                          // SBC-3 5.38
+		verify("WRITE AND VERIFY(16)", layout16, 0x8e, 0x16, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x1f, 0x00),  // SBC-3 5.39
 	}
 }
 
-// write writes the whole blocks that have come. With FUA, or without a write cache, they
-// are then durable.
+// write writes the blocks that have come. With FUA, or without a write cache, they are
+// then durable.
 func (t *Task) write(out, _ []byte) {
+	durable := t.through || t.cdb[0] != 0x0a && t.cdb[1]&bitsDurable != 0
+	if !t.wholeBlocks(out) {
+		return
+	}
 	held, ok := t.enter(false)
 	if !ok {
 		return
 	}
 	defer t.leave(held)
-	out = t.wholeBlocks(out)
-	if n, err := t.medium.disk.WriteAtContext(t.ctx, out, t.Lo, t.durable()); err != nil {
-		t.failDevice(writeFailed, t.Lo+int64(n), err)
-		return
+	if t.put(out, t.Lo, durable) {
+		t.Transferred = t.DataOut
 	}
-	t.Transferred = t.DataOut
 }
 
-// wholeBlocks leaves out a part of a block at the end.
-func (t *Task) wholeBlocks(p []byte) []byte { return p[:len(p)>>t.unit.shift<<t.unit.shift] }
+// put writes p at a byte of the medium, or makes the command fail.
+func (t *Task) put(p []byte, off int64, durable bool) bool {
+	if n, err := t.medium.disk.WriteAtContext(t.ctx, p, off, durable); err != nil {
+		t.failDevice(writeFailed, off+int64(n), err)
+		return false
+	}
+	return true
+}
 
-// durable says whether what the command writes must be durable when it ends.
-func (t *Task) durable() bool { return t.through || t.cdb[1]&0x08 != 0 }
+// writeAndVerify writes to the medium itself, whatever the cache, and reads it back
+// (SBC-3 5.37). With BYTCHK it compares as well, so it is alone on its blocks.
+func (t *Task) writeAndVerify(out, _ []byte) {
+	if !t.wholeBlocks(out) {
+		return
+	}
+	held, ok := t.enter(true)
+	if !ok {
+		return
+	}
+	defer t.leave(held)
+	if !t.put(out, t.Lo, true) {
+		return
+	}
+	against := out
+	if t.byteCheck() == 0 {
+		against = nil
+	}
+	if t.verifyRange(t.Lo, int64(len(out)), against) {
+		t.Transferred = t.DataOut
+	}
+}
+
+// byteCheck is the field BYTCHK of the CDB.
+func (t *Task) byteCheck() byte { return t.cdb[1] >> 1 & 3 }

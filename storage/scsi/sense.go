@@ -29,9 +29,8 @@ type Code uint16
 
 const (
 	CodeNone                   Code = 0x0000
-	CodeBecomingReady          Code = 0x0401
-	CodeInitializingRequired   Code = 0x0402
 	CodeWriteError             Code = 0x0c00
+	CodeInvalidInformationUnit Code = 0x0e03 // the length of the data that were announced
 	CodeReadError              Code = 0x1100
 	CodeParameterListLength    Code = 0x1a00
 	CodeMiscompare             Code = 0x1d00

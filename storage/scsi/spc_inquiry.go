@@ -23,7 +23,7 @@ func planInquiry(t *Task) {
 func (t *Task) inquire(_, in []byte) {
 	r := reply{p: in}
 	if t.cdb[1]&0x01 != 0 {
-		t.vitalPage(&r)
+		t.vitalData(&r)
 		if t.done {
 			return
 		}
@@ -47,12 +47,16 @@ func (t *Task) standardInquiry(r *reply) {
 		removable = 0x80
 	}
 	r.bytes(byte(c.Type), removable, 0x06, 0x12) // SPC-4, HISUP, response data format 2
-	r.bytes(0, 0x08, 0, 0x02)                    // additional length, 3PC, no MULTIP, CMDQUE
+	var copies byte
+	if t.unit.commands.byOpcode[0x83] != nil {
+		copies = 0x08 // 3PC
+	}
+	r.bytes(0, copies, 0, 0x02) // additional length, CMDQUE
 	r.text(c.Vendor, 8)
 	r.text(c.Product, 16)
 	r.text(c.Revision, 4)
 	r.zeroes(58 - 36)
-	for _, v := range c.versions() {
+	for _, v := range t.versions() {
 		r.u16(v)
 	}
 	r.zeroes(74 - r.n)
@@ -60,10 +64,13 @@ func (t *Task) standardInquiry(r *reply) {
 }
 
 // versions are the version descriptors (SPC-4 6.4.2, table 146).
-func (c *UnitConfig) versions() []int {
-	commands := 0x04c0 // SBC-3
-	if c.Type == CDROM {
-		commands = 0x0420 // MMC-5
+func (t *Task) versions() []int {
+	v := []int{0x0080, 0x0460, 0x04c0} // SAM-4, SPC-4, SBC-3
+	if t.unit.config.Type == CDROM {
+		v[2] = 0x0420 // MMC-5
 	}
-	return []int{0x0080, 0x0960, 0x0460, commands} // SAM-4, iSCSI, SPC-4
+	if t.nexus.config.Port.Protocol == ProtocolISCSI {
+		v = append(v, 0x0960)
+	}
+	return v
 }

@@ -26,10 +26,8 @@ func (t *Task) requestSense(_, in []byte) {
 		c, _ := t.link.attentions.first()
 		t.link.attentions.clear(c)
 		s = Sense{Key: UnitAttention, Code: c}
-	case t.unit.state.medium == nil:
+	case t.medium == nil:
 		s = Sense{Key: NotReady, Code: CodeMediumNotPresent}
-	case t.unit.state.stopped:
-		s = Sense{Key: NotReady, Code: CodeInitializingRequired}
 	}
 	r := reply{p: in}
 	var buffer [32]byte

@@ -11,6 +11,11 @@ const maxCDB = 16
 // again when it has ended. It belongs to the transport, which hands it from the
 // goroutine that calls Begin to the one that calls Execute.
 type Task struct {
+	// ExpectedOut is set by the transport before Begin, if its protocol tells: how many
+	// bytes of data-out the initiator means to send. Commands that work on exactly as
+	// much as they say refuse more. It is left as it is.
+	ExpectedOut int
+
 	// Set by Begin: the bytes of data-out that the command takes, and the most bytes of
 	// data-in that it gives. At most one is not zero, and neither is above the unit's
 	// MaxTransfer or 64 KB.
@@ -34,11 +39,11 @@ type Task struct {
 	// What plan and run share.
 	lba     uint64
 	blocks  uint64
-	limit   int     // allocation length
-	medium  *medium // as of Begin
-	last    uint64  // capacity in blocks, as of Begin
-	through bool    // WCE is zero: writes are durable
-	save    bool    // see saves
+	limit   int         // allocation length
+	medium  *medium     // as of Begin
+	last    uint64      // capacity in blocks, as of Begin
+	through bool        // WCE is zero: writes are durable
+	then    func(*Task) // what locked wants done when the token was given back
 
 	done        bool
 	descriptor  bool // sense format
@@ -91,7 +96,7 @@ func (t *Task) reset(n *Nexus, lun LUN, cdb []byte) {
 	t.nexus, t.link, t.unit, t.lun, t.command = n, nil, nil, lun, nil
 	t.cdb = [maxCDB]byte{}
 	copy(t.cdb[:], cdb)
-	t.lba, t.blocks, t.limit, t.medium, t.last, t.through, t.save = 0, 0, 0, nil, 0, false, false
+	t.lba, t.blocks, t.limit, t.medium, t.last, t.through, t.then = 0, 0, 0, nil, 0, false, nil
 	t.done, t.descriptor, t.sense, t.senseLength = false, false, Sense{}, 0
 	t.ctx, t.number, t.listed = nil, 0, false
 	t.aborted.Store(notAborted)
@@ -101,8 +106,8 @@ func (t *Task) reset(n *Nexus, lun LUN, cdb []byte) {
 func (t *Task) begin(cdb []byte) {
 	u, s := t.unit, &t.unit.state
 	u.lookAtSize()
-	t.descriptor = s.pages.descriptorSense()
-	c, known := u.commands.find(cdb)
+	t.descriptor = s.pages.descriptor
+	c, known := u.commands.find(cdb, s)
 	attention, pending := t.link.attentions.first()
 	pending = pending && (c == nil || c.flags&ignoresAttention == 0)
 	if pending && isReset(attention) {
@@ -120,8 +125,8 @@ func (t *Task) begin(cdb []byte) {
 	if !t.accept(c, known, cdb) {
 		return
 	}
-	t.through = !s.pages.writeCache()
-	if s.medium != nil {
+	t.through = !s.pages.cache
+	if s.medium != nil && !s.ejected {
 		t.medium, t.last = s.medium, s.medium.blocks
 	}
 	if c.flags&needsMedium != 0 && !t.ready() {
@@ -129,7 +134,7 @@ func (t *Task) begin(cdb []byte) {
 	}
 	if c.flags&changesMedium != 0 {
 		switch {
-		case s.pages.softwareWriteProtect():
+		case s.pages.protect:
 			t.fail(Sense{Key: DataProtect, Code: CodeSoftwareWriteProtected})
 			return
 		case t.medium.readOnly || t.link.readOnly:
@@ -144,11 +149,8 @@ func (t *Task) begin(cdb []byte) {
 
 // ready says whether the medium may be used, or makes the task fail.
 func (t *Task) ready() bool {
-	switch {
-	case t.medium == nil:
+	if t.medium == nil {
 		t.fail(Sense{Key: NotReady, Code: CodeMediumNotPresent})
-	case t.unit.state.stopped:
-		t.fail(Sense{Key: NotReady, Code: CodeInitializingRequired})
 	}
 	return !t.done
 }
@@ -179,7 +181,7 @@ func (t *Task) accept(c *command, known bool, cdb []byte) bool {
 
 // beginWithoutUnit is Begin for a LUN that has no unit.
 func (t *Task) beginWithoutUnit(cdb []byte) {
-	c, known := diskCommands().find(cdb)
+	c, known := diskCommands().find(cdb, nil)
 	if c == nil || c.flags&needsNoUnit == 0 {
 		t.fail(Sense{Key: IllegalRequest, Code: CodeNoUnit})
 		return
@@ -193,7 +195,7 @@ func (t *Task) beginWithoutUnit(cdb []byte) {
 func (t *Task) Done() bool { return t.done }
 
 // Inline says whether Execute will wait for nothing.
-func (t *Task) Inline() bool { return t.done || t.command.run == nil && t.command.flags&saves == 0 }
+func (t *Task) Inline() bool { return t.done || t.command.run == nil && t.command.flags&waits == 0 }
 
 // Aborted says whether the task was aborted, and whether its Status, TASK ABORTED, is
 // told: without it there is no answer to the command (SAM-4 5.7.3).
@@ -226,9 +228,6 @@ func (t *Task) Execute(ctx context.Context, out, in []byte) {
 		t.command.run(t, out, in)
 	}
 	t.end(out, in)
-	if t.save {
-		t.unit.persist(t)
-	}
 	t.ctx = nil
 }
 
@@ -236,18 +235,24 @@ func (t *Task) Execute(ctx context.Context, out, in []byte) {
 func (t *Task) end(out, in []byte) {
 	if t.unit == nil {
 		t.command.locked(t, out, in)
-	} else {
-		t.unit.lock()
-		switch {
-		case t.done:
-		case t.ctx.Err() != nil:
-			t.fail(Sense{Key: AbortedCommand})
-		case t.command.locked != nil && t.goesOn():
-			t.command.locked(t, out, in)
-		}
-		t.unlist()
-		t.unit.unlock()
+		t.finish(t.Status)
+		return
 	}
+	t.unit.lock()
+	switch {
+	case t.done:
+	case t.ctx.Err() != nil:
+		t.fail(Sense{Key: AbortedCommand})
+	case t.command.locked != nil && t.goesOn():
+		t.command.locked(t, out, in)
+	}
+	if t.then != nil {
+		t.unit.unlock()
+		t.then(t)
+		t.unit.lock()
+	}
+	t.unlist()
+	t.unit.unlock()
 	t.finish(t.Status)
 }
 
@@ -275,6 +280,12 @@ func (t *Task) Abandon() {
 // goesOn says whether the task was not aborted, nor the context ended. Long work asks
 // between its parts.
 func (t *Task) goesOn() bool { return t.aborted.Load() == notAborted && t.ctx.Err() == nil }
+
+// interrupted makes a command fail that must not go on, and returns false.
+func (t *Task) interrupted() bool {
+	t.fail(Sense{Key: AbortedCommand})
+	return false
+}
 
 // finish ends the task with a status.
 func (t *Task) finish(s Status) {

@@ -117,7 +117,7 @@ func (s *state) abortFor(d *drain, of func(*link) bool, by *link) {
 		cause := abortedByOwn
 		if l != by {
 			cause = abortedByOther
-			if s.pages.taskAborted() {
+			if s.pages.status {
 				cause = abortedWithStatus
 			}
 		}

@@ -3,6 +3,7 @@ package scsi
 import (
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 
 	"github.com/seed-012105e5/gonet/storage/block"
@@ -48,6 +49,10 @@ type UnitConfig struct {
 	// default it is made from Vendor, Product and Serial.
 	Identifier string
 
+	// PhysicalBlock is the size in bytes that writes should be aligned to, a power of two:
+	// 4096, or BlockSize if that is larger.
+	PhysicalBlock int
+
 	Removable bool // the medium can be taken out; a CDROM's always
 	ReadOnly  bool // the medium is write protected, whatever the disk says
 
@@ -60,8 +65,8 @@ type UnitConfig struct {
 	// Store, if set, keeps saved mode pages and persistent reservations.
 	Store Store
 
-	// OnEject, if set, is called when an initiator has ejected the medium or asks for
-	// it to be loaded. It may call Eject and Insert.
+	// OnEject, if set, is called when an initiator has ejected the medium, or loaded one
+	// that was ejected. It may call Eject, to keep the disk, and Insert.
 	OnEject func(load bool)
 }
 
@@ -76,7 +81,8 @@ type Unit struct {
 	shift    uint       // log2 of the block size
 	commands *commandSet
 
-	ranges *rangelock.Table // of blocks that are worked on
+	ranges  *rangelock.Table // of blocks that are worked on
+	buffers sync.Pool        // of *[bufferSize]byte
 
 	// token is held by whoever owns the state.
 	token chan struct{}
@@ -93,7 +99,7 @@ type state struct {
 	waiters []waiter
 
 	medium  *medium // nil if there is none
-	stopped bool    // by START STOP UNIT
+	ejected bool    // the medium is there, but not in: START STOP UNIT takes it in again
 
 	pages, savedPages modePages
 	reservations      reservations
@@ -122,8 +128,11 @@ func NewUnit(c UnitConfig) (*Unit, error) {
 	for 1<<u.shift < c.BlockSize {
 		u.shift++
 	}
-	u.state.savedPages = newModePages(c)
+	u.state.savedPages = newModePages(&u.config)
 	u.state.pages = u.state.savedPages
+	if err := u.restore(); err != nil {
+		return nil, err
+	}
 	if c.Disk != nil {
 		m, err := u.mount(c.Disk)
 		if err != nil {
@@ -151,6 +160,12 @@ func (c *UnitConfig) complete() error {
 	}
 	if c.BlockSize < 512 || c.BlockSize > 64<<10 || c.BlockSize&(c.BlockSize-1) != 0 {
 		return fmt.Errorf("scsi: a block size of %d bytes is not a power of two from 512 to 65536", c.BlockSize)
+	}
+	if c.PhysicalBlock == 0 {
+		c.PhysicalBlock = max(c.BlockSize, 4096)
+	}
+	if n := c.PhysicalBlock; n < c.BlockSize || n > 1<<20 || n&(n-1) != 0 {
+		return fmt.Errorf("scsi: a physical block of %d bytes is not a power of two from %d to 1 MB", n, c.BlockSize)
 	}
 	if c.Disk == nil && !c.Removable {
 		return errors.New("scsi: a unit without a disk whose medium is not removable")
