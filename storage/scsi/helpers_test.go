@@ -186,3 +186,5 @@ func pattern(n int, seed byte) []byte {
 	}
 	return p
 }
+
+func memory(size int64) block.Device { return block.NewMemory(size) }
