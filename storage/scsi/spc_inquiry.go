@@ -56,21 +56,21 @@ func (t *Task) standardInquiry(r *reply) {
 	r.text(c.Product, 16)
 	r.text(c.Revision, 4)
 	r.zeroes(58 - 36)
-	for _, v := range t.versions() {
-		r.u16(v)
-	}
+	t.versions(r)
 	r.zeroes(74 - r.n)
 	r.set(4, byte(r.n-5))
 }
 
-// versions are the version descriptors (SPC-4 6.4.2, table 146).
-func (t *Task) versions() []int {
-	v := []int{0x0080, 0x0460, 0x04c0} // SAM-4, SPC-4, SBC-3
+// versions writes the version descriptors (SPC-4 6.4.2, table 146).
+func (t *Task) versions(r *reply) {
+	r.u16(0x0080) // SAM-4
+	r.u16(0x0460) // SPC-4
 	if t.unit.config.Type == CDROM {
-		v[2] = 0x0420 // MMC-5
+		r.u16(0x0420) // MMC-5
+	} else {
+		r.u16(0x04c0) // SBC-3
 	}
 	if t.nexus.config.Port.Protocol == ProtocolISCSI {
-		v = append(v, 0x0960)
+		r.u16(0x0960)
 	}
-	return v
 }
