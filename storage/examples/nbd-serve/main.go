@@ -4,6 +4,7 @@
 //	go run ./storage/examples/nbd-serve -export m=memory:64M -export f=file:disk.img
 //	go run ./storage/examples/nbd-serve -listen unix:/tmp/nbd.sock -export =image:golden.qcow2
 //	sudo go run ./storage/examples/nbd-serve -tap tap0 -listen :10809 -export m=memory:1G
+//	go run ./storage/examples/nbd-serve -rootless -export m=memory:64M
 //
 //	nbdinfo --list nbd://127.0.0.1:10809
 //	nbdcopy disk.img nbd://127.0.0.1:10809/m
@@ -43,7 +44,8 @@ Examples:
   nbd-serve -export m=memory:64M -export f=file:disk.img
   nbd-serve -listen unix:/tmp/nbd.sock -export =image:golden.qcow2
   nbd-serve -tls required -cert server.pem -key server.key -clients ca.pem -export m=memory:1G
-  sudo nbd-serve -tap tap0 -listen :10809 -export m=memory:1G`
+  sudo nbd-serve -tap tap0 -listen :10809 -export m=memory:1G
+  nbd-serve -rootless -export m=memory:64M`
 
 // grace is how long requests may take when the program is to end.
 const grace = 5 * time.Second
@@ -67,6 +69,9 @@ type export struct{ name, disk string }
 func run(ctx context.Context, args []string, out io.Writer) error {
 	o, err := parse(args, out)
 	if err != nil {
+		return err
+	}
+	if goOn, err := o.where.Enter(ctx, o.listen); err != nil || !goOn {
 		return err
 	}
 	server, err := o.server()
@@ -177,7 +182,7 @@ func parse(args []string, out io.Writer) (*options, error) {
 	flags.StringVar(&o.cert, "cert", "", "`file` with the certificate of the server (PEM)")
 	flags.StringVar(&o.key, "key", "", "`file` with its key")
 	flags.StringVar(&o.ca, "clients", "", "`file` with the certificates that vouch for clients; then only those are served")
-	o.where.Flags(flags)
+	o.where.ServerFlags(flags)
 	err := setup.Parse(flags, args, out, about, "\nDisks:\n"+kinds(nil).Usage())
 	switch {
 	case err != nil:

@@ -13,6 +13,7 @@ import (
 
 	"github.com/seed-012105e5/gonet"
 	"github.com/seed-012105e5/gonet/internal/program"
+	"github.com/seed-012105e5/gonet/rootless"
 	"github.com/seed-012105e5/gonet/tap"
 )
 
@@ -20,6 +21,8 @@ import (
 type Where struct {
 	tap        string
 	addr, host netip.Prefix
+	rootless   bool
+	outside    string // with rootless: where clients reach what listens
 
 	stack *gonet.Stack // nil: the kernel's sockets
 }
@@ -29,6 +32,30 @@ func (w *Where) Flags(flags *flag.FlagSet) {
 	flags.StringVar(&w.tap, "tap", "", "use a TCP/IP stack of the program's own behind this `tap` (needs root, or a tap of one's own),\nin place of the kernel's sockets")
 	flags.TextVar(&w.addr, "addr", netip.MustParsePrefix("10.0.0.2/24"), "with -tap: `address` of the stack, with its network")
 	flags.TextVar(&w.host, "host", netip.MustParsePrefix("10.0.0.1/24"), "with -tap: `address` of the kernel's end")
+}
+
+// ServerFlags adds the flags of a server: those of Flags, and -rootless.
+func (w *Where) ServerFlags(flags *flag.FlagSet) {
+	w.Flags(flags)
+	flags.BoolVar(&w.rootless, "rootless", false, "use a stack of the program's own, behind a tap in a private network, as an ordinary user may;\nthe address to listen at is this machine's, from where connections are forwarded to the stack")
+}
+
+// Enter is called by a server before it opens anything, with the address that it is to
+// listen at. With -rootless it runs the program a second time, in a private network (see
+// package rootless), and says at the end of that one that there is nothing more to do.
+func (w *Where) Enter(ctx context.Context, address string) (goOn bool, err error) {
+	if !w.rootless {
+		return true, nil
+	}
+	_, port, err := net.SplitHostPort(address)
+	if err != nil || port == "0" {
+		return false, program.Usage("-rootless wants an address to listen at with a port of its own, and %q is not one", address)
+	}
+	inside, err := rootless.Run(ctx, []rootless.Forward{{Listen: address, To: net.JoinHostPort(w.addr.Addr().String(), port)}})
+	if w.outside = address; w.tap == "" {
+		w.tap = "tap0"
+	}
+	return inside, err
 }
 
 // Open makes the stack, if there is to be one. Close ends it.
@@ -68,6 +95,13 @@ func (w *Where) Listen(ctx context.Context, address string) (net.Listener, error
 		}
 		return new(net.ListenConfig).Listen(ctx, "unix", path)
 	}
+	if w.outside != "" { // forwarded from there
+		_, port, err := net.SplitHostPort(address)
+		if err != nil {
+			return nil, err
+		}
+		address = ":" + port
+	}
 	if w.stack != nil {
 		return w.stack.Listen("tcp", address)
 	}
@@ -88,6 +122,8 @@ func (w *Where) Host(address net.Addr) string {
 	switch {
 	case !ok:
 		return address.String()
+	case w.outside != "":
+		return w.outside
 	case w.stack != nil && at.IP.IsUnspecified():
 		return netip.AddrPortFrom(w.addr.Addr(), uint16(at.Port)).String()
 	case at.IP.IsUnspecified():
