@@ -141,6 +141,7 @@ func TestRefuses(t *testing.T) {
 		"-export m=memory:1M -tls required":       "-cert",
 		"-export m=memory:1M -cert x":             "-tls",
 		"-export m=memory:1M -listen nowhere":     "nowhere",
+		"-export m=memory:1M -rootless -listen x": "-rootless",
 	} {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		err := run(ctx, strings.Fields(args), io.Discard)
