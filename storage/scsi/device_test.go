@@ -253,7 +253,7 @@ func TestAllocates(t *testing.T) {
 	for _, c := range [][]byte{
 		blocks(0x28, 0, 16), blocks(0x88, 0, 16), blocks(0x2a, 0, 16), blocks(0x8a, 0, 16), blocks(0x35, 0, 0),
 		ready, blocks(0x2e, 0, 16), set(blocks(0x2f, 0, 16), 2), blocks(0x89, 0, 8), blocks(0x8b, 0, 16),
-		blocks(0x28, testBlocks, 1), cdb(0x12, 0, 0, 0, 36, 0),
+		blocks(0x28, testBlocks, 1),
 	} {
 		if n := testing.AllocsPerRun(200, func() {
 			r.nexus.Begin(&r.task, 0, c)
