@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+
+	"github.com/seed-012105e5/gonet/storage/scsi"
 )
 
 // An Access grants the use of a target to those initiators that fit all of it. The
@@ -20,6 +22,9 @@ type Access struct {
 	// MutualUser and MutualSecret are what the target proves to an initiator that
 	// asks it to. The secret must be another than the initiator's.
 	MutualUser, MutualSecret string
+	// LUNs are the logical units that are seen, by number, and what may be done with
+	// them. All, as they are, if it is nil.
+	LUNs map[int]scsi.Access
 }
 
 // fits says whether an initiator is meant, as far as its name and address say.

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"github.com/seed-012105e5/gonet/storage/block"
+	"github.com/seed-012105e5/gonet/storage/internal/buffers"
 )
 
 // A Client is an export of a server as a block device. It has all optional powers of
@@ -40,7 +41,7 @@ type Client struct {
 	cancel context.CancelFunc // ends the client
 
 	calls      sync.Pool // of *call
-	buffers    buffers
+	buffers    buffers.Pool
 	unflushed  unflushed
 	strays     strays
 	notices    block.ResizeNotices
@@ -186,8 +187,8 @@ func (c *Client) lend(ctx context.Context, k *call, p []byte) []byte {
 	if ctx.Done() == nil {
 		return p
 	}
-	k.buf = c.buffers.get(len(p))
-	return k.buf.bytes[:len(p)]
+	k.buf = c.buffers.Get(len(p))
+	return k.buf.Bytes[:len(p)]
 }
 
 // ReadAt is ReadAtContext without a context.

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"github.com/seed-012105e5/gonet/storage/block"
+	"github.com/seed-012105e5/gonet/storage/internal/buffers"
 )
 
 // A RequestError is an error by which a server answers a request. By errors.Is it
@@ -65,10 +66,10 @@ const (
 // the two to let go of it finishes it. When a link is lost, its calls pass to the
 // supervisor.
 type call struct {
-	req     request // without cookie
-	payload []byte  // WRITE
-	into    []byte  // READ
-	buf     *buffer // that payload or into lie in, where the caller may leave
+	req     request         // without cookie
+	payload []byte          // WRITE
+	into    []byte          // READ
+	buf     *buffers.Buffer // that payload or into lie in, where the caller may leave
 	entry   *unflushedWrite
 
 	reply    reply
@@ -97,7 +98,7 @@ func (c *Client) newCall(r request) *call {
 
 // free gives a call back to the pool.
 func (c *Client) free(k *call) {
-	c.buffers.put(k.buf)
+	c.buffers.Put(k.buf)
 	k.payload, k.into, k.buf, k.entry = nil, nil, nil, nil
 	k.statuses, k.want = k.statuses[:0], ""
 	if cap(k.heads) > 16<<10 {

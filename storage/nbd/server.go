@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/seed-012105e5/gonet/storage/block"
+	"github.com/seed-012105e5/gonet/storage/internal/buffers"
 )
 
 // ErrServerClosed is what Serve returns after Shutdown or Close.
@@ -59,7 +60,7 @@ type Server struct {
 	ErrorLog func(remote net.Addr, err error)
 
 	counters serverCounters
-	buffers  buffers
+	buffers  buffers.Pool
 	workers  atomic.Int64 // beyond the first of each connection
 	lookout  lookout
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"github.com/seed-012105e5/gonet/storage/block"
+	"github.com/seed-012105e5/gonet/storage/internal/buffers"
 )
 
 // A task is one request under way: its payload, the work on it, its reply. Tasks
@@ -11,8 +12,8 @@ import (
 // one owns it; it passes from the reader to a worker, to the writer and back.
 type task struct {
 	req  request
-	buf  *buffer // the payload of the request or of the reply
-	held int     // of the connection's budget, in bytes
+	buf  *buffers.Buffer // the payload of the request or of the reply
+	held int             // of the connection's budget, in bytes
 
 	heads []byte   // the parts of the reply that are not of buf
 	parts [][]byte // the reply
@@ -187,7 +188,7 @@ func (t *task) data(s headerStyle) {
 	}
 	t.part(t.heads)
 	if n > 0 {
-		t.part(t.buf.bytes[:n])
+		t.part(t.buf.Bytes[:n])
 	}
 }
 
@@ -211,7 +212,7 @@ func (t *task) sparse(s headerStyle) {
 		}
 		t.part(t.heads[start:])
 		if !p.hole {
-			t.part(t.buf.bytes[p.off : p.off+p.length])
+			t.part(t.buf.Bytes[p.off : p.off+p.length])
 		}
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/seed-012105e5/gonet/storage/internal/buffers"
 )
 
 // A session is the transmission phase of one connection. Its processes are:
@@ -190,7 +192,7 @@ func (s *session) request(r request) error {
 	t := s.take(r, n)
 	if payload > 0 {
 		s.beforeWait(n)
-		if _, err := io.ReadFull(s.in, t.buf.bytes[:n]); err != nil {
+		if _, err := io.ReadFull(s.in, t.buf.Bytes[:n]); err != nil {
 			s.recycle(t)
 			return err
 		}
@@ -224,7 +226,7 @@ func (s *session) skip(n uint64) error {
 // take returns a task for the request with a buffer of n bytes, and waits until the
 // budget has room for it.
 func (s *session) take(r request, n int) *task {
-	need := bufferSize(n)
+	need := buffers.Size(n)
 	s.collect()
 	for s.held > 0 && s.held+need > s.server.maxMemory() || len(s.spare) == 0 && s.made == cap(s.out.queue) {
 		if len(s.batch) > 0 {
@@ -241,7 +243,7 @@ func (s *session) take(r request, n int) *task {
 		t = newTask()
 		s.made++
 	}
-	t.req, t.held, t.buf = r, need, s.server.buffers.get(n)
+	t.req, t.held, t.buf = r, need, s.server.buffers.Get(n)
 	s.held += need
 	return t
 }
@@ -255,7 +257,7 @@ func (s *session) collect() {
 
 // recycle makes a task that is done ready for another request.
 func (s *session) recycle(t *task) {
-	s.server.buffers.put(t.buf)
+	s.server.buffers.Put(t.buf)
 	s.held -= t.held
 	t.buf, t.held = nil, 0
 	if cap(t.heads) > 16<<10 {

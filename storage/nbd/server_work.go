@@ -44,7 +44,7 @@ func (w *worker) do(t *task) (err error) {
 	case cmdWrite:
 		var p []byte
 		if t.buf != nil {
-			p = t.buf.bytes[:length]
+			p = t.buf.Bytes[:length]
 		}
 		_, err = disk.WriteAtContext(w.writes, p, off, fua)
 	case cmdFlush:
@@ -97,7 +97,7 @@ func (w *worker) read(t *task) error {
 		}
 	}
 	if length > 0 {
-		if _, err := w.export.disk.ReadAtContext(w.reads, t.buf.bytes[:length], off); err != nil {
+		if _, err := w.export.disk.ReadAtContext(w.reads, t.buf.Bytes[:length], off); err != nil {
 			return err
 		}
 	}
@@ -118,7 +118,7 @@ func (w *worker) readPieces(t *task) error {
 		if p.hole {
 			continue
 		}
-		if _, err := w.export.disk.ReadAtContext(w.reads, t.buf.bytes[p.off:p.off+p.length], int64(t.req.offset)+p.off); err != nil {
+		if _, err := w.export.disk.ReadAtContext(w.reads, t.buf.Bytes[p.off:p.off+p.length], int64(t.req.offset)+p.off); err != nil {
 			return err
 		}
 	}
@@ -133,7 +133,7 @@ func (w *worker) blockStatus(t *task) error {
 	chosen := w.selected
 	if n := t.req.payload(w.limits.style); n > 0 {
 		var v verdict
-		if length, chosen, v = w.choose(t, t.buf.bytes[:n]); v.errno != 0 {
+		if length, chosen, v = w.choose(t, t.buf.Bytes[:n]); v.errno != 0 {
 			t.refuse(w.limits.style, v)
 			return nil
 		}
