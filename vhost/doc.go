@@ -1,0 +1,12 @@
+// Package vhost has devices for virtual machines in user space: the vhost-user
+// protocol from both sides. The back end is the device; the front end is the
+// virtual machine, or whoever else drives the device.
+//
+// A device is one [Device]: its features, its configuration space, and how it
+// serves a ring. What the protocol, the rings, the guest's memory, a guest that
+// reboots, migrates or is hostile, and a front end that goes and comes again ask
+// for is done around it. Each ring is served by one goroutine, which owns it.
+//
+// Sections are those of the specification "Vhost-user Protocol" of QEMU, and of
+// Virtual I/O Device (VIRTIO) 1.2.
+package vhost

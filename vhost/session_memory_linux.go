@@ -1,0 +1,103 @@
+package vhost
+
+import (
+	"fmt"
+
+	"github.com/seed-012105e5/gonet/vhost/memory"
+)
+
+// setMemory replaces all regions.
+func (s *session) setMemory(regions MemoryTable, files Files) error {
+	if len(regions) != len(files) {
+		return fmt.Errorf("%w: %d regions with %d file descriptors", ErrMessage, len(regions), len(files))
+	}
+	var all []*memory.Mapping
+	defer func() {
+		for _, m := range all {
+			m.Release()
+		}
+	}()
+	for i, r := range regions {
+		m, err := memory.Map(r, files[i])
+		if err != nil {
+			return err
+		}
+		all = append(all, m)
+	}
+	table, err := memory.NewTable(all...)
+	if err != nil {
+		return err
+	}
+	return s.setTable(table)
+}
+
+// changeMemory adds or removes a region.
+func (s *session) changeMemory(m Request, r memory.Region, files Files) error {
+	old := s.table
+	if old == nil {
+		old, _ = memory.NewTable() // of nothing
+		defer old.Release()
+	}
+	if m == RemMemReg {
+		table, err := old.Without(r)
+		if err != nil {
+			return err
+		}
+		return s.setTable(table)
+	}
+	added, err := memory.Map(r, files[0])
+	if err != nil {
+		return err
+	}
+	defer added.Release()
+	table, err := old.With(added)
+	if err != nil {
+		return err
+	}
+	return s.setTable(table)
+}
+
+func (s *session) setTable(t *memory.Table) error {
+	return s.change(func() error {
+		if s.table != nil {
+			s.table.Release()
+		}
+		s.table = t
+		return nil
+	})
+}
+
+// setLog sets where written pages are noted.
+func (s *session) setLog(a LogArea, files Files) error {
+	if len(files) != 1 || s.protocol&ProtocolLogShmFD == 0 {
+		return fmt.Errorf("%w: a log without its file", ErrRefused)
+	}
+	table, err := mapOne(a.Size, a.Offset, files[0])
+	if err != nil {
+		return err
+	}
+	b, err := table.Slice(0, a.Size)
+	if err != nil {
+		return err
+	}
+	log, err := memory.NewLog(b)
+	if err == nil && s.table != nil && !log.Covers(s.table.End()) {
+		err = fmt.Errorf("%w: the log is too short", ErrRefused)
+	}
+	if err != nil {
+		table.Release()
+		return err
+	}
+	return s.change(func() error {
+		s.dropLog()
+		s.log, s.logTable = log, table
+		return nil
+	})
+}
+
+func (s *session) dropLog() {
+	if s.logTable != nil {
+		s.logTable.Release()
+	}
+	s.log, s.logTable = nil, nil
+}
