@@ -53,15 +53,28 @@ const (
 	waits
 )
 
-// A reserveClass is a column of the tables of commands that are allowed under
-// reservations (SPC-4 5.9.1, SBC-3 4.16).
+// A reserveClass says by what reservations a command conflicts, as the tables of SPC-2 5.5.1,
+// SPC-4 5.12.1 and SBC-3 4.16 have it.
 type reserveClass uint8
 
 const (
-	reserveAllowed reserveClass = iota // whatever is reserved
-	reserveReads                       // conflicts where reading is excluded
-	reserveWrites                      // conflicts where writing is excluded
-	reserveOwn                         // the command itself looks at reservations
+	// Whatever is reserved.
+	reserveAllowed reserveClass = iota
+	// By others: by RESERVE, or by a reservation that excludes reading.
+	reserveReads
+	// By others: by RESERVE, or by any reservation.
+	reserveWrites
+	// By others: by RESERVE alone.
+	reserveReady
+	// As reserveWrites, unless PREVENT, in byte 4 of the CDB, is zero.
+	reservePrevent
+	// As reserveWrites, unless START is one and POWER CONDITION zero, in byte 4; by
+	// RESERVE in any case.
+	reserveStart
+	// By RESERVE, of whichever nexus (SPC-2 5.5.1).
+	reservePersistent
+	// The command itself looks at reservations.
+	reserveOwn
 )
 
 // A commandSet is the commands of a type of unit.
@@ -90,6 +103,7 @@ func tables() [][]command {
 		spcModeCommands(), spcLogCommands(), spcOpcodesCommands(), spcStartCommands(), spcDiagnosticCommands(),
 		sbcCapacityCommands(), sbcReadCommands(), sbcWriteCommands(), sbcVerifyCommands(), sbcCompareCommands(),
 		sbcSameCommands(), sbcUnmapCommands(), sbcCacheCommands(), sbcDefectCommands(),
+		reserveLegacyCommands(), reserveInCommands(), reserveOutCommands(),
 	}
 }
 

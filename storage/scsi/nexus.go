@@ -87,8 +87,9 @@ type link struct {
 
 	attentions attentions
 	tasks      taskList
-	lost       bool // the nexus has gone; the link goes with its last task
-	prevents   bool // the removal of the medium (SPC-4 6.15)
+	registrant *registrant // the registration of the nexus, if it has one
+	lost       bool        // the nexus has gone; the link goes with its last task
+	prevents   bool        // the removal of the medium (SPC-4 6.15)
 }
 
 // Attach makes the nexus of a new session. A transport ends the old session of the same
@@ -166,6 +167,7 @@ func (n *Nexus) find(lun LUN) *link {
 	n.links[number] = l
 	u.lock()
 	u.state.links = append(u.state.links, l)
+	l.registrant = u.state.reservations.find(n.name())
 	l.attentions.establish(CodePowerOn)
 	u.unlock()
 	return l

@@ -39,6 +39,7 @@ const (
 	CodeInvalidField           Code = 0x2400 // in the CDB
 	CodeNoUnit                 Code = 0x2500
 	CodeInvalidParameter       Code = 0x2600 // in the parameter list
+	CodeInvalidRelease         Code = 0x2604 // of a persistent reservation
 	CodeWriteProtected         Code = 0x2700
 	CodeSoftwareWriteProtected Code = 0x2702
 	CodeSpaceExhausted         Code = 0x2707
@@ -47,6 +48,9 @@ const (
 	CodeDeviceReset            Code = 0x2903
 	CodeNexusLoss              Code = 0x2907
 	CodeModeChanged            Code = 0x2a01
+	CodeReservationsPreempted  Code = 0x2a03
+	CodeReservationsReleased   Code = 0x2a04
+	CodeRegistrationsPreempted Code = 0x2a05
 	CodeCapacityChanged        Code = 0x2a09
 	CodeCommandsCleared        Code = 0x2f00
 	CodeSavingNotSupported     Code = 0x3900
@@ -54,6 +58,7 @@ const (
 	CodeLUNsChanged            Code = 0x3f0e
 	CodeInternalFailure        Code = 0x4400
 	CodeRemovalPrevented       Code = 0x5302
+	CodeRegistrationResources  Code = 0x5504
 )
 
 func (c Code) String() string { return fmt.Sprintf("%02Xh/%02Xh", uint8(c>>8), uint8(c)) }

@@ -4,7 +4,7 @@ func spcLogCommands() []command {
 	return []command{{
 		name:  "LOG SENSE", // SPC-4 6.8
 		usage: []byte{0x4d, 0x00, 0xff, 0xff, 0x00, 0xff, 0xff, 0xff, 0xff, 0x00},
-		types: both(), reserve: reserveReads,
+		types: both(), reserve: reserveAllowed,
 		plan: func(t *Task) { t.allocation(t.cdb16(7)) }, locked: (*Task).logSense,
 	}}
 }

@@ -4,7 +4,7 @@ func spcReadyCommands() []command {
 	return []command{{
 		name:  "TEST UNIT READY", // SPC-4 6.47
 		usage: []byte{0x00, 0x00, 0x00, 0x00, 0x00, 0x00},
-		types: both(), flags: needsMedium, reserve: reserveReads,
+		types: both(), flags: needsMedium, reserve: reserveReady,
 		locked: func(*Task, []byte, []byte) {},
 	}, {
 		name:  "REQUEST SENSE", // SPC-4 6.39

@@ -4,12 +4,12 @@ func spcStartCommands() []command {
 	return []command{{
 		name:  "START STOP UNIT", // SBC-3 5.25, MMC-5 6.42
 		usage: []byte{0x1b, 0x01, 0x00, 0x0f, 0xf7, 0x00},
-		types: both(), flags: waits, reserve: reserveWrites,
+		types: both(), flags: waits, reserve: reserveStart,
 		run: (*Task).flushToStop, locked: (*Task).startStop,
 	}, {
 		name:  "PREVENT ALLOW MEDIUM REMOVAL", // SBC-3 5.10, SPC-4 6.15
 		usage: []byte{0x1e, 0x00, 0x00, 0x00, 0x03, 0x00},
-		types: both(), reserve: reserveReads,
+		types: both(), reserve: reservePrevent,
 		locked: func(t *Task, _, _ []byte) { t.link.prevents = t.cdb[4]&0x01 != 0 },
 	}}
 }

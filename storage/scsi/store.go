@@ -11,6 +11,8 @@ type saved struct {
 	Descriptor bool `json:"d_sense"`
 	Protect    bool `json:"swp"`
 	Status     bool `json:"tas"`
+
+	Reservations *savedReservations `json:"reservations,omitempty"`
 }
 
 // persist saves the state of the unit as it is when its turn comes, so that what is saved
@@ -32,7 +34,10 @@ func (t *Task) persist() {
 
 func (s *state) encode() ([]byte, error) {
 	p := s.savedPages
-	return json.Marshal(saved{Caching: p.cache, Descriptor: p.descriptor, Protect: p.protect, Status: p.status})
+	return json.Marshal(saved{
+		Caching: p.cache, Descriptor: p.descriptor, Protect: p.protect, Status: p.status,
+		Reservations: s.reservations.encode(),
+	})
 }
 
 // restore reads what the store has.
@@ -53,5 +58,8 @@ func (u *Unit) restore() error {
 	}
 	u.state.savedPages = modePages{cache: v.Caching, descriptor: v.Descriptor, protect: v.Protect, status: v.Status}
 	u.state.pages = u.state.savedPages
+	if !u.state.reservations.decode(v.Reservations) {
+		return fmt.Errorf("scsi: the saved state: impossible reservations")
+	}
 	return nil
 }
