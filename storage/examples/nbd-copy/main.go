@@ -4,6 +4,7 @@
 //	go run ./storage/examples/nbd-copy disk.img nbd://127.0.0.1:10809/m
 //	go run ./storage/examples/nbd-copy -verify nbd://127.0.0.1:10809/m copy.img
 //	go run ./storage/examples/nbd-copy -connections 4 image:golden.qcow2 nbd://127.0.0.1:10809/m
+//	go run ./storage/examples/nbd-copy image:golden.qcow2 s3:bucket/disk,create,size=10G
 //
 // What is a hole or zeroes in the source is not sent, and is a hole in the copy where
 // that knows holes. Ctrl-C ends it; the copy is then in part.
@@ -24,6 +25,7 @@ import (
 	"github.com/seed-012105e5/gonet/internal/program"
 	"github.com/seed-012105e5/gonet/storage/block"
 	"github.com/seed-012105e5/gonet/storage/block/image"
+	"github.com/seed-012105e5/gonet/storage/block/s3"
 	"github.com/seed-012105e5/gonet/storage/block/spec"
 	"github.com/seed-012105e5/gonet/storage/examples/internal/setup"
 	"github.com/seed-012105e5/gonet/storage/nbd"
@@ -38,7 +40,8 @@ FROM and TO are an NBD URI, the path of a file, or a disk as nbd-serve has them.
 Examples:
   nbd-copy disk.img nbd://127.0.0.1:10809/m
   nbd-copy -verify nbd://127.0.0.1:10809/m copy.img
-  nbd-copy -connections 4 image:golden.qcow2 nbd://127.0.0.1:10809/m`
+  nbd-copy -connections 4 image:golden.qcow2 nbd://127.0.0.1:10809/m
+  nbd-copy image:golden.qcow2 s3:bucket/disk,endpoint=http://127.0.0.1:9000,create,size=10G`
 
 func main() { program.Main(run) }
 
@@ -92,10 +95,13 @@ func (o *options) copy(ctx context.Context, from, to *block.Disk, size int64, ou
 	began := time.Now()
 	bar := o.bar("copying", size)
 	sent, err := c.copy(ctx, bar)
+	bar.Finish()
+	if err == nil {
+		err = o.upload(ctx, to)
+	}
 	if err == nil {
 		err = to.SyncContext(ctx)
 	}
-	bar.Finish()
 	if err != nil {
 		return err
 	}
@@ -108,6 +114,23 @@ func (o *options) copy(ctx context.Context, from, to *block.Disk, size int64, ou
 	bar = o.bar("comparing", size)
 	defer bar.Finish()
 	return c.compare(ctx, bar)
+}
+
+// upload waits until a disk that takes writes faster than it can upload them has done
+// so.
+func (o *options) upload(ctx context.Context, to *block.Disk) error {
+	d, ok := to.Device().(interface {
+		Upload(ctx context.Context, progress func(done, total int64)) error
+	})
+	if !ok {
+		return nil
+	}
+	bar := o.bar("uploading", 1)
+	defer bar.Finish()
+	return d.Upload(ctx, func(done, total int64) {
+		bar.ChangeMax64(max(total, 1))
+		bar.Set64(done)
+	})
 }
 
 // bar is a progress bar on the terminal, if there is one.
@@ -158,5 +181,5 @@ func (o *options) open(ctx context.Context, name string, size int64) (*block.Dis
 			name += fmt.Sprintf(",create,size=%d", size)
 		}
 	}
-	return spec.Builtin().With(image.Kind()).Open(ctx, name)
+	return spec.Builtin().With(image.Kind(), s3.Kind(o.where.DialContext)).Open(ctx, name)
 }

@@ -1,8 +1,9 @@
 // Nbd-serve exports disks as network block devices: memory, files, images, overlays,
-// files on web servers.
+// files on web servers, disks in buckets of S3 servers.
 //
 //	go run ./storage/examples/nbd-serve -export m=memory:64M -export f=file:disk.img
 //	go run ./storage/examples/nbd-serve -listen unix:/tmp/nbd.sock -export =image:golden.qcow2
+//	go run ./storage/examples/nbd-serve -export b=s3:bucket/disk,journal=disk.journal,create,size=1T
 //	sudo go run ./storage/examples/nbd-serve -tap tap0 -listen :10809 -export m=memory:1G
 //	go run ./storage/examples/nbd-serve -rootless -export m=memory:64M
 //
@@ -30,6 +31,7 @@ import (
 	"github.com/seed-012105e5/gonet/internal/program"
 	"github.com/seed-012105e5/gonet/storage/block"
 	"github.com/seed-012105e5/gonet/storage/block/image"
+	"github.com/seed-012105e5/gonet/storage/block/s3"
 	"github.com/seed-012105e5/gonet/storage/block/spec"
 	"github.com/seed-012105e5/gonet/storage/examples/internal/setup"
 	"github.com/seed-012105e5/gonet/storage/nbd"
@@ -44,6 +46,7 @@ Examples:
   nbd-serve -export m=memory:64M -export f=file:disk.img
   nbd-serve -listen unix:/tmp/nbd.sock -export =image:golden.qcow2
   nbd-serve -tls required -cert server.pem -key server.key -clients ca.pem -export m=memory:1G
+  nbd-serve -export b=s3:bucket/disk,endpoint=http://127.0.0.1:9000,journal=disk.journal,create,size=1T
   sudo nbd-serve -tap tap0 -listen :10809 -export m=memory:1G
   nbd-serve -rootless -export m=memory:64M`
 
@@ -66,7 +69,7 @@ type options struct {
 // An export is a name and what it stands for, as -export says.
 type export struct{ name, disk string }
 
-func run(ctx context.Context, args []string, out io.Writer) error {
+func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	o, err := parse(args, out)
 	if err != nil {
 		return err
@@ -78,19 +81,21 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	if err := o.where.Open(); err != nil {
+		return err
+	}
+	defer o.where.Close()
 	disks, err := o.open(ctx, server, out)
 	defer func() {
-		for _, d := range disks {
-			d.Close()
+		for i, d := range disks {
+			if closeErr := d.Close(); closeErr != nil {
+				err = errors.Join(err, fmt.Errorf("%s: %w", o.exports[i].name, closeErr))
+			}
 		}
 	}()
 	if err != nil {
 		return err
 	}
-	if err := o.where.Open(); err != nil {
-		return err
-	}
-	defer o.where.Close()
 	l, err := o.where.Listen(ctx, o.listen)
 	if err != nil {
 		return err
@@ -131,7 +136,7 @@ func serve(ctx context.Context, server *nbd.Server, l net.Listener) error {
 // kinds are the disks that -export can name. What a user of an image should know is
 // told by note, if that is not nil, wherever the image stands: also as the base of
 // another disk.
-func kinds(note func(image, text string)) *spec.Set {
+func (o *options) kinds(note func(image, text string)) *spec.Set {
 	kind := image.Kind()
 	open := kind.Open
 	kind.Open = func(ctx context.Context, set *spec.Set, arg string, options spec.Values) (block.Device, error) {
@@ -141,7 +146,7 @@ func kinds(note func(image, text string)) *spec.Set {
 		}
 		return dev, err
 	}
-	return spec.Builtin().With(kind)
+	return spec.Builtin().With(kind, s3.Kind(o.where.DialContext))
 }
 
 // tellNotes tells those of an image, and of the images behind it.
@@ -183,7 +188,7 @@ func parse(args []string, out io.Writer) (*options, error) {
 	flags.StringVar(&o.key, "key", "", "`file` with its key")
 	flags.StringVar(&o.ca, "clients", "", "`file` with the certificates that vouch for clients; then only those are served")
 	o.where.ServerFlags(flags)
-	err := setup.Parse(flags, args, out, about, "\nDisks:\n"+kinds(nil).Usage())
+	err := setup.Parse(flags, args, out, about, "\nDisks:\n"+o.kinds(nil).Usage())
 	switch {
 	case err != nil:
 		return nil, err
@@ -234,7 +239,7 @@ func (o *options) server() (*nbd.Server, error) {
 // open opens the disks, and adds them to the server. It returns those that it has
 // opened on error too.
 func (o *options) open(ctx context.Context, server *nbd.Server, out io.Writer) (disks []*block.Disk, err error) {
-	set := kinds(func(image, text string) {
+	set := o.kinds(func(image, text string) {
 		if !o.quiet {
 			fmt.Fprintf(out, "note: %s: %s\n", image, text)
 		}

@@ -1,0 +1,111 @@
+package s3
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+)
+
+// A worker does jobs in the bucket, one at a time.
+//
+// Owns: the job that it has. Reads: jobs. Writes: results. Blocks on: the bucket, for
+// Config.Timeout, and the owner.
+func (d *Disk) work(jobs <-chan *job) {
+	for {
+		select {
+		case j := <-jobs:
+			ctx, cancel := context.WithTimeout(d.ctx, d.config.Timeout)
+			j.err = d.perform(ctx, j)
+			cancel()
+			select {
+			case d.results <- j:
+			case <-d.ctx.Done():
+				return
+			}
+		case <-d.ctx.Done():
+			return
+		}
+	}
+}
+
+// perform makes one attempt.
+func (d *Disk) perform(ctx context.Context, j *job) (err error) {
+	switch j.kind {
+	case jobFetch:
+		j.data, err = getChunk(ctx, d.objects, d.config.Name, j.number, j.entry, d.chunk)
+	case jobChunk:
+		if isZero(j.data) { // which is a hole
+			j.entry = entry{}
+			return nil
+		}
+		j.entry.sum = checksum(j.data)
+		_, err = d.objects.put(ctx, chunkKey(d.config.Name, j.number, j.entry.version), j.data, anyETag)
+	case jobPage:
+		_, err = d.objects.put(ctx, pageKey(d.config.Name, j.number, j.entry.version), j.data, anyETag)
+	case jobManifest:
+		j.etag, err = replaceManifest(ctx, d.objects, d.config.Name, j.expect, j.etag)
+	case jobRemove:
+		err = d.objects.remove(ctx, j.key)
+	case jobList:
+		j.keys, err = d.objects.list(ctx, d.config.Name+"/", j.after)
+	}
+	return err
+}
+
+// getChunk reads the object of a chunk, and looks whether it is that one.
+func getChunk(ctx context.Context, o objects, disk string, number int64, e entry, size int) ([]byte, error) {
+	got, err := o.get(ctx, chunkKey(disk, number, e.version), int64(size))
+	if err != nil {
+		return nil, err
+	}
+	if len(got.data) != size || checksum(got.data) != e.sum {
+		return nil, fmt.Errorf("s3: the object of chunk %d, of %d bytes, is damaged", number, len(got.data))
+	}
+	return got.data, nil
+}
+
+// replaceManifest puts a manifest in the place of the one with the etag, and returns
+// the new one's. An answer that was lost must not pass for a manifest of somebody
+// else's: what is there is looked at. A second attempt must be of the same manifest.
+func replaceManifest(ctx context.Context, o objects, disk string, m manifest, etag string) (string, error) {
+	b, err := m.encode()
+	if err != nil {
+		return etag, err
+	}
+	got, err := o.put(ctx, manifestKey(disk), b, etag)
+	if err == nil && got != "" {
+		return got, nil
+	}
+	if err != nil && !errors.Is(err, errCondition) && !errors.Is(err, errNotFound) {
+		return etag, err // the next attempt finds out whether this one was done
+	}
+	now, getErr := o.get(ctx, manifestKey(disk), manifestMost)
+	switch {
+	case errors.Is(getErr, errNotFound):
+		return etag, fmt.Errorf("%w: its manifest was deleted", ErrLost)
+	case getErr != nil:
+		return etag, getErr
+	case bytes.Equal(now.data, b):
+		return now.etag, nil
+	case now.etag == etag:
+		return etag, fmt.Errorf("s3: the manifest could not be replaced: %w", err)
+	}
+	other, err := decodeManifest(now.data)
+	if err != nil {
+		return etag, fmt.Errorf("%w: %w", ErrLost, err)
+	}
+	return etag, fmt.Errorf("%w: %s is the writer, of epoch %d", ErrLost, other.who(), other.Epoch)
+}
+
+// isZero says whether all bytes are zero.
+func isZero(p []byte) bool {
+	var zeroes [4096]byte
+	for len(p) > len(zeroes) {
+		if !bytes.Equal(p[:len(zeroes)], zeroes[:]) {
+			return false
+		}
+		p = p[len(zeroes):]
+	}
+	return bytes.Equal(p, zeroes[:len(p)])
+}
