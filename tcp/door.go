@@ -43,7 +43,7 @@ func newDoor(cfg Config, h host, stats *Stats) door {
 		listened:  make(map[uint16]int),
 		halfOpens: halfOpens{limit: cfg.SynBacklog, random: cfg.Random},
 		timeWaits: timeWaits{limit: cfg.TimeWaits},
-		fastOpens: fastOpens{cookies: cookieMaker{random: cfg.Random}},
+		paths:     pathMTUs{limit: maxPathMTUs, random: cfg.Random},
 	}
 }
 

@@ -5,59 +5,35 @@ import (
 	"net"
 	"time"
 
-	"github.com/seed-012105e5/gonet/internal/prf"
 	"github.com/seed-012105e5/gonet/internal/ring"
 )
 
 // The server's side of Fast Open (RFC 7413 section 4.2).
 
-// cookieLife is how long the secret of cookies lasts; a cookie that it has
-// made is taken for as long again (RFC 7413 section 4.1.2).
+// cookieLife is the period for which a cookie is given; it is taken in the next
+// one too (RFC 7413 section 4.1.2). Periods are of the clock, so that their
+// beginning tells nothing of who else has asked for cookies.
 const cookieLife = time.Hour
 
-// A cookieMaker makes and checks the cookies of one stack.
-type cookieMaker struct {
-	random func() uint64
-	keys   [2]prf.Key // the present one, and the one before
-	since  time.Time  // when the present one was made; zero before the first
-}
+// fastOpenPeriod is the number of the period in which now lies.
+func fastOpenPeriod(now time.Time) uint32 { return uint32(now.Unix() / int64(cookieLife/time.Second)) }
 
-// rotate replaces a secret that is too old.
-func (m *cookieMaker) rotate(now time.Time) {
-	age := now.Sub(m.since)
-	if age < cookieLife {
-		return
-	}
-	m.keys[1] = m.keys[0]
-	if age >= 2*cookieLife { // nobody has asked for so long, or ever
-		m.keys[1] = prf.NewKey(m.random)
-	}
-	m.keys[0] = prf.NewKey(m.random)
-	m.since = now
-}
-
-// cookie is what key makes of the client's address (section 4.1.2), and of
-// ours.
-func (m *cookieMaker) cookie(key int, f flow) cookie {
+// fastOpenCookie is a keyed hash of the client's address (section 4.1.2), of
+// ours, and of the period.
+func (k *secrets) fastOpenCookie(f flow, period uint32) cookie {
 	f.local.port, f.remote.port = 0, 0
 	c := cookie{present: true, len: 8}
-	binary.BigEndian.PutUint64(c.value[:], m.keys[key].Flow(f.local.addrPort(), f.remote.addrPort()))
+	binary.BigEndian.PutUint64(c.value[:], k.fastOpen.FlowWith(f.local.addrPort(), f.remote.addrPort(), period, 0))
 	return c
 }
 
-// give is the cookie for a client that asks.
-func (m *cookieMaker) give(now time.Time, f flow) cookie {
-	m.rotate(now)
-	return m.cookie(0, f)
-}
-
-// check says whether c is ours, and whether the client needs a new one.
-func (m *cookieMaker) check(now time.Time, f flow, c cookie) (ok, outdated bool) {
-	m.rotate(now)
-	if c == m.cookie(0, f) {
+// checkFastOpenCookie says whether c is ours, and whether the client needs a new one.
+func (k *secrets) checkFastOpenCookie(now time.Time, f flow, c cookie) (ok, outdated bool) {
+	period := fastOpenPeriod(now)
+	if c == k.fastOpenCookie(f, period) {
 		return true, false
 	}
-	outdated = c == m.cookie(1, f)
+	outdated = c == k.fastOpenCookie(f, period-1)
 	return outdated, true
 }
 
@@ -96,7 +72,6 @@ const resetSlotLife = time.Minute
 // A fastOpens counts the connections accepted in SYN-RECEIVED, of which each
 // listener allows only so many (section 4.2, PendingFastOpenRequests).
 type fastOpens struct {
-	cookies cookieMaker
 	pending map[flow]*Listener
 	resets  ring.Queue[resetSlot] // in the order of until
 }
@@ -143,7 +118,7 @@ func (d *door) fastOpenArrives(now time.Time, f flow, l *Listener, s *segment, o
 	if l.fastOpenLimit <= 0 || !s.opts.fastOpen.has() {
 		return false
 	}
-	ok, outdated := d.fastOpens.cookies.check(now, f, s.opts.fastOpen)
+	ok, outdated := d.secrets.checkFastOpenCookie(now, f, s.opts.fastOpen)
 	switch {
 	case !ok:
 		d.stats.FastOpenRefused.Add(1)
@@ -170,7 +145,7 @@ func (d *door) fastOpenArrives(now time.Time, f flow, l *Listener, s *segment, o
 
 func (d *door) giveCookie(now time.Time, f flow) cookie {
 	d.stats.FastOpenCookies.Add(1)
-	return d.fastOpens.cookies.give(now, f)
+	return d.secrets.fastOpenCookie(f, fastOpenPeriod(now))
 }
 
 // SetFastOpen says how many connections may be accepted by the SYN alone and

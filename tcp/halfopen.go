@@ -3,6 +3,7 @@ package tcp
 import (
 	"time"
 
+	"github.com/seed-012105e5/gonet/internal/red"
 	"github.com/seed-012105e5/gonet/internal/ring"
 )
 
@@ -143,21 +144,10 @@ func (q *halfOpens) repeated(f flow, h *halfOpen, s *segment) {
 // that is in the table has its SYN-ACK sent again and may answer late, and one
 // that is not has its cookie.
 //
-// In the last quarter chance decides, which turns against the SYN bit by bit. At
-// a sharp edge the cookie of a peer, which it knows by its SYN-ACK, would tell
-// whether a SYN that it has forged in the name of another took the last place,
-// and so whether that one has a connection already.
-func (q *halfOpens) full() bool {
-	spread := q.limit / 4
-	beyond := len(q.byFlow) - (q.limit - spread)
-	switch {
-	case beyond < 0:
-		return false
-	case beyond >= spread:
-		return true
-	}
-	return int(q.random()%uint64(spread)) < beyond
-}
+// Near the limit chance decides: the cookie of a peer, which it knows by its
+// SYN-ACK, must not tell whether a SYN that it has forged in the name of another
+// took the last place, and so whether that one has a connection already.
+func (q *halfOpens) full() bool { return red.Full(len(q.byFlow), q.limit, q.random) }
 
 // overfull says whether not even that is remembered which takes the place of a
 // connection in TIME-WAIT, and which no cookie can be given for.

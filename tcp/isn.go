@@ -8,11 +8,14 @@ import (
 
 // secrets are the keys of one stack.
 type secrets struct {
-	isn, timestamp, syn, share prf.Key
+	isn, timestamp, syn, share, fastOpen prf.Key
 }
 
 func newSecrets(random func() uint64) secrets {
-	return secrets{isn: prf.NewKey(random), timestamp: prf.NewKey(random), syn: prf.NewKey(random), share: prf.NewKey(random)}
+	return secrets{
+		isn: prf.NewKey(random), timestamp: prf.NewKey(random), syn: prf.NewKey(random),
+		share: prf.NewKey(random), fastOpen: prf.NewKey(random),
+	}
 }
 
 // initialSeq is ISN = M + F(localip, localport, remoteip, remoteport,

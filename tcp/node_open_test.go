@@ -54,7 +54,7 @@ func (n *node) fastOpenArrives(f flow, s *segment) bool {
 	if n.listener.fastOpenLimit <= 0 || !s.opts.fastOpen.has() {
 		return false
 	}
-	ok, outdated := n.fastOpens.cookies.check(n.now, f, s.opts.fastOpen)
+	ok, outdated := n.secrets.checkFastOpenCookie(n.now, f, s.opts.fastOpen)
 	if !ok || !n.fastOpens.room(n.now, &n.listener) {
 		return false
 	}
@@ -62,7 +62,7 @@ func (n *node) fastOpenArrives(f flow, s *segment) bool {
 	t := newTCB(&n.cfg, &n.stats, f, h.iss, n.mtu)
 	reply := h.early(n.now, t, s)
 	if outdated {
-		reply.opts.fastOpen = n.fastOpens.cookies.give(n.now, f)
+		reply.opts.fastOpen = n.secrets.fastOpenCookie(f, fastOpenPeriod(n.now))
 	}
 	n.fastOpens.begin(f, &n.listener)
 	n.transmit(f, &reply, nil)
@@ -73,7 +73,7 @@ func (n *node) fastOpenArrives(f flow, s *segment) bool {
 func (n *node) synACK(f flow, h *halfOpen) segment {
 	s := h.synACK(n.now, &n.cfg, n.mtu)
 	if h.givesCookie() {
-		s.opts.fastOpen = n.fastOpens.cookies.give(n.now, f)
+		s.opts.fastOpen = n.secrets.fastOpenCookie(f, fastOpenPeriod(n.now))
 	}
 	return s
 }

@@ -60,7 +60,7 @@ func newNode(cfg Config, iss seq) *node {
 	n.halfOpens.limit = n.cfg.SynBacklog
 	n.timeWaits.limit = n.cfg.TimeWaits
 	random := rand.New(rand.NewPCG(1, 9)).Uint64
-	n.secrets, n.fastOpens.cookies.random, n.shift = newSecrets(random), random, make(map[flow]seq)
+	n.secrets, n.shift = newSecrets(random), make(map[flow]seq)
 	return n
 }
 

@@ -72,7 +72,7 @@ func (p *pair) open(how opening) {
 	switch how {
 	case goodFO, badFO:
 		server.listener.fastOpenLimit = 1
-		c := server.fastOpens.cookies.give(p.now, server.flow)
+		c := server.secrets.fastOpenCookie(server.flow, fastOpenPeriod(p.now))
 		if how == badFO {
 			c.value[0]++
 		}

@@ -3,13 +3,21 @@ package tcp
 import (
 	"time"
 
+	"github.com/seed-012105e5/gonet/internal/red"
 	"github.com/seed-012105e5/gonet/internal/ring"
 )
 
 // pathMTUs is what connections have found out about paths, for later ones to
 // begin with (RFC 1191 section 6.2): a bounded table of the demultiplexer's, in which
-// nothing stays for more than ten minutes (section 6.3).
+// everything stays for ten minutes (section 6.3).
+//
+// Nothing makes room before its time, and near the bound chance says what is taken
+// (package red). Else a peer with many addresses, by whether the stack still knows
+// all their paths, would see whether a report that it has forged was about
+// something in flight, and so where in the sequence another's connection is.
 type pathMTUs struct {
+	limit  int
+	random func() uint64
 	byAddr map[[4]byte]foundMTU
 	// The order in which entries end. A place is void when its entry has been
 	// replaced.
@@ -27,19 +35,22 @@ type mtuPlace struct {
 	until time.Time
 }
 
-// maxPathMTUs bounds the table; when it is full, the oldest entry is forgotten.
-const maxPathMTUs = 1024
+// maxPathMTUs is the limit of the table.
+const maxPathMTUs = 4096
 
 // learn takes what a connection to addr has found out. A path that has the MTU
 // of its link needs no entry.
 func (q *pathMTUs) learn(now time.Time, addr [4]byte, mtu, link int) {
+	q.expire(now)
 	old, known := q.byAddr[addr]
 	switch {
 	case mtu >= link:
 		delete(q.byAddr, addr)
 		return
-	case known && old.mtu == mtu && now.Before(old.until):
+	case known && old.mtu == mtu:
 		return // what is repeated does not become younger
+	case !known && red.Full(len(q.byAddr), q.limit, q.random):
+		return
 	}
 	if q.byAddr == nil {
 		q.byAddr = make(map[[4]byte]foundMTU)
@@ -47,16 +58,32 @@ func (q *pathMTUs) learn(now time.Time, addr [4]byte, mtu, link int) {
 	until := now.Add(raiseInterval)
 	q.byAddr[addr] = foundMTU{mtu, until}
 	q.queue.Push(mtuPlace{addr, until})
-	for len(q.byAddr) > maxPathMTUs || q.queue.Len() > 2*maxPathMTUs || q.queue.At(0).until.Before(now) {
-		q.forget(q.queue.Pop())
+	if q.queue.Len() > 2*q.limit {
+		q.compact()
 	}
 }
 
-// forget removes the entry of a place, unless that is void.
-func (q *pathMTUs) forget(p mtuPlace) {
-	if e, ok := q.byAddr[p.addr]; ok && e.until.Equal(p.until) {
-		delete(q.byAddr, p.addr)
+// expire forgets what has been there for its time.
+func (q *pathMTUs) expire(now time.Time) {
+	for q.queue.Len() > 0 && due(q.queue.At(0).until, now) {
+		if p := q.queue.Pop(); !q.isVoid(p) {
+			delete(q.byAddr, p.addr)
+		}
 	}
+}
+
+// compact drops the void places.
+func (q *pathMTUs) compact() {
+	for range q.queue.Len() {
+		if p := q.queue.Pop(); !q.isVoid(p) {
+			q.queue.Push(p)
+		}
+	}
+}
+
+func (q *pathMTUs) isVoid(p mtuPlace) bool {
+	e, ok := q.byAddr[p.addr]
+	return !ok || !e.until.Equal(p.until)
 }
 
 // lookup is the entry for addr, if it is not too old.

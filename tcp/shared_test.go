@@ -46,7 +46,6 @@ func TestSecretsTellNothing(t *testing.T) {
 	const count = 4000
 	random := rand.New(rand.NewPCG(3, 4)).Uint64
 	k := newSecrets(random)
-	cookies := cookieMaker{random: random}
 	byPort := func(i int) flow { f := peerFlow(0); f.remote.port = uint16(i); return f }
 	byHost := func(i int) flow { f := peerFlow(0); f.remote.ip[2], f.remote.ip[3] = byte(i>>8), byte(i); return f }
 	for _, kind := range []struct {
@@ -58,7 +57,7 @@ func TestSecretsTellNothing(t *testing.T) {
 		{"SYN cookies", func(f flow) uint32 { return uint32(k.synCookie(&f, 7, 1, 3)) }, true},
 		{"offsets of timestamps", k.timestampOffset, false},
 		{"Fast Open cookies", func(f flow) uint32 {
-			c := cookies.give(start, f)
+			c := k.fastOpenCookie(f, 7)
 			return uint32(c.value[0])<<24 | uint32(c.value[1])<<16 | uint32(c.value[6])<<8 | uint32(c.value[7])
 		}, false},
 	} {
@@ -77,19 +76,21 @@ func TestSecretsTellNothing(t *testing.T) {
 }
 
 // TestSecretsRotate: RFC7413-4.1.2: a Fast Open cookie is good for two hours at most,
-// and a SYN cookie for two periods.
+// and one at least, and a SYN cookie for two periods.
 func TestSecretsRotate(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 5)).Uint64
+	k := newSecrets(random)
 	f := peerFlow(1)
-	cookies := cookieMaker{random: random}
-	c := cookies.give(start, f)
-	for after, want := range map[time.Duration]bool{0: true, cookieLife: true, 2*cookieLife - time.Second: true, 2 * cookieLife: false, 9 * cookieLife: false} {
-		m := cookies
-		if ok, _ := m.check(start.Add(after), f, c); ok != want {
-			t.Errorf("a Fast Open cookie is good after %v: %v", after, ok)
+	hour := start.Truncate(cookieLife)
+	for given, good := range map[time.Duration]time.Duration{0: 2 * cookieLife, cookieLife / 2: 3 * cookieLife / 2, cookieLife - time.Second: cookieLife + time.Second} {
+		now := hour.Add(given)
+		c := k.fastOpenCookie(f, fastOpenPeriod(now))
+		for after, want := range map[time.Duration]bool{0: true, good - time.Second: true, good: false, 9 * cookieLife: false} {
+			if ok, _ := k.checkFastOpenCookie(now.Add(after), f, c); ok != want {
+				t.Errorf("a Fast Open cookie of %v is good after %v: %v", given, after, ok)
+			}
 		}
 	}
-	k := newSecrets(random)
 	cfg := Config{}.withDefaults()
 	for periods, want := range []bool{true, true, false, false} {
 		now := start.Add(time.Duration(periods) * cookiePeriod)

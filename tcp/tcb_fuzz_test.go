@@ -171,7 +171,7 @@ func (n *node) strange(p []byte) segment {
 			{una.add(int(p[4]) * 10), una.add(int(p[3]) * 30)}, {una + 1000, una + 2000}}}
 	}
 	if p[5]%5 == 1 {
-		s.opts.fastOpen = n.fastOpens.cookies.give(n.now, n.flow)
+		s.opts.fastOpen = n.secrets.fastOpenCookie(n.flow, fastOpenPeriod(n.now))
 	}
 	s.len = int(p[5]) * 7
 	if p[0]%3 == 0 {

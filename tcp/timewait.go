@@ -29,8 +29,14 @@ func (t *tcb) timeWait(now time.Time) timeWait {
 
 // A timeWaits is the table of all connections in TIME-WAIT, bounded, with the
 // oldest first.
+//
+// Where a new connection takes the place of an old one, that stays taken until the
+// old one would have gone: by a place that is free at once whoever fills the table
+// would see whether a SYN that he forges in the name of another meets a connection
+// in TIME-WAIT.
 type timeWaits struct {
 	byFlow map[flow]timeWait
+	reused map[flow]time.Time  // until when the place of the old connection is taken
 	queue  ring.Queue[waiting] // in the order of until
 	limit  int
 }
@@ -44,11 +50,12 @@ type waiting struct {
 
 func (w *timeWaits) add(f flow, tw timeWait, stats *Stats) {
 	if w.byFlow == nil {
-		w.byFlow = make(map[flow]timeWait)
+		w.byFlow, w.reused = make(map[flow]timeWait), make(map[flow]time.Time)
 	}
 	w.byFlow[f] = tw
+	delete(w.reused, f)
 	w.queue.Push(waiting{f, tw.until})
-	for len(w.byFlow) > w.limit {
+	for len(w.byFlow)+len(w.reused) > w.limit {
 		if w.pop() {
 			stats.TimeWaitsEvicted.Add(1)
 		}
@@ -58,21 +65,26 @@ func (w *timeWaits) add(f flow, tw timeWait, stats *Stats) {
 	}
 }
 
-// isVoid says whether the place p is one that its flow has left.
+// isVoid says whether the place p is one that its flow has left for another.
 func (w *timeWaits) isVoid(p waiting) bool {
-	tw, ok := w.byFlow[p.flow]
-	return !ok || !tw.until.Equal(p.until)
+	if tw, ok := w.byFlow[p.flow]; ok {
+		return !tw.until.Equal(p.until)
+	}
+	until, ok := w.reused[p.flow]
+	return !ok || !until.Equal(p.until)
 }
 
-// pop drops the first place, and says whether it was not void: then its flow,
-// the oldest, is forgotten.
+// pop drops the first place, and says whether a connection, the oldest, is
+// forgotten with it.
 func (w *timeWaits) pop() bool {
 	old := w.queue.Pop()
 	if w.isVoid(old) {
 		return false
 	}
+	_, forgotten := w.byFlow[old.flow]
 	delete(w.byFlow, old.flow)
-	return true
+	delete(w.reused, old.flow)
+	return forgotten
 }
 
 // compact drops the void places, of which a peer that repeats its FIN makes
@@ -188,6 +200,7 @@ func (w *timeWaits) reuse(f flow, stats *Stats) *timeWait {
 		return nil
 	}
 	delete(w.byFlow, f)
+	w.reused[f] = tw.until
 	stats.TimeWaitsReused.Add(1)
 	return &tw
 }
