@@ -59,6 +59,7 @@ type process struct {
 	tx       ipv4.Edges
 	udp, tcp chan<- ipv4.Report
 	advice   []chan<- ipv4.Advice
+	random   func() uint64
 
 	pings  *pingTable
 	errors *limiter
@@ -69,6 +70,7 @@ func newProcess(tx ipv4.Edges, udp, tcp chan<- ipv4.Report, advice []chan<- ipv4
 	if cfg.Random == nil {
 		cfg.Random = rand.Uint64
 	}
+	p.random = cfg.Random
 	p.pings = newPingTable(cfg.Random, cmp.Or(cfg.MaxPings, 1024))
 	p.errors = newLimiter(cfg.ErrorRate, cfg.ErrorBurst, cfg.Random)
 	return p
@@ -243,12 +245,10 @@ func (p *process) refuse(e *echo, err error) {
 
 // send gives b to tx if there is room; Run must not wait for transmit.
 func (p *process) send(b *packet.Buffer) bool {
-	select {
-	case p.tx.Of(b) <- b:
+	if p.tx.Offer(b, p.random) {
 		return true
-	default:
-		p.stats.DropTxFull.Add(1)
-		b.Release()
-		return false
 	}
+	p.stats.DropTxFull.Add(1)
+	b.Release()
+	return false
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"net/netip"
 
+	"github.com/seed-012105e5/gonet/internal/red"
 	"github.com/seed-012105e5/gonet/packet"
 )
 
@@ -38,6 +39,25 @@ func (e *Edges) to(src, dst uint32) chan<- *packet.Buffer {
 		return e.Links[i]
 	}
 	return e.Loop
+}
+
+// Offer puts b on its edge if there is room, and says whether there was: whoever
+// turns receiving into sending must not wait. When the edge is nearly full chance
+// decides. A forged segment is answered here when there is no such connection, and
+// not when there is: by a last place, which the answer takes or leaves free for his
+// own, a forger would see which connections there are. Random returns 64 random
+// bits.
+func (e *Edges) Offer(b *packet.Buffer, random func() uint64) bool {
+	edge := e.Of(b)
+	if red.Full(len(edge), cap(edge), random) {
+		return false
+	}
+	select {
+	case edge <- b:
+		return true
+	default:
+		return false
+	}
 }
 
 // linkTo is the link by which datagrams from src to dst leave, as long as ICMP

@@ -35,12 +35,11 @@ func (r *receiver) forward(b *packet.Buffer, h Header) {
 	if b.Checksum == packet.ChecksumVerified {
 		b.Checksum = packet.ChecksumComplete
 	}
-	select {
-	case r.tx.Of(b) <- b:
-		r.stats.RxForwarded.Add(1)
-	default:
+	if !r.tx.Offer(b, r.cfg.Random) {
 		drop(b, &r.stats.DropTxFull)
+		return
 	}
+	r.stats.RxForwarded.Add(1)
 }
 
 // transitOptions serves the options of a datagram on its way, and says whether

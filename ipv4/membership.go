@@ -58,9 +58,7 @@ func (r *receiver) afterIGMP() {
 			continue
 		}
 		b := msg.datagram(src)
-		select {
-		case r.tx.Of(b) <- b:
-		default:
+		if !r.tx.Offer(b, r.cfg.Random) {
 			drop(b, &r.stats.DropTxFull)
 		}
 	}

@@ -353,16 +353,8 @@ func (d *demux) tell(c *Conn, f func(now time.Time, t *tcb)) bool {
 	}
 }
 
-// answer puts a packet on its way, unless the network layer is busy: whoever
-// turns receiving into sending must not block.
-func (d *demux) answer(b *packet.Buffer) bool {
-	select {
-	case d.answers.Of(b) <- b:
-		return true
-	default:
-		return false
-	}
-}
+// answer puts a packet on its way, unless the network layer is busy.
+func (d *demux) answer(b *packet.Buffer) bool { return d.answers.Offer(b, d.cfg.Random) }
 
 // room says whether somebody accepts what l gets.
 func (d *demux) room(l *Listener) bool { return len(l.accept) < cap(l.accept) }

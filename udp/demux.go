@@ -2,10 +2,12 @@ package udp
 
 import (
 	"encoding/binary"
+	"math/bits"
 	"math/rand/v2"
 	"net/netip"
 	"sync/atomic"
 
+	"github.com/seed-012105e5/gonet/internal/red"
 	"github.com/seed-012105e5/gonet/ipv4"
 	"github.com/seed-012105e5/gonet/packet"
 )
@@ -30,7 +32,8 @@ type Config struct {
 
 	// MaxMemory is how many bytes of memory the datagrams in all sockets may
 	// take. When there is no more, those sockets take no others which hold
-	// more than an equal share of it. 0 means 256 MiB.
+	// more than a share of it, and from three quarters of it on less and less. The
+	// share is that of the next power of two of sockets. 0 means 256 MiB.
 	MaxMemory int
 
 	// MaxSockets is how many sockets there may be. 0 means 65536.
@@ -208,7 +211,9 @@ func (d *demux) deliver(c *Conn, b *packet.Buffer) {
 }
 
 // admit charges c with so many bytes of memory, or says why not. A socket that
-// holds nothing takes one datagram in any case.
+// holds nothing takes one datagram in any case. When memory gets short chance
+// decides (package red): else who fills a socket would see whether a datagram that
+// he has forged has met another.
 func (d *demux) admit(c *Conn, size int64) (refused *atomic.Uint64) {
 	queued := c.queued.Add(size)
 	all := d.stats.Queued.Add(uint64(size))
@@ -217,13 +222,20 @@ func (d *demux) admit(c *Conn, size int64) (refused *atomic.Uint64) {
 		return nil
 	case queued > c.limit.Load():
 		refused = &d.stats.DropBufferFull
-	case all > uint64(d.cfg.MaxMemory) && queued > int64(d.cfg.MaxMemory/d.table.count):
+	case queued > d.share() && red.Full(int(all)-1, d.cfg.MaxMemory, d.cfg.Random):
 		refused = &d.stats.DropMemoryFull
 	default:
 		return nil
 	}
 	c.discharge(size)
 	return refused
+}
+
+// share is how much each socket may hold when memory is short. It is the same
+// for any number of sockets up to the next power of two: exact ones would tell who
+// fills a socket when another is opened.
+func (d *demux) share() int64 {
+	return int64(d.cfg.MaxMemory >> bits.Len(uint(d.table.count-1)))
 }
 
 // report brings an ICMP error to the socket that sent the datagram.
