@@ -118,7 +118,7 @@ func (s *Stack) start(cfg Config, all []Interface, table *ipv4.Table, random *ra
 		open = append(open, in, reply, around)
 		down := (chan<- *packet.Buffer)(hop)
 		resolver := arp.Config{
-			MAC: f.Link.MAC, Addrs: addresses(f.Addrs), Static: f.Static, Probe: f.Probe, Random: random.source(),
+			MAC: f.Link.MAC, Addrs: addresses(f.Addrs), Gateways: table.Gateways(i), Static: f.Static, Probe: f.Probe, Random: random.source(),
 		}
 		arrive := func() { ethernet.Rx(f.Link.Rx, f.Link.MAC, i, joined, arpRx, ip, &s.stats.ethernet[i]) }
 		if f.Link.IP { // there is nobody to resolve: the next hop is whoever is at the other end

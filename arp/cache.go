@@ -2,6 +2,7 @@ package arp
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/seed-012105e5/gonet/ethernet"
@@ -47,6 +48,7 @@ type entry struct {
 	addr     netip.Addr
 	mac      ethernet.Addr
 	state    state
+	gateway  bool
 	used     bool             // a datagram was sent to it since the last news of it
 	requests int              // sent in this state
 	asked    time.Time        // of the last request
@@ -62,10 +64,13 @@ type cache struct {
 	maxEntries int
 	source     func(target netip.Addr) netip.Addr // which own address asks for target
 
+	gateways []netip.Addr
+
 	byAddr  map[netip.Addr]*entry
 	entries []*entry // all but the static ones
+	routed  int      // entries of gateways
 	hand    int      // where the search for one to be forgotten goes on
-	queued  int      // datagrams in all queues
+	queued  int      // datagrams in all queues but those of gateways
 	next    time.Time
 	out     *outbox
 }
@@ -75,6 +80,7 @@ func newCache(cfg Config, source func(netip.Addr) netip.Addr, out *outbox) *cach
 		timeout:    cfg.Timeout,
 		maxEntries: cfg.MaxEntries,
 		source:     source,
+		gateways:   cfg.Gateways,
 		byAddr:     make(map[netip.Addr]*entry),
 		out:        out,
 	}
@@ -239,45 +245,60 @@ func (c *cache) wake(t time.Time) {
 func (c *cache) enqueue(e *entry, b *packet.Buffer) {
 	if len(e.queue) == maxQueue {
 		c.dropOldest(e)
-	} else if c.queued == maxQueued {
-		longest := c.entries[0]
-		for _, f := range c.entries {
-			if len(f.queue) > len(longest.queue) {
-				longest = f
-			}
-		}
-		c.dropOldest(longest)
+	} else if !e.gateway && c.queued == maxQueued {
+		c.dropOldest(c.longest())
 	}
 	e.queue = append(e.queue, b)
-	c.queued++
+	c.count(e, 1)
+}
+
+// longest is the entry with the longest queue, gateways left alone.
+func (c *cache) longest() (longest *entry) {
+	for _, e := range c.entries {
+		if !e.gateway && (longest == nil || len(e.queue) > len(longest.queue)) {
+			longest = e
+		}
+	}
+	return longest
 }
 
 func (c *cache) dropOldest(e *entry) {
 	c.out.stats.DropQueueFull.Add(1)
 	e.queue[0].Release()
 	e.queue = append(e.queue[:0], e.queue[1:]...)
-	c.queued--
+	c.count(e, -1)
+}
+
+// count notes that so many more datagrams wait for e.
+func (c *cache) count(e *entry, n int) {
+	if !e.gateway {
+		c.queued += n
+	}
 }
 
 // takeQueue empties the queue of e.
 func (c *cache) takeQueue(e *entry) []*packet.Buffer {
 	queue := e.queue
 	e.queue = nil
-	c.queued -= len(queue)
+	c.count(e, -len(queue))
 	return queue
 }
 
 // add enters an incomplete entry for addr; nil when the cache is full and
 // nothing can be evicted.
 func (c *cache) add(now time.Time, addr netip.Addr) *entry {
-	if len(c.entries) >= c.maxEntries {
+	e := &entry{addr: addr, gateway: slices.Contains(c.gateways, addr)}
+	if !e.gateway && len(c.entries)-c.routed >= c.maxEntries {
 		victim := c.victim(now)
 		if victim == nil {
 			return nil
 		}
 		c.remove(victim)
 	}
-	e := &entry{addr: addr, index: len(c.entries)}
+	if e.gateway {
+		c.routed++
+	}
+	e.index = len(c.entries)
 	c.entries = append(c.entries, e)
 	c.byAddr[addr] = e
 	return e
@@ -295,7 +316,7 @@ func (c *cache) victim(now time.Time) *entry {
 		c.hand = (c.hand + 1) % len(c.entries)
 		e := c.entries[c.hand]
 		idle := e.state == failed || e.state == reachable && !e.used
-		if !idle || now.Sub(e.asked) < requestInterval {
+		if !idle || e.gateway || now.Sub(e.asked) < requestInterval {
 			continue
 		}
 		if victim == nil || e.state == failed && victim.state != failed ||
@@ -312,5 +333,8 @@ func (c *cache) remove(e *entry) {
 	c.entries[e.index] = last
 	last.index = e.index
 	c.entries = c.entries[:len(c.entries)-1]
+	if e.gateway {
+		c.routed--
+	}
 	delete(c.byAddr, e.addr)
 }

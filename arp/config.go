@@ -17,6 +17,10 @@ type Config struct {
 	// answers for, announces and defends.
 	Addrs []netip.Addr
 
+	// Gateways are the neighbours that routes lead to. They have room of their
+	// own in the cache: those beyond them must not see who else is asked for.
+	Gateways []netip.Addr
+
 	// Static are neighbours whose addresses are never asked for, overwritten
 	// or forgotten.
 	Static map[netip.Addr]ethernet.Addr
@@ -27,7 +31,8 @@ type Config struct {
 	// and anything below a second means one second.
 	Timeout time.Duration
 
-	// MaxEntries bounds the cache, static entries not counted. 0 means 1024.
+	// MaxEntries bounds the cache, gateways and static entries not counted. 0
+	// means 1024.
 	MaxEntries int
 
 	// Probe says that the host makes sure that nobody else uses its addresses

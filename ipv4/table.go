@@ -239,6 +239,16 @@ func (t *Table) linkOf(a netip.Addr) (link int, ok bool) {
 	return 0, false
 }
 
+// Gateways are those that routes by a link name.
+func (t *Table) Gateways(link int) (all []netip.Addr) {
+	for i := range t.entries {
+		if hop := &t.entries[i].hop; hop.Link == link && !hop.Local && hop.NextHop.IsValid() && !slices.Contains(all, hop.NextHop) {
+			all = append(all, hop.NextHop)
+		}
+	}
+	return all
+}
+
 // find is the position in entries of the longest prefix which holds dst, or
 // len(entries).
 func (t *Table) find(dst uint32) int {
