@@ -140,11 +140,13 @@ func (r *router) redirect(now time.Time, a Advice) bool {
 	return true
 }
 
-// forgetOne makes room by dropping the oldest redirect.
+// forgetOne makes room by dropping the oldest redirect; of several the one with
+// the lowest address, so that a run can be repeated.
 func (r *router) forgetOne() {
 	var oldest netip.Addr
 	for dst, d := range r.redirects {
-		if !oldest.IsValid() || d.until.Before(r.redirects[oldest].until) {
+		age := d.until.Compare(r.redirects[oldest].until)
+		if !oldest.IsValid() || age < 0 || age == 0 && dst.Less(oldest) {
 			oldest = dst
 		}
 	}
