@@ -32,7 +32,11 @@ func sbcCompareCommands() []command {
 // compareAndWrite writes the second half of data-out if the medium holds the first half.
 // No other command comes between.
 func (t *Task) compareAndWrite(out, _ []byte) {
-	if len(out) != t.DataOut || t.ExpectedOut > t.DataOut {
+	switch {
+	case t.ExpectedOut > t.DataOut: // more blocks than the byte of the CDB can say
+		t.invalidField(13, 7)
+		return
+	case len(out) != t.DataOut:
 		t.refuseLength()
 		return
 	}

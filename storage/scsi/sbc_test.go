@@ -132,13 +132,15 @@ func TestResiduals(t *testing.T) {
 		cdb      []byte
 		out, say int
 	}{
-		{blocks(0x89, 0, 2), 1024, 1024}, {blocks(0x89, 0, 2), 2048, 4096},
+		{blocks(0x89, 0, 2), 1024, 1024},
 		{blocks(0x41, 0, 2), 256, 256}, {blocks(0x41, 0, 2), 512, 1024},
 		{blocks(0x93, 0, 2), 0, 0}, {blocks(0x93, 0, 2), 512, 1024},
 	} {
 		r.task.ExpectedOut = c.say
 		r.fails(c.cdb, q[:c.out], 0, Sense{Key: IllegalRequest, Code: CodeInvalidInformationUnit})
 	}
+	r.task.ExpectedOut = 512 * 512
+	r.fails(blocks(0x89, 0, 256), q, 0, field(13, 7))
 }
 
 // TestVerify walks BYTCHK.
