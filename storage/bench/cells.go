@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -22,10 +23,10 @@ func (b *bench) cells() (all []cell) {
 		connections := fmt.Sprintf("--connections=%d", n)
 		all = append(all,
 			cell{fmt.Sprintf("copy to, %d connections", n), "MB/s", func(uri string) (int64, float64, error) {
-				return b.size, 0, command("nbdcopy", connections, "--sparse=0", b.source, uri)
+				return b.size, 0, b.command("nbdcopy", connections, "--sparse=0", b.source, uri)
 			}},
 			cell{fmt.Sprintf("copy from, %d connections", n), "MB/s", func(uri string) (int64, float64, error) {
-				return b.size, 0, command("nbdcopy", connections, uri, "null:")
+				return b.size, 0, b.command("nbdcopy", connections, uri, "null:")
 			}})
 	}
 	for _, rw := range []string{"randread", "randwrite"} {
@@ -38,19 +39,32 @@ func (b *bench) cells() (all []cell) {
 	return all
 }
 
-func command(name string, args ...string) error {
-	out, err := exec.Command(name, args...).CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("%s %s: %w\n%s", name, strings.Join(args, " "), err, out)
-	}
-	return nil
+// command runs a client.
+func (b *bench) command(name string, args ...string) error {
+	_, err := b.output(name, args...)
+	return err
 }
 
-func (b *bench) fio(uri, rw string, depth int) (bytes int64, requests float64, err error) {
-	out, err := exec.Command("fio", "--name=x", "--ioengine=nbd", "--uri="+uri, "--rw="+rw, "--bs=4k", "--size=256m", fmt.Sprintf("--iodepth=%d", depth),
-		"--time_based", fmt.Sprintf("--runtime=%d", b.seconds), "--output-format=json").Output()
+// output runs a client, and returns what it prints.
+func (b *bench) output(name string, args ...string) ([]byte, error) {
+	var out, failed bytes.Buffer
+	cmd := exec.Command(name, args...)
+	cmd.Stdout, cmd.Stderr = &out, &failed
+	err := b.near(cmd)
+	if err == nil {
+		err = cmd.Wait()
+	}
 	if err != nil {
-		return 0, 0, fmt.Errorf("fio: %w\n%s", err, out)
+		return nil, fmt.Errorf("%s %s: %w\n%s%s", name, strings.Join(args, " "), err, &out, &failed)
+	}
+	return out.Bytes(), nil
+}
+
+func (b *bench) fio(uri, rw string, depth int) (size int64, requests float64, err error) {
+	out, err := b.output("fio", "--name=x", "--ioengine=nbd", "--uri="+uri, "--rw="+rw, "--bs=4k", "--size=256m", fmt.Sprintf("--iodepth=%d", depth),
+		"--time_based", fmt.Sprintf("--runtime=%d", b.seconds), "--output-format=json")
+	if err != nil {
+		return 0, 0, err
 	}
 	var report struct {
 		Jobs []struct {
@@ -71,28 +85,37 @@ func (b *bench) fio(uri, rw string, depth int) (bytes int64, requests float64, e
 // A kind is a server to compare.
 type kind struct {
 	name    string
-	export  string
 	command func(address string) (*exec.Cmd, error)
+	// Where it serves, and how it is started; on loopback and as it is, if nil.
+	address func() (string, error)
+	start   func(*exec.Cmd) error
 }
 
 // reference is the server that all are compared with.
 const reference = "nbdkit memory"
 
-func (b *bench) kinds(dir string) []kind {
-	size := b.size
-	self := func(kind string) func(string) (*exec.Cmd, error) {
-		return func(address string) (*exec.Cmd, error) {
-			program, err := os.Executable()
-			return exec.Command(program, "-serve", kind, "-listen", address, "-file", dir+"/ours", "-size", fmt.Sprint(size>>20), "-profile", b.profile), err
-		}
+// nbdkit is the command of the reference.
+func (b *bench) nbdkit(address string) (*exec.Cmd, error) {
+	host, port, _ := strings.Cut(address, ":")
+	return exec.Command("nbdkit", "-f", "-i", host, "-p", port, "memory", fmt.Sprint(b.size)), nil
+}
+
+// self is the command of a server of ours.
+func (b *bench) self(kind string, more ...string) func(address string) (*exec.Cmd, error) {
+	return func(address string) (*exec.Cmd, error) {
+		program, err := os.Executable()
+		args := append([]string{"-serve", kind, "-listen", address, "-file", b.dir + "/ours", "-size", fmt.Sprint(b.size >> 20), "-profile", b.profile}, more...)
+		return exec.Command(program, args...), err
 	}
+}
+
+// loopback is the servers that are compared on loopback.
+func (b *bench) loopback() []kind {
+	size, dir := b.size, b.dir
 	return []kind{
-		{reference, "", func(address string) (*exec.Cmd, error) {
-			host, port, _ := strings.Cut(address, ":")
-			return exec.Command("nbdkit", "-f", "-i", host, "-p", port, "memory", fmt.Sprint(size)), nil
-		}},
-		{"memory", "", self("memory")},
-		{"go-nbd memory", "", func(address string) (*exec.Cmd, error) {
+		{name: reference, command: b.nbdkit},
+		{name: "memory", command: b.self("memory")},
+		{name: "go-nbd memory", command: func(address string) (*exec.Cmd, error) {
 			build := exec.Command("go", "build", "-C", "storage/bench/gonbd", "-o", dir+"/gonbd", ".")
 			build.Env = append(os.Environ(), "GOWORK=off")
 			if out, err := build.CombinedOutput(); err != nil {
@@ -100,15 +123,15 @@ func (b *bench) kinds(dir string) []kind {
 			}
 			return exec.Command(dir+"/gonbd", "-listen", address, "-size", fmt.Sprint(size)), nil
 		}},
-		{"file", "", self("file")},
-		{"qemu-nbd file", "", func(address string) (*exec.Cmd, error) {
+		{name: "file", command: b.self("file")},
+		{name: "qemu-nbd file", command: func(address string) (*exec.Cmd, error) {
 			if err := makeFile(dir+"/qemu", size); err != nil {
 				return nil, err
 			}
 			host, port, _ := strings.Cut(address, ":")
 			return exec.Command("qemu-nbd", "-t", "-b", host, "-p", port, "-f", "raw", "--shared=16", dir+"/qemu"), nil
 		}},
-		{"null", "", self("null")},
+		{name: "null", command: b.self("null")},
 	}
 }
 
@@ -128,8 +151,11 @@ type process struct {
 	uri string
 }
 
-func start(k kind) (*process, error) {
-	address, err := freeAddress()
+func (b *bench) start(k kind) (*process, error) {
+	if k.address == nil {
+		k.address, k.start = freeAddress, (*exec.Cmd).Start
+	}
+	address, err := k.address()
 	if err != nil {
 		return nil, err
 	}
@@ -138,12 +164,12 @@ func start(k kind) (*process, error) {
 		return nil, err
 	}
 	cmd.Stderr = os.Stderr
-	if err := cmd.Start(); err != nil {
+	if err := k.start(cmd); err != nil {
 		return nil, err
 	}
-	p := &process{k, cmd, "nbd://" + address + "/" + k.export}
+	p := &process{k, cmd, "nbd://" + address + "/"}
 	for range 100 {
-		if err = command("nbdinfo", "--size", p.uri); err == nil {
+		if err = b.command("nbdinfo", "--size", p.uri); err == nil {
 			return p, nil
 		}
 		time.Sleep(50 * time.Millisecond)

@@ -5,6 +5,11 @@
 // median of all rounds), and the CPU seconds that the server took for a gigabyte.
 //
 //	go run ./storage/bench [-size 2048] [-rounds 3] [-seconds 2] [-only REGEXP]
+//	sudo go run ./storage/bench -network
+//
+// With -network it compares over a network, in namespaces of its own: nbdkit and our
+// server on the kernel's sockets over a veth, beside our server on a stack of ours behind
+// a tap.
 //
 // Only ratios within one run mean something. The server that answers from nothing
 // ("null") shows what the clients themselves can do.
@@ -16,6 +21,7 @@ import (
 	"log"
 	"net"
 	"os"
+	"os/exec"
 	"os/signal"
 	"regexp"
 	"slices"
@@ -35,13 +41,15 @@ func main() {
 	only := flag.String("only", "", "run the cells that match the `expression`")
 	servers := flag.String("servers", "", "run the servers that match the `expression`, and nbdkit")
 	dir := flag.String("dir", os.TempDir(), "`directory` for files")
+	network := flag.Bool("network", false, "compare over a veth and a tap in place of loopback (needs root)")
+	card := flag.String("tap", "", "make this `tap`, and serve on a stack behind it (for the program itself)")
 	profile := flag.String("profile", "", "write CPU profiles of our servers to `file`.KIND")
 	flag.Parse()
 	if *serve != "" {
-		log.Fatal(serveKind(*serve, *listen, *path, *profile, *size<<20))
+		log.Fatal(serveKind(*serve, *listen, *card, *path, *profile, *size<<20))
 	}
-	b := &bench{size: *size << 20, seconds: *seconds, profile: *profile, only: regexp.MustCompile(*only), servers: regexp.MustCompile(*servers)}
-	if err := b.run(*dir, *rounds); err != nil {
+	b := &bench{size: *size << 20, seconds: *seconds, profile: *profile, only: regexp.MustCompile(*only), servers: regexp.MustCompile(*servers), near: (*exec.Cmd).Start}
+	if err := b.run(*dir, *rounds, *network); err != nil {
 		log.Fatal(err)
 	}
 }
@@ -53,7 +61,9 @@ type bench struct {
 	profile string
 	only    *regexp.Regexp
 	servers *regexp.Regexp
-	source  string // of copies
+	dir     string                // of its own
+	source  string                // of copies
+	near    func(*exec.Cmd) error // starts clients
 }
 
 // A result is one run of a cell.
@@ -62,12 +72,21 @@ type result struct {
 	cpu   float64 // seconds of the server for a GB
 }
 
-func (b *bench) run(dir string, rounds int) error {
+func (b *bench) run(dir string, rounds int, network bool) error {
 	dir, err := os.MkdirTemp(dir, "bench")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
+	b.dir = dir
+	kinds := b.loopback()
+	if network {
+		var end func()
+		if kinds, end, err = b.network(); err != nil {
+			return err
+		}
+		defer end()
+	}
 	interrupted := make(chan os.Signal, 1)
 	signal.Notify(interrupted, os.Interrupt)
 	if b.source, err = writeSource(dir, b.size); err != nil {
@@ -79,11 +98,11 @@ func (b *bench) run(dir string, rounds int) error {
 			p.stop()
 		}
 	}()
-	for _, k := range b.kinds(dir) {
+	for _, k := range kinds {
 		if k.name != reference && !b.servers.MatchString(k.name) {
 			continue
 		}
-		p, err := start(k)
+		p, err := b.start(k)
 		if err != nil {
 			log.Printf("%s is left out: %v", k.name, err)
 			continue
@@ -91,7 +110,7 @@ func (b *bench) run(dir string, rounds int) error {
 		running = append(running, p)
 		// Memory that is touched for the first time costs, and holes are read for
 		// nothing: neither is of the servers.
-		if err := command("nbdcopy", "--sparse=0", b.source, p.uri); err != nil {
+		if err := b.command("nbdcopy", "--sparse=0", b.source, p.uri); err != nil {
 			return err
 		}
 	}

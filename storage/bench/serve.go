@@ -3,17 +3,20 @@ package main
 import (
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"os/signal"
 	"runtime/pprof"
 	"syscall"
 
+	"github.com/seed-012105e5/gonet"
 	"github.com/seed-012105e5/gonet/storage/block"
 	"github.com/seed-012105e5/gonet/storage/nbd"
+	"github.com/seed-012105e5/gonet/tap"
 )
 
-// serveKind serves one device of the kind.
-func serveKind(kind, address, path, profile string, size int64) error {
+// serveKind serves one device of the kind, by the kernel's sockets or behind a tap.
+func serveKind(kind, address, card, path, profile string, size int64) error {
 	var device block.Device
 	switch kind {
 	case "memory":
@@ -29,7 +32,7 @@ func serveKind(kind, address, path, profile string, size int64) error {
 	default:
 		return fmt.Errorf("there is no server %q", kind)
 	}
-	l, err := net.Listen("tcp", address)
+	l, err := listen(address, card)
 	if err != nil {
 		return err
 	}
@@ -55,6 +58,26 @@ func serveKind(kind, address, path, profile string, size int64) error {
 		s.Close()
 	}()
 	return s.Serve(l)
+}
+
+// listen listens at an address, of a stack behind a tap where one is named.
+func listen(address, card string) (net.Listener, error) {
+	if card == "" {
+		return net.Listen("tcp", address)
+	}
+	at, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return nil, err
+	}
+	t, err := tap.Open(tap.Config{Name: card, HostAddr: netip.PrefixFrom(at.Addr().Prev(), 24), Queues: tap.AutoQueues})
+	if err != nil {
+		return nil, err
+	}
+	stack, err := gonet.New(gonet.Config{Link: t, Addr: netip.PrefixFrom(at.Addr(), 24)})
+	if err != nil {
+		return nil, err
+	}
+	return stack.Listen("tcp", address)
 }
 
 // null answers from nothing. Its value is its size.

@@ -1,0 +1,43 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"github.com/seed-012105e5/gonet/internal/netns"
+)
+
+// network is the servers that are compared over a network, and has clients run in a
+// namespace from which all are reached: two of them at the other end of a veth, two
+// behind a tap each. end takes the namespaces away.
+func (b *bench) network() (kinds []kind, end func(), err error) {
+	near, err := netns.New()
+	if err != nil {
+		return nil, nil, err
+	}
+	far, err := netns.New()
+	if err != nil {
+		near.Close()
+		return nil, nil, err
+	}
+	end = func() { near.Close(); far.Close() }
+	err = errors.Join(
+		netns.Veth(near, "veth0", far, "veth0"),
+		near.AddAddr("veth0", netip.MustParsePrefix("10.1.0.1/24")),
+		far.AddAddr("veth0", netip.MustParsePrefix("10.1.0.2/24")),
+	)
+	if err != nil {
+		end()
+		return nil, nil, err
+	}
+	b.near = near.Start
+	at := func(address string) func() (string, error) { return func() (string, error) { return address, nil } }
+	kinds = []kind{{name: reference, command: b.nbdkit, address: at("10.1.0.2:10809"), start: far.Start}}
+	for i, device := range []string{"memory", "null"} {
+		kinds = append(kinds,
+			kind{device + ", veth", b.self(device), at(fmt.Sprintf("10.1.0.2:%d", 10810+i)), far.Start},
+			kind{device + ", stack on tap", b.self(device, "-tap", fmt.Sprintf("tap%d", i)), at(fmt.Sprintf("10.%d.0.2:10809", 2+i)), near.Start})
+	}
+	return kinds, end, nil
+}
