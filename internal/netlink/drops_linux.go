@@ -46,7 +46,7 @@ func (c *Conn) Drops(index int) (d Drops, err error) {
 // rtnl_link_stats64). Drops of an interface that tells none are zero.
 func parseDrops(link []byte) (d Drops) {
 	const received, sent, end = 6 * 8, 7 * 8, 8 * 8
-	for kind, value := range attributes(link) {
+	for kind, value := range Attributes(link).All() {
 		if kind == unix.IFLA_STATS64 && len(value) >= end {
 			d.Received = binary.NativeEndian.Uint64(value[received:])
 			d.Sent = binary.NativeEndian.Uint64(value[sent:])

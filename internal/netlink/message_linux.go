@@ -29,30 +29,20 @@ func (m message) uint32(v uint32) message { return binary.NativeEndian.AppendUin
 
 // attr appends an attribute.
 func (m message) attr(kind uint16, value []byte) message {
-	m = binary.NativeEndian.AppendUint16(m, uint16(unix.SizeofRtAttr+len(value)))
-	m = binary.NativeEndian.AppendUint16(m, kind)
-	return append(m, value...).pad()
+	return message(Attributes(m).Bytes(kind, value))
 }
 
-func (m message) attrString(kind uint16, s string) message { return m.attr(kind, append([]byte(s), 0)) }
+func (m message) attrString(kind uint16, s string) message {
+	return message(Attributes(m).String(kind, s))
+}
 
 func (m message) attrUint32(kind uint16, v uint32) message {
-	return m.attr(kind, binary.NativeEndian.AppendUint32(nil, v))
+	return message(Attributes(m).Uint32(kind, v))
 }
 
 // nest appends an attribute made of what fill appends.
 func (m message) nest(kind uint16, fill func(message) message) message {
-	start := len(m)
-	m = fill(m.attr(kind, nil))
-	binary.NativeEndian.PutUint16(m[start:], uint16(len(m)-start))
-	return m
-}
-
-func (m message) pad() message {
-	for len(m)%4 != 0 {
-		m = append(m, 0)
-	}
-	return m
+	return message(Attributes(m).nest(kind, func(a Attributes) Attributes { return Attributes(fill(message(a))) }))
 }
 
 // seal puts in the length and the sequence number.

@@ -2,7 +2,6 @@ package netlink
 
 import (
 	"encoding/binary"
-	"iter"
 	"os"
 	"syscall"
 
@@ -49,7 +48,7 @@ const (
 // another name.
 func tapQueues(link []byte, name string) (found bool, q Queues) {
 	var info []byte
-	for kind, value := range attributes(link) {
+	for kind, value := range Attributes(link).All() {
 		switch kind {
 		case unix.IFLA_IFNAME:
 			found = unix.ByteSliceToString(value) == name
@@ -58,7 +57,7 @@ func tapQueues(link []byte, name string) (found bool, q Queues) {
 		}
 	}
 	isTun, data := false, []byte(nil)
-	for kind, value := range attributes(info) {
+	for kind, value := range Attributes(info).All() {
 		switch kind {
 		case unix.IFLA_INFO_KIND:
 			isTun = unix.ByteSliceToString(value) == "tun"
@@ -69,7 +68,7 @@ func tapQueues(link []byte, name string) (found bool, q Queues) {
 	if !found || !isTun {
 		return found, Queues{}
 	}
-	for kind, value := range attributes(data) {
+	for kind, value := range Attributes(data).All() {
 		switch {
 		case kind == tunMultiQueue && len(value) >= 1:
 			q.Several = value[0] != 0
@@ -78,19 +77,4 @@ func tapQueues(link []byte, name string) (found bool, q Queues) {
 		}
 	}
 	return true, q
-}
-
-// attributes are those of a message or of an attribute in which others are
-// nested (linux/netlink.h, struct nlattr), up to the first one that is cut off.
-func attributes(p []byte) iter.Seq2[uint16, []byte] {
-	return func(yield func(uint16, []byte) bool) {
-		for len(p) >= unix.SizeofNlAttr {
-			n := int(binary.NativeEndian.Uint16(p))
-			kind := binary.NativeEndian.Uint16(p[2:]) &^ (unix.NLA_F_NESTED | unix.NLA_F_NET_BYTEORDER)
-			if n < unix.SizeofNlAttr || n > len(p) || !yield(kind, p[unix.SizeofNlAttr:n]) {
-				return
-			}
-			p = p[min(len(p), (n+unix.NLA_ALIGNTO-1)&^(unix.NLA_ALIGNTO-1)):]
-		}
-	}
 }
