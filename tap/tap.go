@@ -93,8 +93,8 @@ const AutoQueues = -1
 // DefaultTxQueue is room for what many connections send at once: 1,500 of them,
 // say, with ten segments each for a beginning. With the kernel's own length of
 // 1000 such bursts lose most of their frames. A place costs 8 bytes, so long as
-// no frame is in it.
-const DefaultTxQueue = 32768
+// no frame is in it. Linux 6.1, of late, takes no more.
+const DefaultTxQueue = 32767
 
 const maxTxQueue = 1 << 20
 
