@@ -163,7 +163,7 @@ func TestFastOpensTellNothing(t *testing.T) {
 			open(c.end(host, port), cookieOf(c, c.end(host, port+1000)))
 		}
 		victim := c.end(secretHost, guessed)
-		for i := range uint64(100) {
+		for i := range uint64(30) {
 			guess := cookie{present: true, len: 8}
 			binary.BigEndian.PutUint64(guess.value[:], c.schedule.Uint64()>>i)
 			open(victim, guess)
@@ -177,7 +177,7 @@ func TestFastOpensTellNothing(t *testing.T) {
 		c.Close(c.now)
 		return c.view(observed).String()
 	}
-	wantSecret(t, "who waits", 40, func(secret bool, seed uint64) string {
+	wantSecret(t, "who waits", 24, func(secret bool, seed uint64) string {
 		return play(func(i int) (byte, uint16) {
 			if i > 0 && secret {
 				return byte(otherHosts + i), 3000
@@ -192,7 +192,7 @@ func TestFastOpensTellNothing(t *testing.T) {
 		}
 		return play(func(i int) (byte, uint16) { return byte(otherHosts + i), 3000 }, n, seed)
 	})
-	wantSecret(t, "who has asked for a cookie", 100, func(secret bool, seed uint64) string {
+	wantSecret(t, "who has asked for a cookie", 50, func(secret bool, seed uint64) string {
 		c := newCrowd(Config{}, seed)
 		c.serve(ShareNone, 1000, quiet).fastOpenLimit = 1000
 		c.pass(time.Duration(c.schedule.IntN(7200)) * time.Second)
@@ -224,7 +224,7 @@ func TestChallengesTellNothing(t *testing.T) {
 		if name == "time-wait" {
 			serve = closing
 		}
-		wantSecret(t, name, 30, func(secret bool, seed uint64) string {
+		wantSecret(t, name, 15, func(secret bool, seed uint64) string {
 			c := newCrowd(Config{}, seed)
 			c.serve(ShareNone, 1000, serve)
 			victim := c.end(secretHost, guessed)
@@ -309,7 +309,7 @@ func TestListenersTellNothing(t *testing.T) {
 // tables full, is answered to the byte as it was the time before, when each map
 // had another seed.
 func TestMapsTellNothing(t *testing.T) {
-	wantSecret(t, "the seeds of maps", 5, func(_ bool, seed uint64) string {
+	wantSecret(t, "the seeds of maps", 3, func(_ bool, seed uint64) string {
 		c := newCrowd(Config{TimeWaits: 20, SynBacklog: 20}, seed)
 		c.serve(ShareByHash, 200, closing).fastOpenLimit = 3
 		c.serve(ShareByHash, 200, quiet)
