@@ -74,6 +74,19 @@ func (u *Unit) Eject(force bool) (done <-chan struct{}, err error) {
 	return s.eject().done, nil
 }
 
+// Close ends the use of the disk, whatever initiators prevent: the unit has no medium from
+// now on. done is closed when no task uses the disk any more.
+func (u *Unit) Close() (done <-chan struct{}) {
+	u.lock()
+	defer u.unlock()
+	if u.state.medium == nil {
+		d := newDrain(nil)
+		d.release()
+		return d.done
+	}
+	return u.state.eject().done
+}
+
 // eject takes the medium out and returns what waits for the tasks that use it.
 func (s *state) eject() *drain {
 	m := s.medium

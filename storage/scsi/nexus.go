@@ -164,12 +164,15 @@ func (n *Nexus) find(lun LUN) *link {
 	}
 	u := m.unit
 	l := &link{nexus: n, mapping: m, unit: u, lun: number, readOnly: access == ReadOnly}
-	n.links[number] = l
 	u.lock()
+	defer u.unlock()
+	if (*n.target.luns.Load())[number] != m { // taken away just now, and Remove has not seen the link
+		return nil
+	}
+	n.links[number] = l
 	u.state.links = append(u.state.links, l)
 	l.registrant = u.state.reservations.find(n.name())
 	l.attentions.establish(CodePowerOn)
-	u.unlock()
 	return l
 }
 

@@ -88,7 +88,10 @@ func (s Sense) Error() string {
 		if inCDB {
 			place = "CDB"
 		}
-		text += fmt.Sprintf(", byte %d bit %d of the %s", at, bit, place)
+		if text += fmt.Sprintf(", byte %d", at); bit >= 0 {
+			text += fmt.Sprintf(" bit %d", bit)
+		}
+		text += " of the " + place
 	}
 	return text
 }
@@ -121,7 +124,7 @@ func (s Sense) Field() (inCDB bool, at, bit int, ok bool) {
 }
 
 // Append appends the sense data in descriptor format (SPC-4 4.5.2) or fixed format
-// (4.5.3), at most 28 bytes. An Information that does not fit into the four bytes of
+// (4.5.3), at most 32 bytes. An Information that does not fit into the four bytes of
 // the fixed format is left out of it.
 func (s Sense) Append(p []byte, descriptor bool) []byte {
 	if !descriptor {

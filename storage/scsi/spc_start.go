@@ -55,7 +55,7 @@ func (t *Task) startStop(_, _ []byte) {
 			s.tellMediumChanged(t.link)
 		}
 		if t.unit.config.OnEject != nil {
-			t.then = (*Task).tellEject
+			t.after = (*Task).tellEject
 		}
 	}
 }

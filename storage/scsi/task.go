@@ -43,7 +43,8 @@ type Task struct {
 	medium  *medium     // as of Begin
 	last    uint64      // capacity in blocks, as of Begin
 	through bool        // WCE is zero: writes are durable
-	then    func(*Task) // what locked wants done when the token was given back
+	then    func(*Task) // what locked wants done when the token was given back,
+	after   func(*Task) // and when the task is no more among those of the unit
 
 	done        bool
 	descriptor  bool // sense format
@@ -51,11 +52,11 @@ type Task struct {
 	senseBuffer [32]byte
 	senseLength int
 
-	ctx           context.Context // during Execute
-	number        uint64          // of Begin, in the unit
-	listed        bool            // in link.tasks
-	before, after *Task
-	aborted       atomic.Uint32
+	ctx            context.Context // during Execute
+	number         uint64          // of Begin, in the unit
+	listed         bool            // in link.tasks
+	previous, next *Task
+	aborted        atomic.Uint32
 }
 
 const (
@@ -80,6 +81,10 @@ func (n *Nexus) Begin(t *Task, lun LUN, cdb []byte) {
 	t.unit = t.link.unit
 	t.unit.lock()
 	defer t.unit.unlock()
+	if t.link.lost { // the unit was taken away just now
+		t.fail(Sense{Key: IllegalRequest, Code: CodeNoUnit})
+		return
+	}
 	t.begin(cdb)
 	if !t.done {
 		s := &t.unit.state
@@ -96,7 +101,7 @@ func (t *Task) reset(n *Nexus, lun LUN, cdb []byte) {
 	t.nexus, t.link, t.unit, t.lun, t.command = n, nil, nil, lun, nil
 	t.cdb = [maxCDB]byte{}
 	copy(t.cdb[:], cdb)
-	t.lba, t.blocks, t.limit, t.medium, t.last, t.through, t.then = 0, 0, 0, nil, 0, false, nil
+	t.lba, t.blocks, t.limit, t.medium, t.last, t.through, t.then, t.after = 0, 0, 0, nil, 0, false, nil, nil
 	t.done, t.descriptor, t.sense, t.senseLength = false, false, Sense{}, 0
 	t.ctx, t.number, t.listed = nil, 0, false
 	t.aborted.Store(notAborted)
@@ -253,6 +258,9 @@ func (t *Task) end(out, in []byte) {
 	}
 	t.unlist()
 	t.unit.unlock()
+	if t.after != nil {
+		t.after(t)
+	}
 	t.finish(t.Status)
 }
 

@@ -9,27 +9,27 @@ import (
 type taskList struct{ first, last *Task }
 
 func (l *taskList) add(t *Task) {
-	t.before, t.after = l.last, nil
+	t.previous, t.next = l.last, nil
 	if l.last == nil {
 		l.first = t
 	} else {
-		l.last.after = t
+		l.last.next = t
 	}
 	l.last = t
 }
 
 func (l *taskList) remove(t *Task) {
-	if t.before == nil {
-		l.first = t.after
+	if t.previous == nil {
+		l.first = t.next
 	} else {
-		t.before.after = t.after
+		t.previous.next = t.next
 	}
-	if t.after == nil {
-		l.last = t.before
+	if t.next == nil {
+		l.last = t.previous
 	} else {
-		t.after.before = t.before
+		t.next.previous = t.previous
 	}
-	t.before, t.after = nil, nil
+	t.previous, t.next = nil, nil
 }
 
 // A drain waits until tasks have ended that were there when it was made. It may wait
@@ -121,7 +121,7 @@ func (s *state) abortFor(d *drain, of func(*link) bool, by *link) {
 				cause = abortedWithStatus
 			}
 		}
-		for t := l.tasks.first; t != nil; t = t.after {
+		for t := l.tasks.first; t != nil; t = t.next {
 			t.aborted.CompareAndSwap(notAborted, cause)
 		}
 		if l == by {

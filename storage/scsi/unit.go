@@ -66,7 +66,8 @@ type UnitConfig struct {
 	Store Store
 
 	// OnEject, if set, is called when an initiator has ejected the medium, or loaded one
-	// that was ejected. It may call Eject, to keep the disk, and Insert.
+	// that was ejected, before the initiator learns that it has. It may call Eject, to
+	// keep the disk, and Insert.
 	OnEject func(load bool)
 }
 
