@@ -7,8 +7,9 @@ import (
 	"io"
 	"net"
 	"os"
-	"syscall"
 	"time"
+
+	"github.com/seed-012105e5/gonet/storage/internal/service"
 )
 
 // A serverConn is a connection as the server knows it.
@@ -58,38 +59,17 @@ func (s *Server) ServePortal(l net.Listener, portal Portal) error {
 		delete(s.portals, l)
 		s.mu.Unlock()
 	}()
-	pause := time.Duration(0)
-	for {
-		conn, err := l.Accept()
-		switch {
-		case err == nil:
-			pause = 0
-			go s.serveAt(conn, portal)
-		case s.shutdown():
-			return ErrServerClosed
-		case passing(err):
-			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
-			time.Sleep(pause)
-		default:
-			return err
-		}
+	err := service.Accept(l, func(conn net.Conn) { s.serveAt(conn, portal) })
+	if s.shutdown() {
+		return ErrServerClosed
 	}
+	return err
 }
 
 func (s *Server) shutdown() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.closing
-}
-
-// passing says whether Accept may succeed later.
-func passing(err error) bool {
-	for _, e := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ECONNABORTED, syscall.ENOBUFS, syscall.ENOMEM} {
-		if errors.Is(err, e) {
-			return true
-		}
-	}
-	return false
 }
 
 // ServeConn serves one connection until it ends, and closes it. The error is nil if
@@ -185,7 +165,7 @@ func (s *Server) login(c *serverConn, in *bufio.Reader) (*loginTarget, error) {
 			return nil, werr
 		}
 		if err != nil {
-			linger(c.conn)
+			service.Linger(c.conn, 1<<20)
 			return nil, err
 		}
 	}
@@ -210,16 +190,6 @@ func (s *Server) offer() *negotiation {
 	n.choices[keyHeaderDigest], n.choices[keyDataDigest] = digest, digest
 	n.choices[keyTaskReporting] = []uint32{0}
 	return n
-}
-
-// linger closes the connection so that the last response arrives: with requests
-// unread, a close would make the kernel send a reset, which may overtake it.
-func linger(conn net.Conn) {
-	if c, ok := conn.(interface{ CloseWrite() error }); ok && c.CloseWrite() == nil {
-		conn.SetReadDeadline(time.Now().Add(time.Second))
-		io.CopyN(io.Discard, conn, 1<<20)
-	}
-	conn.Close()
 }
 
 var errTooMany = errors.New("iscsi: too many connections")

@@ -1,10 +1,9 @@
 package iscsi
 
 import (
-	"fmt"
-	"slices"
-	"strings"
 	"sync/atomic"
+
+	"github.com/seed-012105e5/gonet/storage/internal/service"
 )
 
 // serverCounters are what a Server counts.
@@ -25,16 +24,7 @@ type serverCounters struct {
 type Stats map[string]uint64
 
 // String is the counters that are not zero, one a line, sorted.
-func (s Stats) String() string {
-	var lines []string
-	for name, value := range s {
-		if value > 0 {
-			lines = append(lines, fmt.Sprintf("%-32s %d\n", name, value))
-		}
-	}
-	slices.Sort(lines)
-	return strings.Join(lines, "")
-}
+func (s Stats) String() string { return service.Lines(s) }
 
 func (c *serverCounters) read() Stats {
 	return Stats{

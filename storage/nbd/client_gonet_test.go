@@ -11,7 +11,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/seed-012105e5/gonet/link"
 	"github.com/seed-012105e5/gonet/storage/block"
 )
 
@@ -22,15 +21,7 @@ func TestClientGoNet(t *testing.T) {
 	for seed := range uint64(3) {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				near, far := link.Pipe(link.PipeConfig{})
-				near = link.Impair(near, link.Impairment{Rate: 100e6, Delay: time.Millisecond, Loss: 0.02, Duplicate: 0.01, Reorder: 0.02, Seed: seed})
-				a, b := newStack(t, near, "10.0.0.1/24", 1), newStack(t, far, "10.0.0.2/24", 2)
-				defer a.Close()
-				defer b.Close()
-				l, err := b.Listen("tcp", ":10809")
-				if err != nil {
-					t.Fatal(err)
-				}
+				a, l := lossyStacks(t, seed)
 				s := newServer(t, block.NewMemory(1<<20))
 				served := make(chan error)
 				go func() { served <- s.Serve(l) }()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"net/netip"
 	"slices"
 	"sync/atomic"
@@ -37,6 +38,21 @@ func newStack(t testing.TB, l link.Link, addr string, seed byte) *gonet.Stack {
 	return s
 }
 
+// lossyStacks are two stacks, joined by a link that loses, doubles and reorders frames;
+// the second, 10.0.0.2, listens.
+func lossyStacks(t *testing.T, seed uint64) (*gonet.Stack, net.Listener) {
+	t.Helper()
+	near, far := link.Pipe(link.PipeConfig{})
+	near = link.Impair(near, link.Impairment{Rate: 100e6, Delay: time.Millisecond, Loss: 0.02, Duplicate: 0.01, Reorder: 0.02, Seed: seed})
+	a, b := newStack(t, near, "10.0.0.1/24", 1), newStack(t, far, "10.0.0.2/24", 2)
+	t.Cleanup(func() { a.Close(); b.Close() })
+	l, err := b.Listen("tcp", ":10809")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a, l
+}
+
 // TestServerGoNet serves over two stacks of ours, in virtual time, joined by a link
 // that loses, doubles and reorders frames, and holds random requests, many at once,
 // against a model.
@@ -44,15 +60,7 @@ func TestServerGoNet(t *testing.T) {
 	for seed := range uint64(3) {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				near, far := link.Pipe(link.PipeConfig{})
-				near = link.Impair(near, link.Impairment{Rate: 100e6, Delay: time.Millisecond, Loss: 0.02, Duplicate: 0.01, Reorder: 0.02, Seed: seed})
-				a, b := newStack(t, near, "10.0.0.1/24", 1), newStack(t, far, "10.0.0.2/24", 2)
-				defer a.Close()
-				defer b.Close()
-				l, err := b.Listen("tcp", ":10809")
-				if err != nil {
-					t.Fatal(err)
-				}
+				a, l := lossyStacks(t, seed)
 				s := newServer(t, waiting{block.NewMemory(1 << 20)})
 				served := make(chan error)
 				go func() { served <- s.Serve(l) }()

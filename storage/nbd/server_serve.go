@@ -6,8 +6,9 @@ import (
 	"io"
 	"net"
 	"os"
-	"syscall"
 	"time"
+
+	"github.com/seed-012105e5/gonet/storage/internal/service"
 )
 
 // A serverConn is a connection as the server knows it.
@@ -42,32 +43,11 @@ func (s *Server) Serve(l net.Listener) error {
 		delete(s.listeners, l)
 		s.mu.Unlock()
 	}()
-	pause := time.Duration(0)
-	for {
-		conn, err := l.Accept()
-		switch {
-		case err == nil:
-			pause = 0
-			go s.ServeConn(conn)
-		case s.shutdown():
-			return ErrServerClosed
-		case passing(err):
-			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
-			time.Sleep(pause)
-		default:
-			return err
-		}
+	err := service.Accept(l, func(conn net.Conn) { s.ServeConn(conn) })
+	if s.shutdown() {
+		return ErrServerClosed
 	}
-}
-
-// passing says whether Accept may succeed later.
-func passing(err error) bool {
-	for _, e := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ECONNABORTED, syscall.ENOBUFS, syscall.ENOMEM} {
-		if errors.Is(err, e) {
-			return true
-		}
-	}
-	return false
+	return err
 }
 
 // ServeConn serves one connection until it ends, and closes it. The error is nil if
@@ -108,7 +88,7 @@ func (s *Server) serveConn(c *serverConn) error {
 	}
 	switch {
 	case session.ending.Load():
-		linger(session.conn)
+		service.Linger(session.conn, 64<<20)
 		return nil
 	case err == nil:
 		s.counters.disconnects.Add(1)

@@ -378,16 +378,6 @@ func (s *session) drain() {
 	s.conn.SetReadDeadline(time.Unix(1, 0)) // wakes the leader
 }
 
-// linger closes the connection so that the last replies arrive: with requests
-// unread, a close would make the kernel send a reset, which may overtake them.
-func linger(conn net.Conn) {
-	if c, ok := conn.(interface{ CloseWrite() error }); ok && c.CloseWrite() == nil {
-		conn.SetReadDeadline(time.Now().Add(time.Second))
-		io.CopyN(io.Discard, conn, 64<<20)
-	}
-	conn.Close()
-}
-
 // newSession makes the session of a connection whose handshake is over.
 func newSession(srv *Server, c *serverConn, conn net.Conn, in *bufio.Reader, n *negotiation) *session {
 	x := n.export
