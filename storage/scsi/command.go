@@ -104,6 +104,7 @@ func tables() [][]command {
 		sbcCapacityCommands(), sbcReadCommands(), sbcWriteCommands(), sbcVerifyCommands(), sbcCompareCommands(),
 		sbcSameCommands(), sbcUnmapCommands(), sbcCacheCommands(), sbcDefectCommands(),
 		reserveLegacyCommands(), reserveInCommands(), reserveOutCommands(),
+		copyExtendedCommands(), copyReceiveCommands(),
 	}
 }
 

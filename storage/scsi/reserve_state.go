@@ -99,7 +99,7 @@ func (r *reservations) conflict(l *link, c *command, cdb []byte) bool {
 		switch {
 		case c.reserve == reservePersistent:
 			return true
-		case r.legacy == l || c.reserve == reservePrevent && !flagged(cdb, 0x01):
+		case r.legacy.is(l) || c.reserve == reservePrevent && !flagged(cdb, 0x01):
 			return false
 		}
 		return true
@@ -123,6 +123,9 @@ func (r *reservations) conflict(l *link, c *command, cdb []byte) bool {
 
 // flagged says whether one of the bits is set in byte 4 of the CDB.
 func flagged(cdb []byte, bits byte) bool { return len(cdb) > 4 && cdb[4]&bits != 0 }
+
+// is says whether two links are of one nexus: a third-party copy has links of its own.
+func (l *link) is(o *link) bool { return l == o || l.nexus.name() == o.nexus.name() }
 
 // loseNexus frees what a nexus had reserved by RESERVE.
 func (r *reservations) loseNexus(l *link) {

@@ -29,7 +29,11 @@ type Code uint16
 
 const (
 	CodeNone                   Code = 0x0000
+	CodeOperationInProgress    Code = 0x0016
 	CodeWriteError             Code = 0x0c00
+	CodeCopyUnitFailure        Code = 0x0d01 // third-party copies
+	CodeCopyUnitNotReachable   Code = 0x0d02
+	CodeCopyUnitType           Code = 0x0d03
 	CodeInvalidInformationUnit Code = 0x0e03 // the length of the data that were announced
 	CodeReadError              Code = 0x1100
 	CodeParameterListLength    Code = 0x1a00
@@ -39,6 +43,12 @@ const (
 	CodeInvalidField           Code = 0x2400 // in the CDB
 	CodeNoUnit                 Code = 0x2500
 	CodeInvalidParameter       Code = 0x2600 // in the parameter list
+	CodeTooManyUnits           Code = 0x2606 // descriptors of third-party copies
+	CodeUnitDescriptorType     Code = 0x2607
+	CodeTooManySegments        Code = 0x2608
+	CodeSegmentDescriptorType  Code = 0x2609
+	CodeInexactSegment         Code = 0x260a
+	CodeInlineDataLength       Code = 0x260b
 	CodeInvalidRelease         Code = 0x2604 // of a persistent reservation
 	CodeWriteProtected         Code = 0x2700
 	CodeSoftwareWriteProtected Code = 0x2702

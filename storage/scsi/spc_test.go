@@ -50,7 +50,7 @@ func (r *rig) vital(page byte) []byte {
 func TestVital(t *testing.T) {
 	r := newRig(t, UnitConfig{Serial: "S123"})
 	pages := r.vital(0)
-	if !bytes.Equal(pages, []byte{0x00, 0x80, 0x83, 0x86, 0xb0, 0xb1, 0xb2}) {
+	if !bytes.Equal(pages, []byte{0x00, 0x80, 0x83, 0x86, 0x8f, 0xb0, 0xb1, 0xb2}) {
 		t.Errorf("pages % x", pages)
 	}
 	for _, p := range pages {

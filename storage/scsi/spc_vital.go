@@ -13,6 +13,7 @@ func vitalPages(of Type) []vitalPage {
 		{0x80, func(t *Task, r *reply) { r.text(t.unit.config.Serial, len(t.unit.config.Serial)) }},
 		{0x83, (*Task).identification},
 		{0x86, (*Task).extendedInquiry},
+		{0x8f, (*Task).thirdPartyCopy},
 		{0xb0, (*Task).blockLimits},
 		{0xb1, (*Task).characteristics},
 		{0xb2, (*Task).provisioning},
@@ -61,11 +62,8 @@ const (
 // target are called.
 func (t *Task) identification(r *reply) {
 	c := &t.unit.config
-	// A locally assigned NAA name: 60 bits of a hash, since there is no company here to
-	// assign names.
-	hash := sha256.Sum256([]byte(c.Identifier))
 	r.bytes(0x01, ofUnit|0x03, 0, 8)
-	r.u64(binary.BigEndian.Uint64(hash[:])>>4 | 0x3<<60)
+	r.u64(t.unit.naa())
 
 	start := r.n // vendor, and what is unique with it
 	r.bytes(0x02, ofUnit|0x01, 0, 0)
@@ -82,6 +80,13 @@ func (t *Task) identification(r *reply) {
 	r.u16(int(port.Group))
 	r.name(port.Protocol, ofPort, port.Name)
 	r.name(port.Protocol, ofTarget, port.Device)
+}
+
+// naa is the unit's name, locally assigned: 60 bits of a hash, since there is no company here to
+// assign names.
+func (u *Unit) naa() uint64 {
+	hash := sha256.Sum256([]byte(u.config.Identifier))
+	return binary.BigEndian.Uint64(hash[:])>>4 | 0x3<<60
 }
 
 // name writes a SCSI name string, which ends with a zero and is filled up to a multiple of

@@ -22,6 +22,7 @@ type Target struct {
 	luns    atomic.Pointer[map[int]*mapping] // replaced by whoever holds the token
 	token   chan struct{}                    // of changes of luns and of nexuses
 	nexuses map[*Nexus]struct{}
+	noUnit  *commandSet // of numbers without a unit
 }
 
 // A mapping is a unit under a number, from Add to Remove.
@@ -29,7 +30,7 @@ type mapping struct{ unit *Unit }
 
 // NewTarget makes a target without units.
 func NewTarget() *Target {
-	t := &Target{token: make(chan struct{}, 1), nexuses: map[*Nexus]struct{}{}}
+	t := &Target{token: make(chan struct{}, 1), nexuses: map[*Nexus]struct{}{}, noUnit: diskCommands()}
 	t.luns.Store(&map[int]*mapping{})
 	return t
 }

@@ -186,7 +186,7 @@ func (t *Task) accept(c *command, known bool, cdb []byte) bool {
 
 // beginWithoutUnit is Begin for a LUN that has no unit.
 func (t *Task) beginWithoutUnit(cdb []byte) {
-	c, known := diskCommands().find(cdb, nil)
+	c, known := t.nexus.target.noUnit.find(cdb, nil)
 	if c == nil || c.flags&needsNoUnit == 0 {
 		t.fail(Sense{Key: IllegalRequest, Code: CodeNoUnit})
 		return
