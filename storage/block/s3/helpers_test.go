@@ -32,18 +32,34 @@ type stored struct {
 
 func newMemory() *memory { return &memory{objects: map[string]stored{}} }
 
-func (m *memory) hook(f func(what, key string) error, what, key string) error {
-	if f == nil {
-		return nil
+// set changes the hooks.
+func (m *memory) set(before, after func(what, key string) error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.before, m.after = before, after
+}
+
+// hooks are as they are now, or do nothing.
+func (m *memory) hooks() (before, after func(what, key string) error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	before, after = m.before, m.after
+	nothing := func(string, string) error { return nil }
+	if before == nil {
+		before = nothing
 	}
-	return f(what, key)
+	if after == nil {
+		after = nothing
+	}
+	return before, after
 }
 
 func (m *memory) call(ctx context.Context, what, key string, f func() error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := m.hook(m.before, what, key); err != nil {
+	before, after := m.hooks()
+	if err := before(what, key); err != nil {
 		return err
 	}
 	m.mu.Lock()
@@ -52,7 +68,7 @@ func (m *memory) call(ctx context.Context, what, key string, f func() error) err
 	if err != nil {
 		return err
 	}
-	return m.hook(m.after, what, key)
+	return after(what, key)
 }
 
 func (m *memory) get(ctx context.Context, key string, limit int64) (o object, err error) {

@@ -43,9 +43,7 @@ func (m *machine) arm(n int, after bool, seed uint64) {
 			return nil
 		}
 	}
-	m.bucket.mu.Lock()
-	defer m.bucket.mu.Unlock()
-	m.bucket.before, m.bucket.after = hook(!after), hook(after)
+	m.bucket.set(hook(!after), hook(after))
 }
 
 // TestPowerCuts cuts the power at random instants, those of the journal and those of
