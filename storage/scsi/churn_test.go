@@ -165,3 +165,31 @@ func (c *counting) WriteAt(p []byte, off int64) (int, error) {
 	c.then()
 	return c.faulty.WriteAt(p, off)
 }
+
+// TestTakenAway takes the unit away at the two instants at which a command that comes could
+// miss it.
+func TestTakenAway(t *testing.T) {
+	noUnit := Sense{Key: IllegalRequest, Code: CodeNoUnit}
+	r := newRig(t, UnitConfig{})
+	n := r.target.Attach(NexusConfig{Access: func(lun int) Access {
+		if _, err := r.target.Remove(lun); err != nil {
+			t.Error(err)
+		}
+		return ReadWrite
+	}})
+	if s, _ := r.on(n, ready, nil, 0); s != noUnit {
+		t.Errorf("while the link is made: %v", s)
+	}
+	if len(r.unit.state.links) != 0 {
+		t.Errorf("%d links to a unit that no target has", len(r.unit.state.links))
+	}
+
+	r = newRig(t, UnitConfig{})
+	r.unit.lock()
+	r.unit.state.loseNexus(r.nexus.links[0]) // as Remove does, between find and begin
+	r.unit.unlock()
+	r.fails(ready, nil, 0, noUnit)
+	if r.task.listed {
+		t.Error("the task is one of the unit")
+	}
+}

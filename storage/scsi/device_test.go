@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -240,6 +241,65 @@ func addAndSet(n *Nexus, user, rounds int) error {
 		}
 	}
 	return nil
+}
+
+// TestTrim: a device that can forget but not make zeroes is asked to forget, and promises
+// nothing about what is read then.
+func TestTrim(t *testing.T) {
+	d := &trimmer{plain: plain{block.NewMemory(testBlocks * 512)}}
+	r := newRig(t, UnitConfig{Disk: newDisk(t, d)})
+	if p := r.vital(0xb2); p[1] != 0xe0 || p[2] != 2 {
+		t.Errorf("provisioning % x", p)
+	}
+	if p := r.good(cdb(0x9e, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 32, 0, 0), nil, 32); p[14] != 0x80 {
+		t.Errorf("capacity % x", p)
+	}
+	list := append(append([]byte{0, 22, 0, 16, 0, 0, 0, 0}, be64(16)...), 0, 0, 0, 4, 0, 0, 0, 0)
+	r.good(cdb(0x42, 0, 0, 0, 0, 0, 0, 0, 24, 0), list, 0)
+	r.good(set(blocks(0x93, 100, 2), 9), nil, 0)
+	r.good(blocks(0x93, 200, 2), make([]byte, 512), 0)
+	if want := [][2]int64{{16 * 512, 4 * 512}, {100 * 512, 2 * 512}}; !slices.Equal(d.ranges, want) {
+		t.Errorf("forgot %v, want %v", d.ranges, want)
+	}
+	d.err = syscall.EIO
+	r.fails(cdb(0x42, 0, 0, 0, 0, 0, 0, 0, 24, 0), list, 0, Sense{Key: MediumError, Code: CodeWriteError, HasInformation: true, Information: 16})
+}
+
+// A trimmer is a device that can forget.
+type trimmer struct {
+	plain
+	ranges [][2]int64
+	err    error
+}
+
+func (d *trimmer) Trim(off, length int64) error {
+	d.ranges = append(d.ranges, [2]int64{off, length})
+	return d.err
+}
+
+// TestPrefetch: the device is asked for the blocks, and may fail.
+func TestPrefetch(t *testing.T) {
+	d := &fetcher{plain: plain{block.NewMemory(testBlocks * 512)}}
+	r := newRig(t, UnitConfig{Disk: newDisk(t, d)})
+	r.good(blocks(0x34, 5, 7), nil, 0)
+	r.good(blocks(0x90, testBlocks-3, 0), nil, 0)
+	if want := [][2]int64{{5 * 512, 7 * 512}, {(testBlocks - 3) * 512, 3 * 512}}; !slices.Equal(d.ranges, want) {
+		t.Errorf("asked for %v, want %v", d.ranges, want)
+	}
+	d.err = syscall.EIO
+	r.fails(blocks(0x34, 5, 7), nil, 0, Sense{Key: MediumError, Code: CodeReadError, HasInformation: true, Information: 5})
+}
+
+// A fetcher is a device that can fetch.
+type fetcher struct {
+	plain
+	ranges [][2]int64
+	err    error
+}
+
+func (d *fetcher) Prefetch(off, length int64) error {
+	d.ranges = append(d.ranges, [2]int64{off, length})
+	return d.err
 }
 
 // TestAllocates: reading and writing allocate nothing in the steady state.

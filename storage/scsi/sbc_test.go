@@ -13,7 +13,11 @@ func TestModel(t *testing.T) {
 		r := newRig(t, UnitConfig{BlockSize: block})
 		count := uint64(testBlocks * 512 / block)
 		model := make([]byte, testBlocks*512)
-		for range 3000 {
+		rounds := 3000
+		if testing.Short() {
+			rounds = 300
+		}
+		for range rounds {
 			n := 1 + rnd.Uint64N(20)
 			lba := rnd.Uint64N(count - n + 1)
 			part := model[lba*uint64(block) : (lba+n)*uint64(block)]
