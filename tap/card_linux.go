@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/seed-012105e5/gonet/internal/virtionet"
 	"github.com/seed-012105e5/gonet/link"
 	"github.com/seed-012105e5/gonet/packet"
 )
@@ -210,7 +211,7 @@ func (q *queue) send(b *packet.Buffer) {
 		return
 	}
 	if q.vnet {
-		if h, ok := vnetFor(b, q.header); ok {
+		if h, ok := virtionet.For(b, q.header); ok {
 			q.put(b, h)
 			return
 		}
@@ -225,11 +226,11 @@ func (q *queue) send(b *packet.Buffer) {
 }
 
 // transmit gives the device a frame as it goes on the wire.
-func (q *queue) transmit(b *packet.Buffer) { q.put(b, vnetHeader{}) }
+func (q *queue) transmit(b *packet.Buffer) { q.put(b, virtionet.Header{}) }
 
 // put writes a frame behind its virtio-net header, and counts what becomes of
 // it. Nothing is tried twice: a device that is full drops, as hardware does.
-func (q *queue) put(b *packet.Buffer, h vnetHeader) {
+func (q *queue) put(b *packet.Buffer, h virtionet.Header) {
 	defer b.Release()
 	if q.gone {
 		q.stats.DropClosed.Add(1)
@@ -237,7 +238,7 @@ func (q *queue) put(b *packet.Buffer, h vnetHeader) {
 	}
 	frameLen := b.Len()
 	if q.vnet {
-		h.put(b.Push(vnetLen))
+		h.Put(b.Push(virtionet.Len))
 	}
 	switch err := q.file.writeFrame(b.Bytes()); err {
 	case nil:

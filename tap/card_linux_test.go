@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/seed-012105e5/gonet/internal/virtionet"
 	"github.com/seed-012105e5/gonet/link"
 	"github.com/seed-012105e5/gonet/packet"
 )
@@ -88,11 +89,23 @@ func finish(l link.Link) {
 	}
 }
 
-func read(h vnetHeader, frameLen int) []byte {
-	p := make([]byte, vnetLen+frameLen)
-	h.put(p)
+// tcpFrame is an Ethernet frame of n bytes whose TCP header, at 34, has no
+// options.
+func tcpFrame(n int) *packet.Buffer {
+	b := packet.Get(n)
+	f := b.Extend(n)
+	clear(f)
+	if n > 46 {
+		f[46] = 5 << 4
+	}
+	return b
+}
+
+func read(h virtionet.Header, frameLen int) []byte {
+	p := make([]byte, virtionet.Len+frameLen)
+	h.Put(p)
 	for i := range frameLen {
-		p[vnetLen+i] = byte(i)
+		p[virtionet.Len+i] = byte(i)
 	}
 	return p
 }
@@ -100,14 +113,14 @@ func read(h vnetHeader, frameLen int) []byte {
 func TestReadVNet(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		f, l, _ := scripted(true)
-		f.reads <- read(vnetHeader{}, 60)
+		f.reads <- read(virtionet.Header{}, 60)
 		b := <-l.Rx
 		if b.Len() != 60 || b.Bytes()[59] != 59 || b.Size() > 512 || b.Arrived.IsZero() {
 			t.Errorf("small frame: %d bytes in %d, %v", b.Len(), b.Size(), b.Arrived)
 		}
 		b.Release()
 
-		f.reads <- read(vnetHeader{1, gsoTCPv4, 54, 1460, 34, 16}, 60000)
+		f.reads <- read(virtionet.Header{Flags: 1, GSOType: virtionet.GSOTCPv4, HdrLen: 54, GSOSize: 1460, CsumStart: 34, CsumOffset: 16}, 60000)
 		b = <-l.Rx
 		start, offset := b.Partial()
 		if b.Len() != 60000 || b.SegmentSize != 1460 || b.Checksum != packet.ChecksumPartial || start != 34 || offset != 16 {
@@ -115,20 +128,20 @@ func TestReadVNet(t *testing.T) {
 		}
 		b.Release()
 
-		f.reads <- read(vnetHeader{flags: 1, csumStart: 34, csumOffset: 6}, 1400)
+		f.reads <- read(virtionet.Header{Flags: 1, CsumStart: 34, CsumOffset: 6}, 1400)
 		b = <-l.Rx
 		if start, offset := b.Partial(); b.Len() != 1400 || b.Size() > 2048 || start != 34 || offset != 6 {
 			t.Errorf("copied: %d bytes in %d, checksum at %d+%d", b.Len(), b.Size(), start, offset)
 		}
 		b.Release()
 
-		f.reads <- read(vnetHeader{gsoType: 9}, 60)    // malformed
-		f.reads <- read(vnetHeader{}, ethernetLen-1)   // runt
-		f.reads <- []byte{}                            // not even a header
-		f.reads <- &os.PathError{Err: unix.EINVAL}     // what the kernel cannot describe
-		f.reads <- read(vnetHeader{}, 1519)            // too long
-		f.reads <- read(vnetHeader{gsoType: 9}, 20000) // malformed, and large
-		f.reads <- read(vnetHeader{}, 1518)
+		f.reads <- read(virtionet.Header{GSOType: 9}, 60)    // malformed
+		f.reads <- read(virtionet.Header{}, ethernetLen-1)   // runt
+		f.reads <- []byte{}                                  // not even a header
+		f.reads <- &os.PathError{Err: unix.EINVAL}           // what the kernel cannot describe
+		f.reads <- read(virtionet.Header{}, 1519)            // too long
+		f.reads <- read(virtionet.Header{GSOType: 9}, 20000) // malformed, and large
+		f.reads <- read(virtionet.Header{}, 1518)
 		b = <-l.Rx
 		b.Release()
 		if m, n := l.Stats.DropMalformed.Load(), l.Stats.DropTooLong.Load(); m != 5 || n != 1 {
@@ -168,11 +181,11 @@ func TestBackPressure(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		f, l, undone := scripted(true)
 		for range link.QueueLen + 1 {
-			f.reads <- read(vnetHeader{}, 60)
+			f.reads <- read(virtionet.Header{}, 60)
 		}
 		synctest.Wait()
 		select {
-		case f.reads <- read(vnetHeader{}, 60):
+		case f.reads <- read(virtionet.Header{}, 60):
 			t.Error("the reader reads on while nobody takes its frames")
 		default:
 		}
@@ -270,10 +283,10 @@ func TestWriteTrain(t *testing.T) {
 			want := []int{1514, 1514, 54 + 80, 1514, 1514, 54 + 80, 60}
 			if vnet {
 				want = []int{10 + 3054, 10 + 1514, 10 + 1514, 10 + 54 + 80, 10 + 60}
-				if h := parseVNet(f.written[0]); h != (vnetHeader{1, gsoTCPv4, 54, 1460, 34, 16}) {
+				if h := virtionet.Parse(f.written[0]); h != (virtionet.Header{Flags: 1, GSOType: virtionet.GSOTCPv4, HdrLen: 54, GSOSize: 1460, CsumStart: 34, CsumOffset: 16}) {
 					t.Errorf("train: %+v", h)
 				}
-				if h := parseVNet(f.written[1]); h != (vnetHeader{}) {
+				if h := virtionet.Parse(f.written[1]); h != (virtionet.Header{}) {
 					t.Errorf("cut: %+v", h)
 				}
 			} else if sum := f.written[6][50:52]; sum[0] == 0 && sum[1] == 0 {
@@ -313,7 +326,7 @@ func TestNoAllocation(t *testing.T) {
 	if packet.Checked {
 		t.Skip("the race detector empties pools")
 	}
-	f := &endlessFile{frame: read(vnetHeader{1, gsoTCPv4, 54, 1460, 34, 16}, 20000)}
+	f := &endlessFile{frame: read(virtionet.Header{Flags: 1, GSOType: virtionet.GSOTCPv4, HdrLen: 54, GSOSize: 1460, CsumStart: 34, CsumOffset: 16}, 20000)}
 	q := newCard([]*endlessFile{f}, true, false, 1500).queues[0]
 	r := reader{queue: q, space: q.newSpace()}
 	forward := func() {
@@ -321,7 +334,7 @@ func TestNoAllocation(t *testing.T) {
 		q.send(b)
 	}
 	big := testing.AllocsPerRun(1000, forward)
-	f.frame = read(vnetHeader{}, 60)
+	f.frame = read(virtionet.Header{}, 60)
 	small := testing.AllocsPerRun(1000, forward)
 	if big != 0 || small != 0 {
 		t.Errorf("%v allocations a train, %v a small frame", big, small)

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed-012105e5/gonet/internal/netlink"
+	"github.com/seed-012105e5/gonet/internal/virtionet"
 )
 
 const node = "/dev/net/tun"
@@ -160,7 +161,7 @@ func attachQueue(fd int, on bool) error {
 // setOffload has the kernel leave TCP trains uncut and checksums undone, and
 // say so in virtio-net headers.
 func setOffload(fd int) error {
-	if err := unix.IoctlSetPointerInt(fd, unix.TUNSETVNETHDRSZ, vnetLen); err != nil {
+	if err := unix.IoctlSetPointerInt(fd, unix.TUNSETVNETHDRSZ, virtionet.Len); err != nil {
 		return os.NewSyscallError("TUNSETVNETHDRSZ", err)
 	}
 	if err := unix.IoctlSetPointerInt(fd, unix.TUNSETVNETLE, 1); err != nil {

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/seed-012105e5/gonet/internal/virtionet"
 	"github.com/seed-012105e5/gonet/link"
 	"github.com/seed-012105e5/gonet/packet"
 )
@@ -46,8 +47,8 @@ func numbered(flow byte, n int, long bool) *packet.Buffer {
 func (f *scriptedFile) order() map[byte][]int {
 	numbers := make(map[byte][]int)
 	for _, p := range f.written {
-		flow := p[vnetLen+54]
-		numbers[flow] = append(numbers[flow], int(binary.BigEndian.Uint32(p[vnetLen+50:])))
+		flow := p[virtionet.Len+54]
+		numbers[flow] = append(numbers[flow], int(binary.BigEndian.Uint32(p[virtionet.Len+50:])))
 	}
 	return numbers
 }
@@ -119,9 +120,9 @@ func TestFanReceives(t *testing.T) {
 		files, l := fanned()
 		for i, f := range files {
 			train := numbered(5, 0, true)
-			p := make([]byte, vnetLen+train.Len())
-			vnetHeader{flagNeedsCsum, gsoTCPv4, 54, 1000, 34, 16}.put(p)
-			copy(p[vnetLen:], turned(train.Bytes()))
+			p := make([]byte, virtionet.Len+train.Len())
+			virtionet.Header{Flags: virtionet.NeedsCsum, GSOType: virtionet.GSOTCPv4, HdrLen: 54, GSOSize: 1000, CsumStart: 34, CsumOffset: 16}.Put(p)
+			copy(p[virtionet.Len:], turned(train.Bytes()))
 			train.Release()
 			f.reads <- p
 			if b := <-l.Rx; b.Len() != longTrain {

@@ -8,6 +8,9 @@ const entries = 1 << 8
 
 // Where things are in a frame (RFC 791 section 3.1).
 const (
+	ethernetLen = 14 // of a header
+	vlanLen     = 4  // of the tag that a header may have besides
+
 	etherTypeAt   = 12
 	etherTypeIPv4 = 0x0800
 

@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/seed-012105e5/gonet/internal/virtionet"
 	"github.com/seed-012105e5/gonet/link"
 	"github.com/seed-012105e5/gonet/packet"
 )
@@ -92,10 +93,10 @@ func (r *reader) take() (b *packet.Buffer) {
 // returns the space for the next read, which is the same one if the frame is
 // small enough to be copied out of it.
 func (c *card) receive(space *packet.Buffer) (b, next *packet.Buffer) {
-	var h vnetHeader
+	var h virtionet.Header
 	headerLen := 0
 	if c.vnet {
-		headerLen = vnetLen
+		headerLen = virtionet.Len
 	}
 	if space.Len() < headerLen+max(1, c.header) {
 		c.stats.DropMalformed.Add(1)
@@ -103,7 +104,7 @@ func (c *card) receive(space *packet.Buffer) (b, next *packet.Buffer) {
 		return nil, space
 	}
 	if c.vnet {
-		h = parseVNet(space.Bytes())
+		h = virtionet.Parse(space.Bytes())
 	}
 	if frame := space.Bytes()[headerLen:]; len(frame)*8 <= space.Size() {
 		b, next = packet.From(frame), space
@@ -112,7 +113,7 @@ func (c *card) receive(space *packet.Buffer) (b, next *packet.Buffer) {
 		space.Pull(headerLen)
 		b, next = space, c.newSpace()
 	}
-	switch err := h.mark(b, c.header); {
+	switch err := h.Mark(b, c.header); {
 	case err != nil:
 		c.stats.DropMalformed.Add(1)
 	case b.SegmentSize == 0 && b.Len() > c.maxLen:

@@ -35,6 +35,18 @@ func NewFrontend(c *net.UnixConn) *Frontend { return &Frontend{conn: NewConn(c, 
 // Close leaves the back end.
 func (f *Frontend) Close() error { return f.conn.Close() }
 
+// Wait waits until the back end leaves. Nothing else may wait for an answer then.
+func (f *Frontend) Wait() {
+	f.conn.c.SetReadDeadline(time.Time{})
+	for {
+		_, files, err := f.conn.Read()
+		files.Close()
+		if err != nil {
+			return
+		}
+	}
+}
+
 // Timeout is how long the back end has for an answer.
 const Timeout = 30 * time.Second
 

@@ -99,6 +99,23 @@ func (q *Queue) Wait() bool {
 	return q.ring.Err() == nil
 }
 
+// WaitUntil is Wait up to a deadline: then it returns false, too, and the ring may
+// still run.
+func (q *Queue) WaitUntil(deadline time.Time) bool {
+	if q.kick == nil {
+		return time.Now().Before(deadline) && q.Wait()
+	}
+	q.kick.SetReadDeadline(deadline)
+	ok := q.Wait()
+	// Who stops the ring says so first, and then sets a deadline. Either that
+	// comes after this one, or sleep sees what was said.
+	q.kick.SetReadDeadline(time.Time{})
+	return ok
+}
+
+// Err is why the ring is broken off, or nil.
+func (q *Queue) Err() error { return q.ring.Err() }
+
 // sleep waits for a kick, or to be stopped: then it returns false.
 func (q *Queue) sleep() bool {
 	if q.kick == nil {
@@ -109,10 +126,13 @@ func (q *Queue) sleep() bool {
 			return true
 		}
 	}
+	if q.stopping.Load() {
+		return false
+	}
 	var count [8]byte
 	_, err := q.kick.Read(count[:])
 	switch {
-	case q.stopping.Load():
+	case q.stopping.Load(), errors.Is(err, os.ErrDeadlineExceeded):
 		return false
 	case err != nil:
 		q.fail(err)

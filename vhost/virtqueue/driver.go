@@ -26,6 +26,7 @@ type driverRing interface {
 	arm() (used bool)
 	disarm()
 	free() int // descriptors
+	nextID() uint16
 }
 
 // A Driver is the driver's side of a queue. It has one owner. It trusts a device
@@ -90,7 +91,7 @@ func (q *Driver) Add(spans []Span, readable int) (id uint16, err error) {
 	if !indirect {
 		id = q.add(spans, readable, false)
 	} else {
-		slot := q.slot()
+		slot := q.nextID()
 		table, at := q.table(slot)
 		q.fill(table, spans, readable)
 		q.one[0] = Span{at, uint32(16 * len(spans))}
@@ -100,16 +101,9 @@ func (q *Driver) Add(spans []Span, readable int) (id uint16, err error) {
 	return id, nil
 }
 
-// slot is the name that the next chain gets, by which its table is found.
-func (q *Driver) slot() uint16 {
-	switch r := q.driverRing.(type) {
-	case *splitDriver:
-		return r.head
-	case *packedDriver:
-		return r.ids[len(r.ids)-1]
-	}
-	return 0
-}
+// NextID is the name that the next chain gets, below the size of the queue. It
+// must not be full.
+func (q *Driver) NextID() int { return int(q.nextID()) }
 
 // table returns the table of a chain.
 func (q *Driver) table(slot uint16) ([]byte, uint64) {

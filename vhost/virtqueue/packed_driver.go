@@ -29,8 +29,10 @@ func newPackedDriver(p *parts) *packedDriver {
 
 func (q *packedDriver) free() int { return q.nfree }
 
+func (q *packedDriver) nextID() uint16 { return q.ids[len(q.ids)-1] }
+
 func (q *packedDriver) add(spans []Span, readable int, indirect bool) uint16 {
-	id := q.ids[len(q.ids)-1]
+	id := q.nextID()
 	q.ids = q.ids[:len(q.ids)-1]
 	for k, s := range spans {
 		flags := spanFlags(k, len(spans), readable)

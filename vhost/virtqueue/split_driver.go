@@ -30,6 +30,8 @@ func newSplitDriver(p *parts) *splitDriver {
 
 func (q *splitDriver) free() int { return q.nfree }
 
+func (q *splitDriver) nextID() uint16 { return q.head }
+
 func (q *splitDriver) add(spans []Span, readable int, indirect bool) uint16 {
 	id, i := q.head, q.head
 	for k, s := range spans {
