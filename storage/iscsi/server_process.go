@@ -44,8 +44,9 @@ type process struct {
 
 	pending  atomic.Bool // the machine has something to say
 	heard    atomic.Uint64
-	idle     atomic.Int32 // workers
-	started  atomic.Int32
+	free     int // workers that wait, of the holder of the token
+	backlog  int // tasks in the queue that no worker waits for, as well
+	started  int // workers, as well
 	workers  sync.WaitGroup
 	helpers  sync.WaitGroup // the attendant, and those that wait for functions
 	events   chan struct{}
@@ -166,7 +167,7 @@ func (p *process) run() error {
 	if m.nexus != nil {
 		<-m.nexus.Detach()
 	}
-	if extra := p.started.Load() - 1; extra > 0 {
+	if extra := p.started - 1; extra > 0 {
 		p.server.workers.Add(-int64(extra))
 	}
 	if errors.Is(err, errLoggedOut) {
@@ -292,11 +293,15 @@ func (p *process) dispatch(t *task) {
 		return
 	}
 	p.queue <- t
-	if p.idle.Load() >= int32(len(p.queue)) || p.started.Load() > 0 && !p.server.startWorker() {
-		return
+	switch {
+	case p.free > 0:
+		p.free--
+	case p.started == 0 || p.server.startWorker():
+		p.started++
+		p.workers.Go(p.work)
+	default:
+		p.backlog++
 	}
-	p.started.Add(1)
-	p.workers.Go(p.work)
 }
 
 // execute executes t with the data that have come.
@@ -307,15 +312,14 @@ func (t *task) execute(ctx context.Context) {
 // work is a worker. It owns a task while it executes it, reads the queue, and blocks in
 // that, in the device, and in writing.
 func (p *process) work() {
-	for {
-		p.idle.Add(1)
-		t, ok := <-p.queue
-		p.idle.Add(-1)
-		if !ok {
-			return
-		}
+	for t := range p.queue {
 		t.execute(p.calls)
 		p.token <- struct{}{}
+		if p.backlog > 0 {
+			p.backlog--
+		} else {
+			p.free++
+		}
 		p.machine.finish(t)
 		p.collect()
 		<-p.token
@@ -402,7 +406,7 @@ func (s *Server) dropSessions(t *served, except *process) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c := range s.conns {
-		if c.target == t && c.process != nil && c.process != except {
+		if c.target == t && c.process != except {
 			c.conn.Close()
 		}
 	}

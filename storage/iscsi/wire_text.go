@@ -34,7 +34,10 @@ const (
 
 // parseText takes the key=value pairs of whole text apart: each ends with a NUL
 // (RFC 7143, 6.1).
-func parseText(b []byte) (pairs []pair, err error) {
+func parseText(b []byte) (pairs []pair, err error) { return parsePairs(b, maxKeys) }
+
+// parsePairs is parseText for at most most keys.
+func parsePairs(b []byte, most int) (pairs []pair, err error) {
 	for len(b) > 0 {
 		end := bytes.IndexByte(b, 0)
 		if end < 0 {
@@ -49,8 +52,8 @@ func parseText(b []byte) (pairs []pair, err error) {
 		if !ok || !validKey(key) {
 			return nil, formatErrorf("text %.80q is no key=value", line)
 		}
-		if len(pairs) == maxKeys {
-			return nil, formatErrorf("more than %d keys", maxKeys)
+		if len(pairs) == most {
+			return nil, formatErrorf("more than %d keys", most)
 		}
 		pairs = append(pairs, pair{key, value})
 	}
