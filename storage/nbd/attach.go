@@ -111,6 +111,9 @@ func (a *Attachment) Detach() error {
 // connects again, with [ReplayUnflushed], keeps from the kernel that its server was away.
 // Should this process be killed, the kernel keeps the device until somebody says
 // nbd-client -d /dev/nbdN, and calls that need it fail after DeadTimeout.
+//
+// A machine that has no memory left but what is written back to this device, and no
+// memory for this process, stands still; so do not swap to it.
 func Attach(ctx context.Context, dev *os.File, disk block.Device, c AttachConfig) (*Attachment, error) {
 	d, err := block.NewDisk(disk)
 	if err == nil {

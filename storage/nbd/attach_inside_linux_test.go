@@ -128,8 +128,9 @@ func insideClient(in *guest.Inside, port string) error {
 
 // A running nbd-attach.
 type running struct {
-	cmd *exec.Cmd
-	out *bufio.Reader
+	cmd  *exec.Cmd
+	out  *bufio.Reader
+	path string // of the device
 }
 
 // startAttach returns when the program says that the device is there.
@@ -145,10 +146,12 @@ func startAttach(args ...string) (*running, error) {
 		return nil, err
 	}
 	r.out = bufio.NewReader(out)
-	if line, err := r.out.ReadString('\n'); err != nil || !strings.HasPrefix(line, "/dev/nbd") {
+	line, err := r.out.ReadString('\n')
+	if err != nil || !strings.HasPrefix(line, "/dev/nbd") {
 		r.cmd.Process.Kill()
 		return nil, fmt.Errorf("nbd-attach says %q: %w: %w: %s", line, err, r.cmd.Wait(), &stderr)
 	}
+	r.path = strings.Fields(line)[0]
 	return r, nil
 }
 
@@ -193,14 +196,14 @@ func insideProgram(in *guest.Inside, uri string) error {
 	if err := r.cmd.Wait(); err != nil {
 		return err
 	}
-	if n := sectorsOf("/dev/nbd1"); n != 0 {
-		return fmt.Errorf("/dev/nbd1 has %d sectors when it is detached", n)
+	if err := in.Await(time.Minute, func() bool { return sectorsOf("/dev/nbd1") == 0 }); err != nil {
+		return fmt.Errorf("/dev/nbd1 has %d sectors when it is detached: %w", sectorsOf("/dev/nbd1"), err)
 	}
 	// What was written last is there when it is attached again, to whichever is free.
 	if r, err = startAttach("-read-only", uri); err != nil {
 		return err
 	}
-	if err := in.Mount("/dev/nbd0", "/mnt/held", "ext4", unix.MS_RDONLY, ""); err != nil {
+	if err := in.Mount(r.path, "/mnt/held", "ext4", unix.MS_RDONLY, ""); err != nil {
 		return err
 	}
 	text, err := os.ReadFile("/mnt/held/late")
