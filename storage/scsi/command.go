@@ -105,6 +105,7 @@ func tables() [][]command {
 		sbcSameCommands(), sbcUnmapCommands(), sbcCacheCommands(), sbcDefectCommands(),
 		reserveLegacyCommands(), reserveInCommands(), reserveOutCommands(),
 		copyExtendedCommands(), copyReceiveCommands(),
+		mmcTOCCommands(), mmcFeatureCommands(), mmcEventCommands(), mmcDiscCommands(),
 	}
 }
 
@@ -164,6 +165,9 @@ func highestBit(b byte) int { return bits.Len8(b) - 1 }
 
 // both are the types of units that know the commands of SPC-4.
 func both() []Type { return []Type{Disk, CDROM} }
+
+// cdroms are the types of units that know the commands of MMC-5 alone.
+func cdroms() []Type { return []Type{CDROM} }
 
 // disks are the types of units that know the commands of SBC-3 alone.
 func disks() []Type { return []Type{Disk} }

@@ -54,6 +54,14 @@
 // those of its own nexus before them have ended. Writes are atomic block by block,
 // COMPARE AND WRITE and ORWRITE are atomic as a whole with respect to all others.
 //
+// # Reservations, copies, CD-ROMs
+//
+// Reservations go by the names of ports, so persistent ones are still there when a nexus has
+// gone and comes again; with APTPL and a [Store] they outlive the process. A third-party copy
+// (EXTENDED COPY) is done by a nexus of its own with the name of the one that asks, under
+// the same reservations and masks. A CDROM has one track of data; one with more blocks than
+// a CD has room for is a DVD.
+//
 // # Limits
 //
 // No auto contingent allegiance (NACA), no protection information, no asymmetric

@@ -69,6 +69,7 @@ func (u *Unit) Eject(force bool) (done <-chan struct{}, err error) {
 	case s.medium == nil:
 		return nil, ErrNoMedium
 	case !force && s.prevented():
+		s.note(mediaEjectRequest)
 		return nil, ErrPrevented
 	}
 	return s.eject().done, nil
@@ -91,10 +92,23 @@ func (u *Unit) Close() (done <-chan struct{}) {
 func (s *state) eject() *drain {
 	m := s.medium
 	s.medium, s.ejected = nil, false
+	s.note(mediaRemoved)
 	d := newDrain(m.stop)
 	s.wait(d, func(*link) bool { return true })
 	d.release()
 	return d
+}
+
+// noMedium is why the unit is not ready without a medium. Of a CD-ROM it says whether the tray is open.
+// The token is held.
+func (u *Unit) noMedium() Code {
+	switch {
+	case u.config.Type != CDROM:
+		return CodeMediumNotPresent
+	case u.state.ejected:
+		return CodeTrayOpen
+	}
+	return CodeTrayClosed
 }
 
 // prevented says whether an initiator prevents the removal of the medium.

@@ -95,6 +95,7 @@ func TestPrevent(t *testing.T) {
 // TestInsert changes the medium from the owner's side.
 func TestInsert(t *testing.T) {
 	r := newRig(t, UnitConfig{Type: CDROM, Removable: true})
+	noMedium := Sense{Key: NotReady, Code: CodeTrayClosed}
 	r.fails(ready, nil, 0, noMedium)
 	if _, err := r.unit.Eject(true); !errors.Is(err, ErrNoMedium) {
 		t.Errorf("an empty unit: %v", err)

@@ -90,7 +90,8 @@ type link struct {
 	registrant *registrant   // the registration of the nexus, if it has one
 	lost       bool          // the nexus has gone; the link goes with its last task
 	copies     []*copyRecord // third-party copies, in the order in which they began
-	prevents   bool          // the removal of the medium (SPC-4 6.15)
+	event      mediaEvent
+	prevents   bool // the removal of the medium (SPC-4 6.15)
 }
 
 // Attach makes the nexus of a new session. A transport ends the old session of the same

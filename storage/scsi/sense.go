@@ -64,10 +64,14 @@ const (
 	CodeCapacityChanged        Code = 0x2a09
 	CodeCommandsCleared        Code = 0x2f00
 	CodeSavingNotSupported     Code = 0x3900
+	CodeIncompatibleFormat     Code = 0x3002 // of the medium
 	CodeMediumNotPresent       Code = 0x3a00
+	CodeTrayClosed             Code = 0x3a01 // and no medium
+	CodeTrayOpen               Code = 0x3a02
 	CodeLUNsChanged            Code = 0x3f0e
 	CodeInternalFailure        Code = 0x4400
 	CodeRemovalPrevented       Code = 0x5302
+	CodeIllegalMode            Code = 0x6400 // for this track
 	CodeRegistrationResources  Code = 0x5504
 )
 

@@ -53,7 +53,7 @@ func hasModePage(of Type, code byte) bool {
 
 var (
 	diskModePages  = [...]modePage{recoveryPage, cachingPage, controlPage, exceptionsPage}
-	cdromModePages = [...]modePage{recoveryPage, controlPage, exceptionsPage}
+	cdromModePages = [...]modePage{recoveryPage, controlPage, exceptionsPage, capabilitiesPage}
 )
 
 // recoveryPage is the read-write error recovery page (SBC-3 6.4.8), the first bytes of which

@@ -27,7 +27,7 @@ func (t *Task) requestSense(_, in []byte) {
 		t.link.attentions.clear(c)
 		s = Sense{Key: UnitAttention, Code: c}
 	case t.medium == nil:
-		s = Sense{Key: NotReady, Code: CodeMediumNotPresent}
+		s = Sense{Key: NotReady, Code: t.unit.noMedium()}
 	}
 	r := reply{p: in}
 	var buffer [32]byte

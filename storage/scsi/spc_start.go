@@ -48,10 +48,12 @@ func (t *Task) startStop(_, _ []byte) {
 	case s.prevented():
 		t.fail(Sense{Key: IllegalRequest, Code: CodeRemovalPrevented})
 	case load && s.medium == nil:
-		t.fail(Sense{Key: NotReady, Code: CodeMediumNotPresent})
+		t.fail(Sense{Key: NotReady, Code: t.unit.noMedium()})
 	case s.medium != nil && s.ejected == load:
 		s.ejected = !load
-		if load {
+		if !load {
+			s.note(mediaRemoved)
+		} else {
 			s.tellMediumChanged(t.link)
 		}
 		if t.unit.config.OnEject != nil {
@@ -65,6 +67,7 @@ func (t *Task) tellEject() { t.unit.config.OnEject(t.cdb[4]&startBit != 0) }
 
 // tellMediumChanged has all initiators but by know that there is a medium now.
 func (s *state) tellMediumChanged(by *link) {
+	s.note(mediaNew)
 	for _, l := range s.links {
 		if l != by {
 			l.establish(CodeMediumChanged)

@@ -155,7 +155,7 @@ func (t *Task) begin(cdb []byte) {
 // ready says whether the medium may be used, or makes the task fail.
 func (t *Task) ready() bool {
 	if t.medium == nil {
-		t.fail(Sense{Key: NotReady, Code: CodeMediumNotPresent})
+		t.fail(Sense{Key: NotReady, Code: t.unit.noMedium()})
 	}
 	return !t.done
 }
