@@ -45,8 +45,10 @@ type Config struct {
 	ReadOnly bool
 	// Journal is where changes are durable until they are in the bucket. It belongs
 	// to the disk until that is closed, and is closed with it; where Open fails, it
-	// stays the caller's. It has room for two chunks at least. Without one, Sync waits
-	// for the bucket.
+	// stays the caller's. It has room for two chunks at least. Who has it is taken for
+	// the writer that the disk had, so nobody else may have it open at the same time:
+	// a [block.File] sees to that by a lock. Without a journal, Sync waits for the
+	// bucket.
 	Journal block.Device
 	// TakeOver opens a disk whose writer has not closed it, is silent, and had a
 	// journal that is not this one: what it acknowledged and did not upload is given
