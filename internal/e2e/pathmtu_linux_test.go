@@ -67,12 +67,12 @@ func TestBlackHole(t *testing.T) {
 		t.Errorf("%d bytes to the kernel, %v", len(got), err)
 	}
 	i := <-sent
-	t.Logf("to the kernel: %v, path MTU %d, search %v", time.Since(begin), i.PathMTU, i.PathMTUSearch)
+	t.Logf("to the kernel: %v, %d timeouts, path MTU %d, search %v", time.Since(begin), i.Timeouts, i.PathMTU, i.PathMTUSearch)
 	if i.PathMTU > mtu || i.PathMTU < mtu-mtu/16 {
 		t.Errorf("path MTU %d, want %d nearly", i.PathMTU, mtu)
 	}
-	if d := time.Since(begin); d > 8*time.Second {
-		t.Errorf("to the kernel it took %v", d)
+	if i.Timeouts > 10 { // rather than how long it took, which the machine decides too
+		t.Errorf("to the kernel it took %d timeouts", i.Timeouts)
 	}
 
 	begin = time.Now()

@@ -19,15 +19,14 @@ import (
 // answer is a reset, at once (RFC 9293 section 3.10.7.1).
 func TestRefused(t *testing.T) {
 	h := newHost(t, cable{})
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	start := time.Now()
 	_, err := h.ns.Dial(ctx, "tcp", ours+":81")
 	wantError(t, "the kernel", err, syscall.ECONNREFUSED)
 	_, err = h.DialContext(ctx, "tcp", kernel+":81")
 	wantError(t, "the stack", err, syscall.ECONNREFUSED)
-	if d := time.Since(start); d > 500*time.Millisecond {
-		t.Errorf("to be refused twice took %v", d)
+	if n := h.Stats()["tcp.Timeouts"]; n > 0 {
+		t.Errorf("to be refused took %d timeouts", n)
 	}
 }
 

@@ -119,12 +119,12 @@ func TestClientPeerNbdkit(t *testing.T) {
 		}
 	})
 	t.Run("delay", func(t *testing.T) {
-		c := nbdkit(t, "--filter=delay", "memory", "1M", "rdelay=2").dial(t, Dialer{}, "")
+		c := nbdkit(t, "--filter=delay", "memory", "1M", "rdelay=4").dial(t, Dialer{}, "")
 		defer c.Close()
 		ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 		defer cancel()
 		start := time.Now()
-		if _, err := c.ReadAtContext(ctx, make([]byte, 512), 0); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) > 1500*time.Millisecond {
+		if _, err := c.ReadAtContext(ctx, make([]byte, 512), 0); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) > 3500*time.Millisecond {
 			t.Errorf("%v after %v", err, time.Since(start))
 		}
 		p := bytes.Repeat([]byte{1}, 512)
