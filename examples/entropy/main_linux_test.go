@@ -2,12 +2,15 @@ package main
 
 import (
 	"bytes"
+	"io"
+	"os"
 	"strings"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/seed-012105e5/gonet/internal/testing/guest"
 	"github.com/seed-012105e5/gonet/vhost"
 	"github.com/seed-012105e5/gonet/vhost/memory"
 	"github.com/seed-012105e5/gonet/vhost/virtqueue"
@@ -99,5 +102,56 @@ func TestEntropy(t *testing.T) {
 		if b, err := table.Slice(at, uint64(len(want))); err != nil || !bytes.Equal(b, []byte(want)) {
 			t.Errorf("%q at %#x, %v", b, at, err)
 		}
+	}
+}
+
+func TestMain(m *testing.M) {
+	guest.Main(m, map[string]guest.Job{"read": readRandom})
+}
+
+// readRandom has the guest read what its kernel takes for random.
+func readRandom(in *guest.Inside) error {
+	f, err := os.Open("/dev/hwrng")
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	b := make([]byte, 600)
+	if _, err := io.ReadFull(f, b); err != nil {
+		return err
+	}
+	in.Tell("%s", b)
+	return nil
+}
+
+// A repeated is a source that anybody could guess.
+type repeated struct{}
+
+func (repeated) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = 'x'
+	}
+	return len(p), nil
+}
+
+// TestGuest has a virtual machine use the device.
+func TestGuest(t *testing.T) {
+	guest.Need(t)
+	path := t.TempDir() + "/rng.sock"
+	backend, err := vhost.Listen(path, entropy{repeated{}}, vhost.Config{Report: func(ring int, err error) { t.Logf("ring %d: %v", ring, err) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer backend.Close()
+	g := guest.Start(t, guest.Config{Job: "read", Modules: []string{"virtio_rng"}, QEMU: []string{
+		"-object", "memory-backend-memfd,id=mem,size=384M,share=on", "-machine", "memory-backend=mem",
+		"-chardev", "socket,id=rng,path=" + path, "-device", "vhost-user-rng-pci,chardev=rng",
+	}})
+	text, ok := <-g.Lines
+	if err := g.Wait(); !ok || err != nil {
+		t.Fatal(err)
+	}
+	if text != strings.Repeat("x", 600) {
+		t.Errorf("the guest has %q", text)
 	}
 }
