@@ -65,10 +65,13 @@ func (r *reply) length32(at, from int) {
 	r.set(at+3, byte(n))
 }
 
-// allocation plans a command whose data-in is bounded by an allocation length, and by
-// 64 KB, which no such data of ours exceed.
+// maxReply is the most that a command gives whose data-in is bounded by an allocation
+// length: the LUNs of a target that is full.
+const maxReply = 8 + 8*(MaxLUN+1)
+
+// allocation plans a command whose data-in is bounded by an allocation length.
 func (t *Task) allocation(length uint32) {
-	t.limit = int(min(length, 64<<10))
+	t.limit = int(min(length, maxReply))
 	t.DataIn = t.limit
 }
 

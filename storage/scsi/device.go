@@ -12,9 +12,9 @@ import (
 // enter waits until no other command disturbs this one on its blocks, alone or shared
 // with all that are not alone. What it returns must leave.
 func (t *Task) enter(alone bool) (*rangelock.Range, bool) {
-	r, err := t.unit.ranges.Enter(t.ctx, t.Lo, t.Hi, alone)
+	r, err := t.unit.ranges.Enter(t.ctx, t.lo, t.hi, alone)
 	if err != nil {
-		t.failDevice(readFailed, t.Lo, err)
+		t.failDevice(readFailed, t.lo, err)
 		return nil, false
 	}
 	return r, true
@@ -25,7 +25,7 @@ func (t *Task) leave(r *rangelock.Range) { t.unit.ranges.Leave(r) }
 // sync makes durable what was written before, or makes the command fail.
 func (t *Task) sync() bool {
 	if err := t.medium.disk.SyncContext(t.ctx); err != nil {
-		t.failDevice(syncFailed, t.Lo, err)
+		t.failDevice(syncFailed, t.lo, err)
 		return false
 	}
 	return true
@@ -43,7 +43,7 @@ const (
 // failDevice makes the command fail as the device did, at a byte of the medium.
 func (t *Task) failDevice(work deviceWork, at int64, err error) {
 	var of *block.MediumError
-	if errors.As(err, &of) && of.Off >= t.Lo && of.Off < t.Hi {
+	if errors.As(err, &of) && of.Off >= t.lo && of.Off < t.hi {
 		at = of.Off
 	}
 	s := senseOf(work, err)

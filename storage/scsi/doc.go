@@ -48,7 +48,7 @@
 // registrations that persist) is written after the token was given back, before the
 // status is given.
 //
-// Each task set is that of one I_T nexus (TST is 001b, SPC-4 7.5.7). Commands of one
+// Each task set is that of one I_T nexus (TST is 001b, SPC-4 7.5.8). Commands of one
 // set may be reordered without bounds (QUEUE ALGORITHM MODIFIER 1h): a transport that
 // takes ORDERED and HEAD OF QUEUE holds tasks back between Begin and Execute until
 // those of its own nexus before them have ended. Writes are atomic block by block,

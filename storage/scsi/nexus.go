@@ -91,7 +91,7 @@ type link struct {
 	lost       bool          // the nexus has gone; the link goes with its last task
 	copies     []*copyRecord // third-party copies, in the order in which they began
 	event      mediaEvent
-	prevents   bool // the removal of the medium (SPC-4 6.15)
+	prevents   bool // the removal of the medium (SBC-3 5.10)
 }
 
 // Attach makes the nexus of a new session. A transport ends the old session of the same

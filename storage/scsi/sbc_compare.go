@@ -1,6 +1,6 @@
 package scsi
 
-// maxCompare is MAXIMUM COMPARE AND WRITE LENGTH (SBC-3 6.5.3), in blocks.
+// maxCompare is MAXIMUM COMPARE AND WRITE LENGTH (SBC-3 6.6.3), in blocks.
 const maxCompare = 255
 
 func sbcCompareCommands() []command {
@@ -12,17 +12,17 @@ func sbcCompareCommands() []command {
 			if 2*int(t.cdb[13])<<t.unit.shift > largestMaxTransfer {
 				t.invalidField(13, 7)
 			} else if t.planBlocks(t.cdb64(2), uint64(t.cdb[13])) {
-				t.DataOut = 2 * int(t.Hi-t.Lo)
+				t.DataOut = 2 * int(t.hi-t.lo)
 			}
 		},
 		run: (*Task).compareAndWrite,
 	}, {
-		name:  "ORWRITE(16)", // SBC-3 5.8
+		name:  "ORWRITE(16)", // SBC-3 5.5
 		usage: []byte{0x8b, 0x1a, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x1f, 0x00},
 		types: disks(), flags: needsMedium | changesMedium, reserve: reserveWrites,
 		plan: func(t *Task) {
 			if t.planTransfer(layout16) {
-				t.DataOut = int(t.Hi - t.Lo)
+				t.DataOut = int(t.hi - t.lo)
 			}
 		},
 		run: (*Task).orWrite,
@@ -49,7 +49,7 @@ func (t *Task) compareAndWrite(out, _ []byte) {
 	if !t.compare(out[:half]) {
 		return
 	}
-	if t.put(out[half:], t.Lo, t.through || t.cdb[1]&bitsDurable != 0) {
+	if t.put(out[half:], t.lo, t.through || t.cdb[1]&bitsDurable != 0) {
 		t.Transferred = t.DataOut
 	}
 }
@@ -61,8 +61,8 @@ func (t *Task) compare(p []byte) bool {
 	defer t.unit.buffers.Put(buffer)
 	for done := 0; done < len(p); {
 		q := buffer[:min(len(p)-done, bufferSize)]
-		if n, err := t.medium.disk.ReadAtContext(t.ctx, q, t.Lo+int64(done)); err != nil {
-			t.failDevice(readFailed, t.Lo+int64(done+n), err)
+		if n, err := t.medium.disk.ReadAtContext(t.ctx, q, t.lo+int64(done)); err != nil {
+			t.failDevice(readFailed, t.lo+int64(done+n), err)
 			return false
 		}
 		if i := mismatch(q, p[done:]); i >= 0 {
@@ -94,7 +94,7 @@ func (t *Task) orWrite(out, _ []byte) {
 			return
 		}
 		p := buffer[:min(len(out)-done, bufferSize)]
-		off := t.Lo + int64(done)
+		off := t.lo + int64(done)
 		if n, err := t.medium.disk.ReadAtContext(t.ctx, p, off); err != nil {
 			t.failDevice(readFailed, off+int64(n), err)
 			return

@@ -27,7 +27,7 @@ func (t *Task) blocksOf(l layout) (lba, blocks uint64) {
 	lba, blocks = t.field(l.lbaAt, l.lbaSize), t.field(l.lengthAt, l.lengthSize)
 	if l == layout6 {
 		if lba &= 1<<21 - 1; blocks == 0 {
-			blocks = 256 // SBC-3 5.11
+			blocks = 256 // SBC-2 5.5
 		}
 	}
 	return lba, blocks
@@ -50,7 +50,8 @@ func (t *Task) planBlocks(lba, blocks uint64) bool {
 		return false
 	}
 	t.lba, t.blocks = lba, blocks
-	t.Lo, t.Hi = t.offset(lba), t.offset(lba+blocks)
+	t.lo, t.hi = t.offset(lba), t.offset(lba+blocks)
+	t.Lo, t.Hi = t.lo, t.hi
 	return true
 }
 

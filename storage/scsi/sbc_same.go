@@ -2,18 +2,18 @@ package scsi
 
 import "github.com/seed-012105e5/gonet/storage/block"
 
-// maxSame is MAXIMUM WRITE SAME LENGTH (SBC-3 6.5.3), in blocks: what a CDB of ten bytes
+// maxSame is MAXIMUM WRITE SAME LENGTH (SBC-3 6.6.3), in blocks: what a CDB of ten bytes
 // can say.
 const maxSame = 1<<16 - 1
 
 func sbcSameCommands() []command {
 	return []command{{
-		name:  "WRITE SAME(10)", // SBC-3 5.42
+		name:  "WRITE SAME(10)", // SBC-3 5.43
 		usage: []byte{0x41, 0x08, 0xff, 0xff, 0xff, 0xff, 0x1f, 0xff, 0xff, 0x00},
 		types: disks(), flags: needsMedium | changesMedium, reserve: reserveWrites,
 		plan: func(t *Task) { t.planSame(layout10) }, run: (*Task).writeSame,
 	}, {
-		name:  "WRITE SAME(16)", // SBC-3 5.43
+		name:  "WRITE SAME(16)", // SBC-3 5.44
 		usage: []byte{0x93, 0x09, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x1f, 0x00},
 		types: disks(), flags: needsMedium | changesMedium, reserve: reserveWrites,
 		plan: func(t *Task) { t.planSame(layout16) }, run: (*Task).writeSame,
@@ -55,9 +55,9 @@ func (t *Task) writeSame(out, _ []byte) {
 	defer t.leave(held)
 	switch zero := isZero(out); {
 	case t.cdb[1]&0x08 != 0 && (zero || !t.medium.unmapsToZero()):
-		ok = t.unmapRange(t.Lo, t.Hi)
+		ok = t.unmapRange(t.lo, t.hi)
 	case zero:
-		ok = t.zeroRange(t.Lo, t.Hi, block.ZeroNoHole)
+		ok = t.zeroRange(t.lo, t.hi, block.ZeroNoHole)
 	default:
 		ok = t.fill(out)
 	}
@@ -73,15 +73,15 @@ func (t *Task) writeSame(out, _ []byte) {
 func (t *Task) fill(one []byte) bool {
 	buffer := t.unit.buffer()
 	defer t.unit.buffers.Put(buffer)
-	most := int64(min(bufferSize, int(t.Hi-t.Lo)))
+	most := int64(min(bufferSize, int(t.hi-t.lo)))
 	for i := 0; i < int(most); i += len(one) {
 		copy(buffer[i:], one)
 	}
-	for off := t.Lo; off < t.Hi; {
+	for off := t.lo; off < t.hi; {
 		if !t.goesOn() {
 			return t.interrupted()
 		}
-		p := buffer[:min(most, t.Hi-off)]
+		p := buffer[:min(most, t.hi-off)]
 		if !t.put(p, off, false) {
 			return false
 		}

@@ -7,7 +7,7 @@ import (
 )
 
 const (
-	// maxUnmap is MAXIMUM UNMAP BLOCK DESCRIPTOR COUNT (SBC-3 6.5.3). The number of
+	// maxUnmap is MAXIMUM UNMAP BLOCK DESCRIPTOR COUNT (SBC-3 6.6.3). The number of
 	// blocks has no bound.
 	maxUnmap = 256
 
@@ -21,13 +21,13 @@ const (
 
 func sbcUnmapCommands() []command {
 	return []command{{
-		name:  "UNMAP", // SBC-3 5.27
+		name:  "UNMAP", // SBC-3 5.28
 		usage: []byte{0x42, 0x00, 0x00, 0x00, 0x00, 0x00, 0x1f, 0xff, 0xff, 0x00},
 		types: disks(), flags: needsMedium | changesMedium, reserve: reserveWrites,
 		present: func(s *state) bool { return s.medium == nil || s.medium.unmaps() },
 		plan:    (*Task).planUnmap, run: (*Task).unmap,
 	}, {
-		name:  "GET LBA STATUS", // SBC-3 5.6
+		name:  "GET LBA STATUS", // SBC-3 5.4
 		usage: []byte{0x9e, 0x12, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x00, 0x00},
 		types: disks(), action: true, flags: needsMedium, reserve: reserveReads,
 		plan: (*Task).planStatus, run: (*Task).lbaStatus,
@@ -83,13 +83,13 @@ func descriptorOf(p []byte) (lba, blocks uint64) {
 
 // unmapBlocks is unmapRange of blocks that Begin did not know.
 func (t *Task) unmapBlocks(lba, blocks uint64) bool {
-	t.Lo, t.Hi = t.offset(lba), t.offset(lba+blocks)
+	t.lo, t.hi = t.offset(lba), t.offset(lba+blocks)
 	held, ok := t.enter(false)
 	if !ok {
 		return false
 	}
 	defer t.leave(held)
-	return t.unmapRange(t.Lo, t.Hi)
+	return t.unmapRange(t.lo, t.hi)
 }
 
 // unmapRange lets the device forget a range. If the unit has said that it then reads as
@@ -148,11 +148,11 @@ func (t *Task) lbaStatus(_, in []byte) {
 		most: min(max((t.limit-statusHeader)/statusDescriptor, 1), maxStatuses),
 	}
 	w.reply.zeroes(statusHeader)
-	if err := t.medium.disk.ExtentsContext(t.ctx, t.Lo, t.Hi-t.Lo, w.add); err != nil {
-		t.failDevice(readFailed, t.Lo, err)
+	if err := t.medium.disk.ExtentsContext(t.ctx, t.lo, t.hi-t.lo, w.add); err != nil {
+		t.failDevice(readFailed, t.lo, err)
 		return
 	}
-	w.end(t.lbaOf(t.Hi))
+	w.end(t.lbaOf(t.hi))
 	w.reply.length32(0, 4)
 	t.replied(w.reply)
 }

@@ -13,13 +13,13 @@ func sbcVerifyCommands() []command {
 		}
 	}
 	return []command{
-		row("VERIFY(10)", layout10, 0x2f, 0x16, 0xff, 0xff, 0xff, 0xff, 0x1f, 0xff, 0xff, 0x00),                                     // SBC-3 5.28
-		row("VERIFY(12)", layout12, 0xaf, 0x16, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x1f, 0x00),                         // SBC-3 5.29
-		row("VERIFY(16)", layout16, 0x8f, 0x16, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x1f, 0x00), // SBC-3 5.30
+		row("VERIFY(10)", layout10, 0x2f, 0x16, 0xff, 0xff, 0xff, 0xff, 0x1f, 0xff, 0xff, 0x00),                                     // SBC-3 5.29
+		row("VERIFY(12)", layout12, 0xaf, 0x16, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x1f, 0x00),                         // SBC-3 5.30
+		row("VERIFY(16)", layout16, 0x8f, 0x16, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x1f, 0x00), // SBC-3 5.31
 	}
 }
 
-// planVerify plans by BYTCHK (SBC-3 5.28, table 88): no data-out, all blocks, or one block
+// planVerify plans by BYTCHK (SBC-3 5.29): no data-out, all blocks, or one block
 // that all are to be like.
 func (t *Task) planVerify(l layout) {
 	switch t.byteCheck() {
@@ -27,7 +27,7 @@ func (t *Task) planVerify(l layout) {
 		t.planBlocks(t.blocksOf(l))
 	case 1:
 		if t.planTransfer(l) {
-			t.DataOut = int(t.Hi - t.Lo)
+			t.DataOut = int(t.hi - t.lo)
 		}
 	case 3:
 		if t.planBlocks(t.blocksOf(l)) && t.blocks > 0 {
@@ -50,11 +50,11 @@ func (t *Task) verify(out, _ []byte) {
 	ok = true
 	switch t.byteCheck() {
 	case 0:
-		ok = t.verifyRange(t.Lo, t.Hi-t.Lo, nil)
+		ok = t.verifyRange(t.lo, t.hi-t.lo, nil)
 	case 1:
-		ok = t.verifyRange(t.Lo, int64(len(out)), out)
+		ok = t.verifyRange(t.lo, int64(len(out)), out)
 	case 3:
-		for off := t.Lo; off < t.Hi && ok && len(out) > 0; off += int64(len(out)) {
+		for off := t.lo; off < t.hi && ok && len(out) > 0; off += int64(len(out)) {
 			ok = t.verifyRange(off, int64(len(out)), out)
 		}
 	}

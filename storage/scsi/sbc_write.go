@@ -6,7 +6,7 @@ func sbcWriteCommands() []command {
 			name: name, usage: usage, types: disks(), flags: needsMedium | changesMedium, reserve: reserveWrites,
 			plan: func(t *Task) {
 				if t.planTransfer(l) {
-					t.DataOut = int(t.Hi - t.Lo)
+					t.DataOut = int(t.hi - t.lo)
 				}
 			},
 			run: run,
@@ -16,7 +16,7 @@ func sbcWriteCommands() []command {
 		c := row(name, l, (*Task).writeAndVerify, usage...)
 		plan := c.plan
 		c.plan = func(t *Task) {
-			if t.byteCheck() > 1 { // SBC-3 5.39, table 103
+			if t.byteCheck() > 1 { // SBC-3 5.37
 				t.invalidField(1, 2)
 				return
 			}
@@ -25,7 +25,7 @@ func sbcWriteCommands() []command {
 		return c
 	}
 	return []command{
-		row("WRITE(6)", layout6, (*Task).write, 0x0a, 0x1f, 0xff, 0xff, 0xff, 0x00),                                                               // SBC-3 5.32
+		row("WRITE(6)", layout6, (*Task).write, 0x0a, 0x1f, 0xff, 0xff, 0xff, 0x00),                                                               // SBC-2 5.24
 		row("WRITE(10)", layout10, (*Task).write, 0x2a, 0x1a, 0xff, 0xff, 0xff, 0xff, 0x1f, 0xff, 0xff, 0x00),                                     // SBC-3 5.33
 		row("WRITE(12)", layout12, (*Task).write, 0xaa, 0x1a, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x1f, 0x00),                         // SBC-3 5.34
 		row("WRITE(16)", layout16, (*Task).write, 0x8a, 0x1a, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x1f, 0x00), // SBC-3 5.35
@@ -47,7 +47,7 @@ func (t *Task) write(out, _ []byte) {
 		return
 	}
 	defer t.leave(held)
-	if t.put(out, t.Lo, durable) {
+	if t.put(out, t.lo, durable) {
 		t.Transferred = t.DataOut
 	}
 }
@@ -72,14 +72,14 @@ func (t *Task) writeAndVerify(out, _ []byte) {
 		return
 	}
 	defer t.leave(held)
-	if !t.put(out, t.Lo, true) {
+	if !t.put(out, t.lo, true) {
 		return
 	}
 	against := out
 	if t.byteCheck() == 0 {
 		against = nil
 	}
-	if t.verifyRange(t.Lo, int64(len(out)), against) {
+	if t.verifyRange(t.lo, int64(len(out)), against) {
 		t.Transferred = t.DataOut
 	}
 }

@@ -1,6 +1,6 @@
 package scsi
 
-// INQUIRY (SPC-4 6.4) is done whatever the state of the unit is, and where there is no
+// INQUIRY (SPC-4 6.6) is done whatever the state of the unit is, and where there is no
 // unit.
 
 func spcInquiryCommands() []command {
@@ -33,7 +33,7 @@ func (t *Task) inquire(_, in []byte) {
 	t.replied(r)
 }
 
-// standardInquiry is the standard INQUIRY data (SPC-4 6.4.2).
+// standardInquiry is the standard INQUIRY data (SPC-4 6.6.2).
 func (t *Task) standardInquiry(r *reply) {
 	if t.unit == nil {
 		r.bytes(0x7f, 0, 0x06, 0x02) // no unit can be here (peripheral qualifier 011b)
@@ -61,7 +61,7 @@ func (t *Task) standardInquiry(r *reply) {
 	r.set(4, byte(r.n-5))
 }
 
-// versions writes the version descriptors (SPC-4 6.4.2, table 146).
+// versions writes the version descriptors (SPC-4 6.6.2).
 func (t *Task) versions(r *reply) {
 	r.u16(0x0080) // SAM-4
 	r.u16(0x0460) // SPC-4

@@ -62,7 +62,7 @@ func (t *Task) modeSense(_, in []byte) {
 func (t *Task) modeHeader(r *reply) {
 	s := &t.unit.state
 	var specific byte
-	if t.unit.config.Type == Disk { // SBC-3 6.4.1
+	if t.unit.config.Type == Disk { // SBC-3 6.5.1
 		specific = 0x10 // DPOFUA
 		if s.pages.protect || t.link.readOnly || t.unit.config.ReadOnly || t.medium != nil && t.medium.readOnly {
 			specific |= 0x80 // WP
@@ -84,11 +84,11 @@ func (t *Task) modeHeader(r *reply) {
 		r.bytes(0, 0, specific, byte(descriptor))
 	}
 	switch {
-	case long: // SBC-3 6.4.2.3
+	case long: // SBC-3 6.5.2.3
 		r.u64(t.last)
 		r.u32(0)
 		r.u32(uint32(t.unit.config.BlockSize))
-	case descriptor > 0: // SBC-3 6.4.2.2
+	case descriptor > 0: // SBC-3 6.5.2.2
 		r.u32(uint32(min(t.last, 1<<32-1)))
 		r.u32(uint32(t.unit.config.BlockSize))
 	}

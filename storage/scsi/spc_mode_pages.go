@@ -56,7 +56,7 @@ var (
 	cdromModePages = [...]modePage{recoveryPage, controlPage, exceptionsPage, capabilitiesPage}
 )
 
-// recoveryPage is the read-write error recovery page (SBC-3 6.4.8), the first bytes of which
+// recoveryPage is the read-write error recovery page (SBC-3 6.5.8), the first bytes of which
 // are those of MMC-5 7.3: errors are told, nothing is tried again.
 var recoveryPage = modePage{
 	code: 0x01, length: 12,
@@ -65,7 +65,7 @@ var recoveryPage = modePage{
 	},
 }
 
-// cachingPage is the caching page (SBC-3 6.4.5).
+// cachingPage is the caching page (SBC-3 6.5.5).
 var cachingPage = modePage{
 	code: 0x08, length: 20,
 	write: func(_ *Task, v *modePages, page []byte) {

@@ -7,7 +7,7 @@ func spcStartCommands() []command {
 		types: both(), flags: waits, reserve: reserveStart,
 		run: (*Task).flushToStop, locked: (*Task).startStop,
 	}, {
-		name:  "PREVENT ALLOW MEDIUM REMOVAL", // SBC-3 5.10, SPC-4 6.15
+		name:  "PREVENT ALLOW MEDIUM REMOVAL", // SBC-3 5.10, MMC-5 6.18
 		usage: []byte{0x1e, 0x00, 0x00, 0x00, 0x03, 0x00},
 		types: both(), reserve: reservePrevent,
 		locked: func(t *Task, _, _ []byte) { t.link.prevents = t.cdb[4]&0x01 != 0 },

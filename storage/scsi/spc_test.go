@@ -211,6 +211,25 @@ func TestLUNs(t *testing.T) {
 	}
 }
 
+// TestAllLUNs fills a target.
+func TestAllLUNs(t *testing.T) {
+	r := newRig(t, UnitConfig{})
+	luns := map[int]*mapping{}
+	for n := range MaxLUN + 1 {
+		luns[n] = (*r.target.luns.Load())[0]
+	}
+	r.target.luns.Store(&luns)
+	p := r.good(cdb(0xa0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0), nil, 1<<20)
+	if len(p) != maxReply || int(binary.BigEndian.Uint32(p)) != maxReply-8 {
+		t.Fatalf("%d bytes", len(p))
+	}
+	for n := range MaxLUN + 1 {
+		if l := LUN(binary.BigEndian.Uint64(p[8+8*n:])); l != LUNOf(n) {
+			t.Fatalf("number %d is %x", n, uint64(l))
+		}
+	}
+}
+
 // TestOpcodes holds REPORT SUPPORTED OPERATION CODES against the table, for all commands
 // and each alone, with timeouts and without.
 func TestOpcodes(t *testing.T) {

@@ -110,7 +110,7 @@ func (t *Task) extendedInquiry(r *reply) {
 // inBlocks is a number of bytes in blocks.
 func (t *Task) inBlocks(n int) uint32 { return uint32(n >> t.unit.shift) }
 
-// blockLimits is B0h (SBC-3 6.5.3).
+// blockLimits is B0h (SBC-3 6.6.3).
 func (t *Task) blockLimits(r *reply) {
 	c := &t.unit.config
 	unmaps := t.medium != nil && t.medium.unmaps()
@@ -131,7 +131,7 @@ func (t *Task) blockLimits(r *reply) {
 	r.zeroes(0x3c + 4 - r.n)
 }
 
-// characteristics is B1h (SBC-3 6.5.2).
+// characteristics is B1h (SBC-3 6.6.2).
 func (t *Task) characteristics(r *reply) {
 	rate := 0x0001 // does not rotate
 	if t.medium != nil && t.medium.info.Rotational {
@@ -141,7 +141,7 @@ func (t *Task) characteristics(r *reply) {
 	r.zeroes(0x3c - 2)
 }
 
-// provisioning is B2h (SBC-3 6.5.4).
+// provisioning is B2h (SBC-3 6.6.4).
 func (t *Task) provisioning(r *reply) {
 	switch {
 	case t.medium == nil || !t.medium.unmaps():

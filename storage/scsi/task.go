@@ -18,11 +18,11 @@ type Task struct {
 
 	// Set by Begin: the bytes of data-out that the command takes, and the most bytes of
 	// data-in that it gives. At most one is not zero, and neither is above the unit's
-	// MaxTransfer or 64 KB.
+	// MaxTransfer, or where that is less, 129 KB.
 	DataOut, DataIn int
 
 	// Set by Begin: the bytes of the medium that the command works on, from Lo up to
-	// Hi. Both are zero if there are none.
+	// Hi. Both are zero if there are none, or if data-out say which.
 	Lo, Hi int64
 
 	// Set when the task is done.
@@ -39,6 +39,7 @@ type Task struct {
 	// What plan and run share.
 	lba     uint64
 	blocks  uint64
+	lo, hi  int64       // bytes that are worked on: Lo and Hi, or some that data-out say
 	limit   int         // allocation length
 	medium  *medium     // as of Begin
 	last    uint64      // capacity in blocks, as of Begin
@@ -101,6 +102,7 @@ func (t *Task) reset(n *Nexus, lun LUN, cdb []byte) {
 	t.nexus, t.link, t.unit, t.lun, t.command = n, nil, nil, lun, nil
 	t.cdb = [maxCDB]byte{}
 	copy(t.cdb[:], cdb)
+	t.lo, t.hi = 0, 0
 	t.lba, t.blocks, t.limit, t.medium, t.last, t.through, t.then, t.after = 0, 0, 0, nil, 0, false, nil, nil
 	t.done, t.descriptor, t.sense, t.senseLength = false, false, Sense{}, 0
 	t.ctx, t.number, t.listed = nil, 0, false

@@ -10,7 +10,7 @@ import (
 	"github.com/seed-012105e5/gonet/storage/internal/rangelock"
 )
 
-// A Type is a peripheral device type (SPC-4 6.4.2).
+// A Type is a peripheral device type (SPC-4 6.6.2).
 type Type uint8
 
 const (
