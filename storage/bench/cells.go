@@ -53,6 +53,7 @@ func (b *bench) output(name string, args ...string) ([]byte, error) {
 	err := b.near(cmd)
 	if err == nil {
 		err = cmd.Wait()
+		b.spent += cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s %s: %w\n%s%s", name, strings.Join(args, " "), err, &out, &failed)

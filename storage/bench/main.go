@@ -2,7 +2,8 @@
 // nothing behind it, beside nbdkit's memory plugin, go-nbd's memory, and qemu-nbd
 // with a file. It needs nbdkit, nbdcopy, fio and qemu-nbd, and prints for each
 // server and cell the throughput, its ratio to nbdkit's in the same round (the
-// median of all rounds), and the CPU seconds that the server took for a gigabyte.
+// median of all rounds), and the CPU seconds that the server and the client took for a
+// gigabyte.
 //
 //	go run ./storage/bench [-size 2048] [-rounds 3] [-seconds 2] [-only REGEXP]
 //	sudo go run ./storage/bench -network
@@ -64,12 +65,14 @@ type bench struct {
 	dir     string                // of its own
 	source  string                // of copies
 	near    func(*exec.Cmd) error // starts clients
+	spent   time.Duration         // processor time of clients
 }
 
 // A result is one run of a cell.
 type result struct {
-	speed float64 // MB/s or thousand requests a second
-	cpu   float64 // seconds of the server for a GB
+	speed  float64 // MB/s or thousand requests a second
+	cpu    float64 // seconds of the server for a GB
+	client float64 // of the client
 }
 
 func (b *bench) run(dir string, rounds int, network bool) error {
@@ -116,7 +119,7 @@ func (b *bench) run(dir string, rounds int, network bool) error {
 	}
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	defer w.Flush()
-	fmt.Fprintf(w, "cell\tserver\tspeed\tto %s\tCPU s/GB\n", reference)
+	fmt.Fprintf(w, "cell\tserver\tspeed\tto %s\tCPU s/GB\tclient's\n", reference)
 	for _, c := range b.cells() {
 		if !b.only.MatchString(c.name) {
 			continue
@@ -147,13 +150,15 @@ func (b *bench) run(dir string, rounds int, network bool) error {
 // measure runs one cell against one server.
 func (b *bench) measure(c cell, p *process) (result, error) {
 	before := p.cpu()
+	b.spent = 0
 	start := time.Now()
 	bytes, requests, err := c.run(p.uri)
 	took := time.Since(start).Seconds()
 	if err != nil {
 		return result{}, err
 	}
-	r := result{cpu: (p.cpu() - before) / (float64(bytes) / 1e9)}
+	gigabytes := float64(bytes) / 1e9
+	r := result{cpu: (p.cpu() - before) / gigabytes, client: b.spent.Seconds() / gigabytes}
 	if requests > 0 {
 		r.speed = requests / 1000
 	} else {
@@ -164,13 +169,14 @@ func (b *bench) measure(c cell, p *process) (result, error) {
 
 // line is the medians of one server in one cell.
 func line(c cell, name string, results map[string][]result) string {
-	var speeds, ratios, cpus []float64
+	var speeds, ratios, cpus, clients []float64
 	for i, r := range results[name] {
 		speeds = append(speeds, r.speed)
 		ratios = append(ratios, r.speed/results[reference][i].speed)
 		cpus = append(cpus, r.cpu)
+		clients = append(clients, r.client)
 	}
-	return fmt.Sprintf("%s\t%s\t%.4g %s\t%.2f\t%.2f", c.name, name, median(speeds), c.unit, median(ratios), median(cpus))
+	return fmt.Sprintf("%s\t%s\t%.4g %s\t%.2f\t%.2f\t%.2f", c.name, name, median(speeds), c.unit, median(ratios), median(cpus), median(clients))
 }
 
 func median(v []float64) float64 {
