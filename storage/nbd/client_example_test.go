@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"log"
 	"net"
+	"os"
+	"os/signal"
 	"time"
 
 	"github.com/seed-012105e5/gonet/storage/block"
@@ -48,4 +50,29 @@ func ExampleDialer() {
 	}
 	fmt.Printf("%s, over %d connections\n", p, client.Connections())
 	// Output: hello, over 4 connections
+}
+
+// A remote disk becomes /dev/nbd0, until Ctrl-C. When its server comes back after a
+// crash, whoever uses it has only waited.
+func ExampleAttach() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	d := nbd.Dialer{ReconnectTimeout: time.Minute, Replay: nbd.ReplayUnflushed}
+	client, err := d.Dial(ctx, "nbd://192.0.2.1/disk")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer client.Close()
+	dev, err := os.Open("/dev/nbd0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	a, err := nbd.Attach(ctx, dev, client, nbd.AttachConfig{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("mount", a.Path())
+	if err := a.Wait(); err != nil {
+		log.Fatal(err)
+	}
 }

@@ -45,6 +45,16 @@
 // always asks for all contexts that were chosen, and a read that is longer than the
 // server takes is sent in pieces one after another.
 //
+// # Kernel
+//
+// [Attach] gives the kernel of Linux a device of the program as /dev/nbdN, a [Client] as
+// a rule: a remote disk is mounted then, whatever network it is reached by. The kernel
+// gets one end of socket pairs, by generic netlink, and a [Server] of the attachment's
+// own serves the other ends; so the kernel needs to know of nothing but a server that is
+// always there. One process owns an attachment (attach_linux.go): it detaches it cleanly,
+// and gives the kernel a new connection for one that the kernel has given up, once all
+// requests of the old one are done.
+//
 // # Wire
 //
 // The codec of all messages is in the files wire_*.go, as functions of bytes
