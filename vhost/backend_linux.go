@@ -201,12 +201,31 @@ func (b *Backend) serve(c *net.UnixConn) {
 	s := newSession(b.device, b.report)
 	in, quit := make(chan incoming), make(chan struct{})
 	go readMessages(conn, in, quit)
+	go b.closeConn(conn, quit)
 	err := b.loop(s, conn, in)
 	close(quit)
 	conn.Close()
+	if b.closed.Load() {
+		err = nil
+	}
 	s.close()
 	if err != nil && !errors.Is(err, io.EOF) {
 		b.report(-1, err)
+	}
+}
+
+// closeConn wakes who waits for the front end to take a message, when the back
+// end is closed.
+//
+// Owns: nothing.
+// Reads: closing, quit.
+// Writes: nothing.
+// Blocks on: closing and quit.
+func (b *Backend) closeConn(conn *Conn, quit <-chan struct{}) {
+	select {
+	case <-b.closing:
+		conn.Close()
+	case <-quit:
 	}
 }
 

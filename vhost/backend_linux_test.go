@@ -684,3 +684,22 @@ func TestConnect(t *testing.T) {
 		v.front.Close()
 	}
 }
+
+// TestCloseWhileStuck: a front end that reads nothing keeps nobody from closing
+// the back end.
+func TestCloseWhileStuck(t *testing.T) {
+	front, b := pair(t, &echo{config: []byte("1")}, Config{})
+	if err := front.Negotiate(ringFeatures, allProtocol, ringFeatures); err != nil {
+		t.Fatal(err)
+	}
+	requests, err := front.Requests()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer requests.Close()
+	front.conn.c.SetWriteDeadline(time.Now().Add(200 * time.Millisecond))
+	for err == nil { // until neither side can send any more
+		err = front.conn.Write(Message{Request: GetFeatures})
+	}
+	b.Close()
+}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"time"
 
 	"github.com/seed-012105e5/gonet/vhost/memory"
 	"github.com/seed-012105e5/gonet/vhost/virtqueue"
@@ -401,10 +402,15 @@ func (s *session) doInflight(m Request, a InflightArea, files Files) (reply, err
 	})
 }
 
+// tellTimeout is how long a front end has to take a request of the back end's,
+// while others of its own wait.
+const tellTimeout = time.Second
+
 // configChanged tells the front end that the configuration space has changed.
 func (s *session) configChanged() error {
 	if s.requests == nil || s.protocol&ProtocolConfig == 0 {
 		return errors.New("vhost: the front end cannot be told")
 	}
+	s.requests.c.SetWriteDeadline(time.Now().Add(tellTimeout))
 	return s.requests.Write(Message{Request: BackendConfigChange})
 }
