@@ -65,5 +65,6 @@
 // # Limits
 //
 // No auto contingent allegiance (NACA), no protection information, no asymmetric
-// access, no bidirectional commands and none with CDBs above 16 bytes.
+// access, no bidirectional commands and none with CDBs above 16 bytes. No FORMAT UNIT,
+// SANITIZE and WRITE ATOMIC. A unit that is stopped stays ready: there is no motor.
 package scsi
