@@ -22,8 +22,9 @@ const (
 	chapSHA3256 chapAlgorithm = 8
 )
 
-// chapPreference is what an initiator offers, the best first.
-var chapPreference = []chapAlgorithm{chapSHA3256, chapSHA256, chapSHA1, chapMD5}
+// chapPreference is what an initiator offers. Targets take the first that they know. MD5
+// stands before SHA-256, since tgt takes the number of that for SHA-1, and fails.
+var chapPreference = []chapAlgorithm{chapSHA3256, chapMD5, chapSHA1, chapSHA256}
 
 func (a chapAlgorithm) hash() hash.Hash {
 	switch a {

@@ -22,7 +22,7 @@ func (l *loginTarget) secure(pairs []pair) (out []pair, err error) {
 			given[p.key] = p.value
 			continue
 		case introduces(p.key):
-			if err := l.once(p.key); err != nil {
+			if err := l.again(p); err != nil {
 				return nil, err
 			}
 			continue

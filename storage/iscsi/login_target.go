@@ -66,6 +66,7 @@ type loginTarget struct {
 	security security
 	declared bool // the portal group tag and MaxRecvDataSegmentLength have been told
 	names    map[string]bool
+	said     map[string]string // in the introduction
 	done     bool
 }
 
@@ -176,7 +177,7 @@ func (l *loginTarget) check(h *header) error {
 		l.isid, l.cid, l.tsih, l.itt, l.cmdSN = h.isid(), h.cid(), h.tsih(), h.itt(), h.cmdSN()
 		l.statSN = h.expStatSN()
 		l.stage = csg
-		l.names = map[string]bool{}
+		l.names, l.said = map[string]bool{}, map[string]string{}
 		return nil
 	case csg != l.stage:
 		return failLogin(loginInitiatorError, "stage %d in stage %d", csg, l.stage)
@@ -270,6 +271,16 @@ func (l *loginTarget) once(key string) error {
 	return nil
 }
 
+// again refuses a name that is another than before. Initiators that tell theirs in each
+// request are common.
+func (l *loginTarget) again(p pair) error {
+	if old, ok := l.said[p.key]; ok && old != p.value {
+		return failLogin(loginInitiatorError, "%s is %.250q, and was %.250q", p.key, p.value, old)
+	}
+	l.said[p.key] = p.value
+	return nil
+}
+
 // introduces says whether a key belongs to the introduction.
 func introduces(key string) bool {
 	return key == "InitiatorName" || key == "InitiatorAlias" || key == "TargetName" || key == "SessionType"
@@ -284,7 +295,7 @@ func (l *loginTarget) negotiate(pairs []pair) (out []pair, err error) {
 	}
 	for _, p := range pairs {
 		if introduces(p.key) {
-			if err := l.once(p.key); err != nil {
+			if err := l.again(p); err != nil {
 				return nil, err
 			}
 			continue

@@ -234,6 +234,8 @@ func TestLoginScripts(t *testing.T) {
 			flags: inOperational},
 		{name: "6.2: unknown keys", script: []say{{toFull, names + " X-com.example.speed=11 Foo=bar", nil}},
 			want: []string{"X-com.example.speed=NotUnderstood", "Foo=NotUnderstood"}, done: true, flags: toFull},
+		{name: "6.2: names again, as libiscsi says them", script: []say{{toOperational, names + " AuthMethod=None", nil}, {toFull, names, nil}}, done: true, flags: toFull},
+		{name: "6.2: another name", script: []say{{toOperational, names + " AuthMethod=None", nil}, {toFull, "InitiatorName=iqn.other", nil}}, status: loginInitiatorError},
 		{name: "13.25: obsolete keys", script: []say{{toFull, names + " IFMarker=Yes OFMarker=No IFMarkInt=1~2 OFMarkInt=3", nil}},
 			want: []string{"IFMarker=No", "OFMarker=No", "IFMarkInt=Reject", "OFMarkInt=Reject"}, done: true, flags: toFull},
 		{name: "6.3: nothing is too late", script: []say{{toOperational, names, nil}, {0, "", nil}}, status: loginInitiatorError},
