@@ -93,7 +93,7 @@ func (k *keeper) begin(l *loginTarget) (tsih uint16, err error) {
 		case l.tsih != 0 && (old == nil || old.info.TSIH != l.tsih):
 			s.mu.Unlock()
 			return 0, failLogin(loginNoSession, "no session %d", l.tsih)
-		case l.tsih != 0 && old.process != nil && old.process.machine.cid != l.cid:
+		case l.tsih != 0 && old.cid != l.cid:
 			s.mu.Unlock()
 			return 0, failLogin(loginTooManyConns, "a second connection of session %d", l.tsih)
 		case old == nil:
@@ -131,7 +131,7 @@ func (k *keeper) take(key sessionKey, l *loginTarget) (uint16, error) {
 	}
 	s.tsihs[s.lastTSIH] = true
 	s.sessions[key] = c
-	c.key = key
+	c.key, c.cid = key, l.cid
 	c.info = SessionInfo{
 		Initiator: l.initiator, InitiatorAlias: l.alias, User: l.access.User, Target: l.target,
 		ISID: l.isid, TSIH: s.lastTSIH, Remote: c.conn.RemoteAddr(), Since: time.Now(),

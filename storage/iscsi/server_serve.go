@@ -24,6 +24,7 @@ type serverConn struct {
 	process *process // nil in the login phase
 	target  *served  // nil in the login phase and in discovery sessions
 	key     sessionKey
+	cid     uint16
 	info    SessionInfo
 
 	// ctx ends with cancel: calls of devices are then cut off.
