@@ -18,6 +18,8 @@ func reserveLegacyCommands() []command {
 func (t *Task) reserveUnit(_, _ []byte) {
 	r := &t.unit.state.reservations
 	switch {
+	case t.link.readOnly: // who may only read shuts out nobody
+		t.fail(Sense{Key: DataProtect, Code: CodeWriteProtected})
 	case len(r.registrants) > 0:
 		t.withRegistrants(r)
 	case r.legacy != nil && r.legacy != t.link:

@@ -120,13 +120,17 @@ func (m *reserveModel) access(i int) (reads, writes bool) {
 // seen against the model after each.
 func TestReservationModel(t *testing.T) {
 	const nexuses = 5
-	for seed := range uint64(8) {
+	seeds, steps := uint64(6), 1000
+	if testing.Short() {
+		seeds, steps = 2, 500
+	}
+	for seed := range seeds {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			rnd := rand.New(rand.NewPCG(seed, 1))
 			r := newRig(t, UnitConfig{})
 			all := r.nexuses(nexuses)
 			m := &reserveModel{keys: make([]uint64, nexuses), told: make([][]Code, nexuses)}
-			for step := range 1500 {
+			for step := range steps {
 				by, kind := rnd.IntN(nexuses), allTypes[rnd.IntN(len(allTypes))]
 				if rnd.IntN(2) == 0 && m.kind != 0 {
 					kind = m.kind

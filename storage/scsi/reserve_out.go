@@ -34,6 +34,10 @@ const (
 
 func (t *Task) planOut() {
 	n := t.cdb32(5)
+	if t.link.readOnly { // who may only read shuts out nobody
+		t.fail(Sense{Key: DataProtect, Code: CodeWriteProtected})
+		return
+	}
 	if n < outHeader || n > maxOutList {
 		t.fail(Sense{Key: IllegalRequest, Code: CodeParameterListLength})
 		return
@@ -63,20 +67,33 @@ func (t *Task) persistentOut(out, _ []byte) {
 		return
 	}
 	s.relink()
-	for _, n := range c.notices {
-		for _, l := range s.links {
-			if !l.lost && l.nexus.name() == n.nexus {
-				l.establish(n.code)
-			}
-		}
-	}
+	s.tell(c.notices)
 	saves := had || s.reservations.persists
 	var done <-chan struct{}
 	if q.action == outPreemptAndAbort {
-		done = s.abort(func(l *link) bool { return slices.Contains(c.removed, l.nexus.name()) }, t.link)
+		removed := make(map[nexusName]bool, len(c.removed))
+		for _, n := range c.removed {
+			removed[n] = true
+		}
+		done = s.abort(func(l *link) bool { return removed[l.nexus.name()] }, t.link)
 	}
 	if done != nil || saves {
 		t.then = func(t *Task) { t.afterOut(done, saves) }
+	}
+}
+
+// tell establishes the unit attention conditions of nexuses that are there.
+func (s *state) tell(notices []notice) {
+	codes := make(map[nexusName][]Code, len(notices))
+	for _, n := range notices {
+		codes[n.nexus] = append(codes[n.nexus], n.code)
+	}
+	for _, l := range s.links {
+		if !l.lost {
+			for _, c := range codes[l.nexus.name()] {
+				l.establish(c)
+			}
+		}
 	}
 }
 

@@ -290,6 +290,24 @@ func TestPersistentOutRefused(t *testing.T) {
 	}
 }
 
+// TestReadersReserveNothing: a nexus that may only read is refused whatever shuts out others.
+func TestReadersReserveNothing(t *testing.T) {
+	r := newRig(t, UnitConfig{})
+	r.nexus = r.target.Attach(NexusConfig{Access: func(int) Access { return ReadOnly }})
+	r.settle(r.nexus)
+	protected := Sense{Key: DataProtect, Code: CodeWriteProtected}
+	for action := range byte(8) {
+		c, list := out(action, writeExclusive, 0, 1, 0)
+		r.fails(c, list, 0, protected)
+	}
+	r.fails(cdb(0x16, 0, 0, 0, 0, 0), nil, 0, protected)
+	r.fails(cdb(0x56, 0, 0, 0, 0, 0, 0, 0, 0, 0), nil, 0, protected)
+	r.good(cdb(0x17, 0, 0, 0, 0, 0), nil, 0)
+	if _, keys := r.keys(r.nexus); keys != nil {
+		t.Error(keys)
+	}
+}
+
 // TestTransportID reads what was written, and refuses what is cut or changed.
 func TestTransportID(t *testing.T) {
 	p := InitiatorPort{Protocol: ProtocolISCSI, Name: "iqn.2026-01.org.example:host", ISID: [6]byte{0x80, 1, 2, 0xab, 0xcd, 0xef}}
