@@ -303,6 +303,30 @@ func TestConfig(t *testing.T) {
 	}
 }
 
+// TestPackedBase: where a packed queue goes on, also when the front end tells only
+// half of it.
+func TestPackedBase(t *testing.T) {
+	for base, want := range map[uint32]uint32{
+		NewPackedBase:             NewPackedBase,
+		1 << 15:                   NewPackedBase, // as virtio-user of DPDK begins
+		1<<15 | 3:                 1<<15 | 3 | (1<<15|3)<<16,
+		0:                         0,
+		5 | 2<<16:                 5 | 2<<16, // three are under way
+		1 | (1<<15|6)<<16:         1 | (1<<15|6)<<16,
+		2 | 5<<16:                 2 | 2<<16, // before what was used
+		1<<15 | 7 | 6<<16:         1<<15 | 7 | (1<<15|7)<<16,
+		6 | (1<<15|6)<<16:         6 | 6<<16, // all of it
+		1<<15 | 4 | (1<<15|4)<<16: 1<<15 | 4 | (1<<15|4)<<16,
+	} {
+		g := newGuest(t)
+		c := g.config(8, FeaturePacked)
+		c.Base = base
+		if got := g.device(c).Base(); got != want {
+			t.Errorf("%#x: %#x, want %#x", base, got, want)
+		}
+	}
+}
+
 // TestHostileDevice: a driver believes its device no more.
 func TestHostileDevice(t *testing.T) {
 	for name, c := range map[string]struct {

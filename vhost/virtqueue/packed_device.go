@@ -22,6 +22,18 @@ func (p position) add(n, size int) position {
 	return p
 }
 
+// before is how many places p is behind q, or at least size if it cannot be.
+func (p position) before(q position, size int) int {
+	switch n := q.at - p.at; {
+	case p.wrap != q.wrap:
+		return n + size
+	case n < 0:
+		return size
+	default:
+		return n
+	}
+}
+
 // word is a position as event suppression and messages have it.
 func (p position) word() uint16 {
 	if p.wrap {
@@ -97,6 +109,11 @@ func newPackedDevice(p *parts, base uint32) (*packedDevice, error) {
 	q := &packedDevice{parts: p, avail: positionOf(uint16(base)), used: positionOf(uint16(base >> 16)), batch: make([]usedEntry, 0, p.size)}
 	if q.avail.at >= p.size || q.used.at >= p.size {
 		return nil, fmt.Errorf("%w: the base %#x", ErrConfig, base)
+	}
+	// Some front ends (virtio-user of DPDK 22.11) tell only where the driver is. A
+	// queue that was stopped has nothing under way, and never all of it.
+	if q.used.before(q.avail, p.size) >= p.size {
+		q.used = q.avail
 	}
 	return q, nil
 }
