@@ -39,6 +39,7 @@ type attaching struct {
 	ended   chan struct{} // one for each link that has ended
 	dead    chan struct{} // the kernel may have lost a link
 	resized chan int64    // the newest size
+	deaf    func()        // no longer tells of it
 }
 
 // start attaches the disk.
@@ -55,6 +56,7 @@ func (a *Attachment) start(ctx context.Context, dev *os.File, disk *block.Disk, 
 	if r.kernel, err = dialKernel(); err != nil {
 		return err
 	}
+	r.deaf = disk.NotifyResize(r.resize) // before the size is asked for
 	defer func() {
 		if err != nil {
 			r.close()
@@ -182,7 +184,6 @@ func (r *attaching) listen() {
 // run owns the attachment until its end. It reads what links, the kernel and users say,
 // and waits for all of them at once.
 func (r *attaching) run(ctx context.Context) {
-	defer r.disk.NotifyResize(r.resize)()
 	var (
 		done     = ctx.Done()
 		ending   bool               // the context has ended
@@ -284,6 +285,7 @@ func (r *attaching) finish(err error) {
 
 // close gives the kernel's connections some time to end, and ends them.
 func (r *attaching) close() {
+	r.deaf()
 	late := time.AfterFunc(attachEnd, func() { r.server.Close() })
 	for ; r.links > 0; r.links-- {
 		<-r.ended
