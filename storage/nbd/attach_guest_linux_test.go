@@ -125,7 +125,7 @@ func TestGuestAttach(t *testing.T) {
 
 	began := time.Now()
 	g := guest.Start(t, guest.Config{
-		Job: "attach", Args: []string{port, directPort}, Network: true,
+		Job: "attach", Args: []string{port, directPort}, Network: true, Memory: 1024,
 		Modules:  []string{"nbd", "crc32c_generic", "ext4", "tun"},
 		Programs: append(programs, attach),
 	})

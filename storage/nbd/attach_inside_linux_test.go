@@ -213,6 +213,39 @@ func insideProgram(in *guest.Inside, uri string) error {
 	return errors.Join(err, in.Unmount("/mnt/held"), r.end())
 }
 
+// insideWrite writes to a device, and reads it again, past the page cache.
+func insideWrite(dev string) error {
+	f, err := os.OpenFile(dev, os.O_RDWR|unix.O_DIRECT, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	const size = 256 << 10
+	p, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE) // aligned to pages
+	if err != nil {
+		return err
+	}
+	r := rand.New(rand.NewPCG(3, 4))
+	for i := range p {
+		p[i] = byte(r.Uint32())
+	}
+	want := bytes.Clone(p)
+	if _, err := f.WriteAt(p, 1<<20); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	clear(p)
+	if _, err := f.ReadAt(p, 1<<20); err != nil {
+		return err
+	}
+	if !bytes.Equal(p, want) {
+		return errors.New("it holds other bytes than were written")
+	}
+	return nil
+}
+
 // insideStack serves a disk at the kernel's end of a tap, and attaches it over a stack
 // of the program's own.
 func insideStack(in *guest.Inside) error {
@@ -224,7 +257,7 @@ func insideStack(in *guest.Inside) error {
 	}
 	s := new(Server)
 	defer s.Close()
-	if err := s.Add(Export{Device: block.NewMemory(guestDiskSize / 2)}); err != nil {
+	if err := s.Add(Export{Device: block.NewMemory(4 << 20)}); err != nil {
 		return err
 	}
 	l, err := net.Listen("tcp", ":10809")
@@ -236,7 +269,7 @@ func insideStack(in *guest.Inside) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(insideFileSystem(in, "/dev/nbd2"), r.end())
+	return errors.Join(insideWrite("/dev/nbd2"), r.end())
 }
 
 // insideKilled writes past the page cache while the host kills the server.

@@ -38,7 +38,7 @@ type Config struct {
 	QEMU []string
 
 	Memory int           // in MB; 384
-	Limit  time.Duration // how long the guest may live; 5 minutes
+	Limit  time.Duration // how long the guest may live; 7 minutes
 }
 
 // Host is the address of the host in a guest that has a network.
@@ -109,7 +109,7 @@ func boot(image, initrd string, c *Config) (*Guest, error) {
 		memory = 384
 	}
 	if limit <= 0 {
-		limit = 5 * time.Minute
+		limit = 7 * time.Minute
 	}
 	args := []string{"-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "1", "-m", fmt.Sprint(memory),
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",

@@ -160,10 +160,10 @@ func (in *Inside) Hear() (string, error) {
 	return strings.TrimSuffix(line, "\n"), err
 }
 
-// Run runs a program for at most two minutes, and returns what it prints; the error of
+// Run runs a program for at most four minutes, and returns what it prints; the error of
 // one that fails tells that, too.
 func (in *Inside) Run(program string, args ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
 	defer cancel()
 	out, err := exec.CommandContext(ctx, program, args...).CombinedOutput()
 	if err != nil {
