@@ -116,6 +116,7 @@ func (b *Backend) Done() <-chan struct{} { return b.done }
 // Blocks on: l, and the front end that it serves.
 func (b *Backend) listen(l *net.UnixListener) {
 	defer close(b.done)
+	defer l.Close() // the socket is gone when Close returns
 	go b.closeListener(l)
 	for {
 		conn, err := l.AcceptUnix()
