@@ -16,17 +16,14 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
 	"strings"
-	"time"
-
-	"github.com/schollz/progressbar/v3"
 
 	"github.com/seed-012105e5/gonet/internal/program"
 	"github.com/seed-012105e5/gonet/storage/block"
 	"github.com/seed-012105e5/gonet/storage/block/image"
 	"github.com/seed-012105e5/gonet/storage/block/s3"
 	"github.com/seed-012105e5/gonet/storage/block/spec"
+	"github.com/seed-012105e5/gonet/storage/examples/internal/diskcopy"
 	"github.com/seed-012105e5/gonet/storage/examples/internal/setup"
 	"github.com/seed-012105e5/gonet/storage/nbd"
 )
@@ -76,70 +73,10 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", o.to, err)
 	}
-	err = o.copy(ctx, from, to, size, out)
+	err = diskcopy.Run(ctx, from, to, diskcopy.Options{
+		FromName: o.from, ToName: o.to, Workers: 4 * o.connections, Verify: o.verify, Quiet: o.quiet,
+	}, out)
 	return errors.Join(err, to.Close())
-}
-
-// copy copies, and compares if that is wanted.
-func (o *options) copy(ctx context.Context, from, to *block.Disk, size int64, out io.Writer) error {
-	have, err := to.Size()
-	switch {
-	case err != nil:
-		return err
-	case have < size:
-		return fmt.Errorf("%s has %s, which is less than the %s of %s", o.to, spec.FormatSize(have), spec.FormatSize(size), o.from)
-	case to.ReadOnly():
-		return fmt.Errorf("%s is read-only", o.to)
-	}
-	c := copier{from: from, to: to, size: size, workers: 4 * o.connections}
-	began := time.Now()
-	bar := o.bar("copying", size)
-	sent, err := c.copy(ctx, bar)
-	bar.Finish()
-	if err == nil {
-		err = o.upload(ctx, to)
-	}
-	if err == nil {
-		err = to.SyncContext(ctx)
-	}
-	if err != nil {
-		return err
-	}
-	if !o.quiet {
-		fmt.Fprintf(out, "%s copied in %v, of which %s were data\n", spec.FormatSize(size), time.Since(began).Round(time.Millisecond), spec.FormatSize(sent))
-	}
-	if !o.verify {
-		return nil
-	}
-	bar = o.bar("comparing", size)
-	defer bar.Finish()
-	return c.compare(ctx, bar)
-}
-
-// upload waits until a disk that takes writes faster than it can upload them has done
-// so.
-func (o *options) upload(ctx context.Context, to *block.Disk) error {
-	d, ok := to.Device().(interface {
-		Upload(ctx context.Context, progress func(done, total int64)) error
-	})
-	if !ok {
-		return nil
-	}
-	bar := o.bar("uploading", 1)
-	defer bar.Finish()
-	return d.Upload(ctx, func(done, total int64) {
-		bar.ChangeMax64(max(total, 1))
-		bar.Set64(done)
-	})
-}
-
-// bar is a progress bar on the terminal, if there is one.
-func (o *options) bar(what string, size int64) *progressbar.ProgressBar {
-	info, err := os.Stderr.Stat()
-	if o.quiet || err != nil || info.Mode()&os.ModeCharDevice == 0 {
-		return progressbar.DefaultBytesSilent(size, what)
-	}
-	return progressbar.DefaultBytes(size, what)
 }
 
 // parse reads the command line.
@@ -173,13 +110,5 @@ func (o *options) open(ctx context.Context, name string, size int64) (*block.Dis
 		}
 		return block.NewDisk(c)
 	}
-	if kind, _, ok := strings.Cut(name, ":"); !ok || strings.ContainsAny(kind, "/.") {
-		name = "file:" + strings.ReplaceAll(name, ",", ",,")
-		if size < 0 {
-			name += ",ro"
-		} else {
-			name += fmt.Sprintf(",create,size=%d", size)
-		}
-	}
-	return spec.Builtin().With(image.Kind(), s3.Kind(o.where.DialContext)).Open(ctx, name)
+	return spec.Builtin().With(image.Kind(), s3.Kind(o.where.DialContext)).Open(ctx, diskcopy.Name(name, size))
 }

@@ -71,28 +71,6 @@ func TestCopy(t *testing.T) {
 	}
 }
 
-// TestCompare shows that a difference is found.
-func TestCompare(t *testing.T) {
-	a, b := block.NewMemory(3<<20), block.NewMemory(3<<20)
-	b.WriteAt([]byte{1}, 2<<20+17)
-	from, err := block.NewDisk(a)
-	if err != nil {
-		t.Fatal(err)
-	}
-	to, err := block.NewDisk(b)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := copier{from: from, to: to, size: 3 << 20, workers: 3}
-	if err := c.compare(t.Context(), none{}); err == nil || err.Error() != "the disks differ at byte 2097169" {
-		t.Errorf("%v", err)
-	}
-}
-
-type none struct{}
-
-func (none) Add64(int64) error { return nil }
-
 func TestRefuses(t *testing.T) {
 	dir := t.TempDir()
 	source := filepath.Join(dir, "source")

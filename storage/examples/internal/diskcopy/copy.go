@@ -1,4 +1,5 @@
-package main
+// Package diskcopy is what programs that copy disks have in common.
+package diskcopy
 
 import (
 	"bytes"
@@ -16,15 +17,15 @@ const piece = 1 << 20
 // grain is how long a run of zeroes in data is at least, in bytes, to be made a hole.
 const grain = 4096
 
-// A copier copies one disk to another.
-type copier struct {
-	from, to *block.Disk
-	size     int64
-	workers  int
+// A Copier copies one disk to another.
+type Copier struct {
+	From, To *block.Disk
+	Size     int64 // bytes to copy
+	Workers  int   // how many calls of each disk are under way at a time
 }
 
-// A counter is told of bytes that are done.
-type counter interface{ Add64(n int64) error }
+// A Counter is told of bytes that are done.
+type Counter interface{ Add64(n int64) error }
 
 // A job is a range of the disk, no longer than a piece unless it is zero.
 type job struct {
@@ -32,16 +33,16 @@ type job struct {
 	zero        bool
 }
 
-// copy copies all, and returns how many bytes of it were sent as data.
-func (c *copier) copy(ctx context.Context, done counter) (sent int64, err error) {
+// Copy copies all, and returns how many bytes of it were sent as data.
+func (c *Copier) Copy(ctx context.Context, done Counter) (sent int64, err error) {
 	var data atomic.Int64
 	err = c.each(ctx, func(ctx context.Context, j job, buf []byte) error {
 		defer done.Add64(j.length)
 		if j.zero {
-			return c.to.WriteZeroesContext(ctx, j.off, j.length, 0)
+			return c.To.WriteZeroesContext(ctx, j.off, j.length, 0)
 		}
 		buf = buf[:j.length]
-		if _, err := c.from.ReadAtContext(ctx, buf, j.off); err != nil {
+		if _, err := c.From.ReadAtContext(ctx, buf, j.off); err != nil {
 			return err
 		}
 		n, err := c.write(ctx, buf, j.off)
@@ -52,7 +53,7 @@ func (c *copier) copy(ctx context.Context, done counter) (sent int64, err error)
 }
 
 // write writes p, and what is zero in it as zeroes. It returns how much was data.
-func (c *copier) write(ctx context.Context, p []byte, off int64) (data int64, err error) {
+func (c *Copier) write(ctx context.Context, p []byte, off int64) (data int64, err error) {
 	for len(p) > 0 {
 		zero := isZero(p[:min(grain, len(p))])
 		n := min(grain, len(p))
@@ -60,9 +61,9 @@ func (c *copier) write(ctx context.Context, p []byte, off int64) (data int64, er
 			n = min(n+grain, len(p))
 		}
 		if zero {
-			err = c.to.WriteZeroesContext(ctx, off, int64(n), 0)
+			err = c.To.WriteZeroesContext(ctx, off, int64(n), 0)
 		} else {
-			_, err = c.to.WriteAtContext(ctx, p[:n], off, false)
+			_, err = c.To.WriteAtContext(ctx, p[:n], off, false)
 			data += int64(n)
 		}
 		if err != nil {
@@ -77,16 +78,16 @@ var zeroes [grain]byte
 
 func isZero(p []byte) bool { return bytes.Equal(p, zeroes[:len(p)]) }
 
-// compare reads both disks, and returns an error that says where they differ first.
-func (c *copier) compare(ctx context.Context, done counter) error {
+// Compare reads both disks, and returns an error that says where they differ first.
+func (c *Copier) Compare(ctx context.Context, done Counter) error {
 	return c.each(ctx, func(ctx context.Context, j job, buf []byte) error {
 		for off := j.off; off < j.off+j.length; off += piece / 2 {
 			n := min(piece/2, j.off+j.length-off)
 			a, b := buf[:n], buf[piece/2:][:n]
-			if _, err := c.from.ReadAtContext(ctx, a, off); err != nil {
+			if _, err := c.From.ReadAtContext(ctx, a, off); err != nil {
 				return err
 			}
-			if _, err := c.to.ReadAtContext(ctx, b, off); err != nil {
+			if _, err := c.To.ReadAtContext(ctx, b, off); err != nil {
 				return err
 			}
 			if !bytes.Equal(a, b) {
@@ -104,12 +105,12 @@ func (c *copier) compare(ctx context.Context, done counter) error {
 
 // each calls work for all jobs of the disk, several at a time, each worker with a
 // buffer of a piece of its own. The first error ends it.
-func (c *copier) each(ctx context.Context, work func(ctx context.Context, j job, buf []byte) error) error {
+func (c *Copier) each(ctx context.Context, work func(ctx context.Context, j job, buf []byte) error) error {
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
-	jobs := make(chan job, c.workers)
+	jobs := make(chan job, c.Workers)
 	var workers sync.WaitGroup
-	for range c.workers {
+	for range c.Workers {
 		workers.Go(func() {
 			buf := make([]byte, piece)
 			for j := range jobs {
@@ -122,7 +123,7 @@ func (c *copier) each(ctx context.Context, work func(ctx context.Context, j job,
 			}
 		})
 	}
-	err := c.from.ExtentsContext(ctx, 0, c.size, func(e block.Extent) bool {
+	err := c.From.ExtentsContext(ctx, 0, c.Size, func(e block.Extent) bool {
 		const mostZeroes = 1 << 30 // so that there is progress, and all workers have work
 		longest := int64(piece)
 		if e.Zero {
