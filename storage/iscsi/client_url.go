@@ -78,8 +78,8 @@ func cutUser(s string) (user, secret string) {
 	return user, secret
 }
 
-// dialer is d with what the URL says.
-func (u *URL) dialer(d Dialer) *Dialer {
+// Dialer is d with what the URL says: CHAP and digests.
+func (u *URL) Dialer(d Dialer) *Dialer {
 	if u.User != "" {
 		d.User, d.Secret = u.User, u.Secret
 	}
@@ -101,7 +101,7 @@ func (d *Dialer) Open(ctx context.Context, rawURL string) (*SessionDevice, error
 	if u.LUN < 0 {
 		return nil, fmt.Errorf("iscsi: the URL %q names no unit", rawURL)
 	}
-	c, err := u.dialer(*d).Session(ctx, u.Address, u.Target)
+	c, err := u.Dialer(*d).Session(ctx, u.Address, u.Target)
 	if err != nil {
 		return nil, err
 	}

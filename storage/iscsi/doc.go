@@ -12,6 +12,7 @@
 // Processes around the machines move bytes (server_process.go): one reads a connection,
 // a bounded set works on devices, and who has something to say writes, unless somebody
 // is writing already. Targets and units come and go while sessions run.
+// Package admin does that, with the disks behind the units, also from another process.
 //
 // Bounds: connections (MaxConns), logins in number and time (MaxLogins, LoginTimeout),
 // commands (QueueDepth) and memory (MaxMemory) of a session, goroutines that work on
