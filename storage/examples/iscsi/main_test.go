@@ -181,9 +181,10 @@ func TestManage(t *testing.T) {
 			t.Errorf("list: %q has no %q", out, want)
 		}
 	}
-	if out := s.manage("sessions"); strings.Count(out, "\n") != 2 || !strings.Contains(out, t1) {
-		t.Errorf("sessions: %q", out)
-	}
+	eventually(t, "one session is listed", func() bool { // that of d takes a moment to go
+		out := s.manage("sessions")
+		return strings.Count(out, "\n") == 2 && strings.Contains(out, t1)
+	})
 	if out := s.manage("stats"); !strings.Contains(out, "Targets") {
 		t.Errorf("stats: %q", out)
 	}
@@ -249,7 +250,7 @@ func TestReload(t *testing.T) {
 	}
 	if runtime.GOOS != "windows" {
 		write(first)
-		hup(t, s, func() bool { return !strings.Contains(s.manage("list"), t2) })
+		hup(t, func() bool { return !strings.Contains(s.manage("list"), t2) })
 	}
 	if _, err := d.ReadAt(make([]byte, 512), 0); err != nil || d.Client.Connections() != 1 {
 		t.Errorf("%v, %d connections", err, d.Client.Connections())
@@ -257,7 +258,7 @@ func TestReload(t *testing.T) {
 }
 
 // hup sends SIGHUP until it has worked.
-func hup(t *testing.T, s *served, worked func() bool) {
+func hup(t *testing.T, worked func() bool) {
 	t.Helper()
 	caught := make(chan os.Signal, 1)
 	signal.Notify(caught, syscall.SIGHUP) // so that one which comes too early ends nothing
@@ -266,17 +267,25 @@ func hup(t *testing.T, s *served, worked func() bool) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range 1000 {
+	eventually(t, "SIGHUP reloads", func() bool {
 		if err := self.Signal(syscall.SIGHUP); err != nil {
 			t.Fatal(err)
 		}
 		<-caught
-		if worked() {
+		return worked()
+	})
+}
+
+// eventually waits until something is so.
+func eventually(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for range 2000 {
+		if is() {
 			return
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	t.Error("SIGHUP does nothing")
+	t.Errorf("it never comes that %s", what)
 }
 
 // TestPeers has libiscsi's tools look at what is served.

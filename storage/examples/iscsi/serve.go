@@ -103,7 +103,7 @@ func (d *daemon) wait(ctx context.Context) error {
 		case err := <-d.portals.failed:
 			return err
 		case <-hup:
-			if err := d.manager.Reload(ctx); err != nil {
+			if err := d.manager.Reload(ctx); err != nil && ctx.Err() == nil {
 				fmt.Fprintf(os.Stderr, "reload: %v\n", err)
 			}
 		}

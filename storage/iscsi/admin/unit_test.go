@@ -85,3 +85,37 @@ func TestFileStore(t *testing.T) {
 		t.Error("saved nowhere")
 	}
 }
+
+// TestState has a persistent reservation be there again when its unit was taken away
+// and came back (SPC-4 5.12.3: APTPL).
+func TestState(t *testing.T) {
+	n := newLab(t, nil)
+	target := Target{Name: t1, LUNs: map[int]LUN{1: {Disk: "memory:1M,state=" + filepath.Join(t.TempDir(), "state")}}}
+	for _, before := range []bool{true, false} {
+		if err := n.manager.Create(t.Context(), target); err != nil {
+			t.Fatal(err)
+		}
+		c := n.session(t1)
+		if _, err := c.Open(t.Context(), 1); err != nil { // which hears unit attentions
+			t.Fatal(err)
+		}
+		if before {
+			out := make([]byte, 24)
+			copy(out[8:], "theirkey")
+			out[20] = 1 // APTPL
+			r, err := c.Command(t.Context(), 1, []byte{0x5f, 0, 8: 24, 9: 0}, out, nil)
+			if err != nil || r.Status != scsi.Good {
+				t.Fatalf("REGISTER: %+v, %v", r, err)
+			}
+		}
+		in := make([]byte, 64)
+		r, err := c.Command(t.Context(), 1, []byte{0x5e, 0, 8: 64, 9: 0}, nil, in)
+		if err != nil || r.Status != scsi.Good || !bytes.Contains(in[8:r.N], []byte("theirkey")) {
+			t.Errorf("READ KEYS: %+v %q, %v", r, in, err)
+		}
+		c.Close()
+		if err := n.manager.Remove(t.Context(), t1); err != nil {
+			t.Error(err)
+		}
+	}
+}
