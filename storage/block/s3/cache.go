@@ -214,6 +214,13 @@ func (k *cache) fetch(number int64) (c *chunk, ok, ask bool) {
 	return c, true, true
 }
 
+// wantsObject says whether something of the object is still missing. All of the chunk
+// may have been written since the object was asked for, and another object may be in
+// its place: then it is of no use, and may be gone.
+func (c *chunk) wantsObject() bool {
+	return c.fetching && (!c.now.full || c.frozen != nil && !c.frozen.full)
+}
+
 // fetched puts the object where the images of the chunk know nothing. The object's
 // bytes are the cache's from then on.
 func (k *cache) fetched(c *chunk, object []byte) {

@@ -102,8 +102,9 @@ func (o *owner) extents(r *request) {
 // fetched takes the object of a chunk, or why there is none.
 func (o *owner) fetched(j *job, now time.Time) {
 	c := o.cache.chunks[j.number]
+	wanted := c != nil && c.wantsObject()
 	missing := errors.Is(j.err, errNotFound)
-	if j.err != nil && !missing && (o.config.Patience < 0 || now.Sub(j.began) < o.config.Patience || c != nil && c.frozen != nil) {
+	if wanted && j.err != nil && !missing && (o.config.Patience < 0 || now.Sub(j.began) < o.config.Patience || c.frozen != nil) {
 		o.fetches.retry(j, now)
 		return
 	}
@@ -113,10 +114,13 @@ func (o *owner) fetched(j *job, now time.Time) {
 	}
 	waiting := c.waiting
 	c.waiting = nil
-	if j.err == nil {
-		o.stats.Fetched++
+	if j.err == nil || !wanted {
+		if j.err == nil {
+			o.stats.Fetched++
+		}
+		completes := c.frozen != nil && !c.frozen.full
 		o.cache.fetched(c, j.data)
-		if c.frozen != nil {
+		if completes {
 			o.uploadFrozen(c)
 		}
 		for _, r := range waiting {
