@@ -178,7 +178,7 @@ func (f *found) readJournal(dev block.Device) error {
 
 // readManifest reads the manifest, or makes one.
 func (f *found) readManifest(ctx context.Context, objects objects, c Config) error {
-	got, err := objects.get(ctx, manifestKey(c.Name), manifestMost)
+	got, err := getManifest(ctx, objects, c.Name)
 	if errors.Is(err, errNotFound) {
 		if !c.Create || c.ReadOnly {
 			return final{fmt.Errorf("%w: %s in the bucket %s", ErrNoDisk, c.Name, c.Bucket)}
@@ -191,7 +191,7 @@ func (f *found) readManifest(ctx context.Context, objects objects, c Config) err
 		if _, err := objects.put(ctx, manifestKey(c.Name), b, absent); err != nil && !errors.Is(err, errCondition) {
 			return err
 		}
-		got, err = objects.get(ctx, manifestKey(c.Name), manifestMost) // whoever made it
+		got, err = getManifest(ctx, objects, c.Name) // whoever made it
 		if err != nil {
 			return err
 		}

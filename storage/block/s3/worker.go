@@ -65,6 +65,25 @@ func getChunk(ctx context.Context, o objects, disk string, number int64, e entry
 	return got.data, nil
 }
 
+// getManifest reads the manifest, with the ETag that belongs to it. A server may look up
+// the two one after the other, while somebody replaces the object (versitygw 1.8 does):
+// who had the text of one manifest and the ETag of the next would replace what he has
+// not seen. So it is read until it is the same twice.
+func getManifest(ctx context.Context, o objects, disk string) (object, error) {
+	last, err := o.get(ctx, manifestKey(disk), manifestMost)
+	for range 10 {
+		if err != nil {
+			return object{}, err
+		}
+		before := last
+		last, err = o.get(ctx, manifestKey(disk), manifestMost)
+		if err == nil && last.etag == before.etag && bytes.Equal(last.data, before.data) {
+			return last, nil
+		}
+	}
+	return object{}, fmt.Errorf("s3: %s: the manifest is replaced all the time", disk)
+}
+
 // replaceManifest puts a manifest in the place of the one with the etag, and returns
 // the new one's. An answer that was lost must not pass for a manifest of somebody
 // else's: what is there is looked at. A second attempt must be of the same manifest.
@@ -80,7 +99,7 @@ func replaceManifest(ctx context.Context, o objects, disk string, m manifest, et
 	if err != nil && !errors.Is(err, errCondition) && !errors.Is(err, errNotFound) {
 		return etag, err // the next attempt finds out whether this one was done
 	}
-	now, getErr := o.get(ctx, manifestKey(disk), manifestMost)
+	now, getErr := getManifest(ctx, o, disk)
 	switch {
 	case errors.Is(getErr, errNotFound):
 		return etag, fmt.Errorf("%w: its manifest was deleted", ErrLost)

@@ -42,6 +42,53 @@ func TestOneWriter(t *testing.T) {
 	}
 }
 
+// A torn bucket looks up an object and its ETag one after the other, and between is
+// called meanwhile, once.
+type torn struct {
+	objects
+	between func()
+}
+
+func (t *torn) get(ctx context.Context, key string, limit int64) (object, error) {
+	first, err := t.objects.get(ctx, key, limit)
+	if err != nil || t.between == nil {
+		return first, err
+	}
+	between := t.between
+	t.between = nil
+	between()
+	second, err := t.objects.get(ctx, key, limit)
+	first.etag = second.etag
+	return first, err
+}
+
+// TestTornManifest has another writer take the disk between the manifest, which names
+// none, and its ETag.
+func TestTornManifest(t *testing.T) {
+	m := newMemory()
+	d, err := tryOpen(m, small())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var first *Disk
+	second, err := tryOpen(&torn{m, func() { first = mustOpen(t, m, small()) }}, small())
+	if !errors.Is(err, ErrHeld) {
+		t.Errorf("a second writer: %v", err)
+	}
+	if err == nil {
+		second.stop()
+	}
+	if _, err := first.WriteAt([]byte("mine"), 0); err != nil {
+		t.Error(err)
+	}
+	if err := first.Sync(); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestLease refuses a second writer as long as the first one lives, however long it
 // does nothing, and for a while after that.
 func TestLease(t *testing.T) {
