@@ -91,7 +91,7 @@ func (s *scanner) shellWord() (string, error) {
 			b.WriteString(s.rest()[:end])
 			s.at += end + 1
 			continue
-		case c <= ' ' || strings.IndexByte(";|&<>", c) >= 0:
+		case strings.IndexByte(" \t\r\n;|&<>", c) >= 0: // what skip passes over, and what is no word
 			return b.String(), nil
 		}
 		b.WriteByte(c)

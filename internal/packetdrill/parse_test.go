@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -155,6 +156,24 @@ func TestParseErrors(t *testing.T) {
 }
 
 // FuzzParse looks for texts that Parse cannot stand.
+// TestShellWordsEnd: each byte is part of a word, or between words, or refused; none
+// stops the scanner.
+func TestShellWordsEnd(t *testing.T) {
+	for c := range 256 {
+		for _, line := range []string{string([]byte{byte(c)}), "a" + string([]byte{byte(c)}) + "b", string([]byte{byte(c), byte(c)}) + " b"} {
+			list, err := shellWords(line)
+			if err != nil {
+				continue
+			}
+			for _, words := range list {
+				if slices.Contains(words, "") && c != '"' && c != '\'' { // quotes may hold nothing
+					t.Errorf("%q has an empty word: %q", line, words)
+				}
+			}
+		}
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	files, _ := filepath.Glob("testdata/*/*.pkt")
 	language, _ := filepath.Glob("testdata/language/*/*.pkt")
@@ -168,6 +187,7 @@ func FuzzParse(f *testing.F) {
 		}
 	}
 	f.Add("+0 < [peer 2, ce] FP. -1:9(10) ack 4294967295 win 1 urg 2 <FO *,raw 0000,eol>\n* > - 0:0(0)")
+	f.Add("`sysctl -q ne\x00\x04ipv4.tcp_fastopen=0`")
 	f.Fuzz(func(t *testing.T, text string) {
 		s, err := Parse("fuzz", text)
 		if (s == nil) != (err != nil) {
