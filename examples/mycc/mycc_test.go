@@ -47,6 +47,9 @@ func runs(t *testing.T, args string) map[string]seen {
 // flow keeps 2 to 4 segments in the queue. With more than two flows it keeps more, as
 // Vegas is known for: flows that begin late never see the way without a queue.
 func TestVegasAgainstCubic(t *testing.T) {
+	if testing.Short() {
+		t.Skip("with -short: two minutes of a line of 20 Mbit/s")
+	}
 	const segment = 1514 * 8 / 20e6 // seconds on the line
 	for _, flows := range []int{1, 2} {
 		all := runs(t, fmt.Sprintf("-flows %d", flows))
