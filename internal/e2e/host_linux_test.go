@@ -175,12 +175,12 @@ func (h *host) listen(t *testing.T, address string, handle func(*tcp.Conn)) {
 // does nothing any more after some seconds.
 func (h *host) dial(t *testing.T, network, address string) net.Conn {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	c, err := h.ns.Dial(ctx, network, address)
 	must(t, err)
 	t.Cleanup(func() { c.Close() })
-	must(t, c.SetDeadline(time.Now().Add(30*time.Second)))
+	must(t, c.SetDeadline(time.Now().Add(2*time.Minute)))
 	return c
 }
 
