@@ -71,17 +71,17 @@ func getChunk(ctx context.Context, o objects, disk string, number int64, e entry
 // not seen. So it is read until it is the same twice.
 func getManifest(ctx context.Context, o objects, disk string) (object, error) {
 	last, err := o.get(ctx, manifestKey(disk), manifestMost)
-	for range 10 {
-		if err != nil {
-			return object{}, err
-		}
+	for n := 0; err == nil && n < 10; n++ {
 		before := last
 		last, err = o.get(ctx, manifestKey(disk), manifestMost)
 		if err == nil && last.etag == before.etag && bytes.Equal(last.data, before.data) {
 			return last, nil
 		}
 	}
-	return object{}, fmt.Errorf("s3: %s: the manifest is replaced all the time", disk)
+	if err == nil {
+		err = fmt.Errorf("s3: %s: the manifest is replaced all the time", disk)
+	}
+	return object{}, err
 }
 
 // replaceManifest puts a manifest in the place of the one with the etag, and returns

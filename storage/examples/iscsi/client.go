@@ -64,6 +64,19 @@ func (o *clientOptions) portal() (*iscsi.Dialer, string, error) {
 	return u.Dialer(d), u.Address, nil
 }
 
+// targets opens the way to the portal that the first argument names, which the caller
+// closes in any case, and asks for its targets.
+func (o *clientOptions) targets(ctx context.Context) (d *iscsi.Dialer, address string, found []iscsi.Found, err error) {
+	if d, address, err = o.portal(); err != nil {
+		return nil, "", nil, err
+	}
+	if err := o.where.Open(); err != nil {
+		return nil, "", nil, err
+	}
+	found, err = d.Discover(ctx, address)
+	return d, address, found, err
+}
+
 // unitURL is the unit that the first argument names.
 func (o *clientOptions) unitURL() (iscsi.URL, error) {
 	u, err := iscsi.ParseURL(o.args[0])
@@ -81,15 +94,8 @@ func discover(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	d, address, err := o.portal()
-	if err != nil {
-		return err
-	}
-	if err := o.where.Open(); err != nil {
-		return err
-	}
+	_, _, found, err := o.targets(ctx)
 	defer o.where.Close()
-	found, err := d.Discover(ctx, address)
 	if err != nil {
 		return err
 	}
@@ -108,15 +114,8 @@ func ls(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	d, address, err := o.portal()
-	if err != nil {
-		return err
-	}
-	if err := o.where.Open(); err != nil {
-		return err
-	}
+	d, address, found, err := o.targets(ctx)
 	defer o.where.Close()
-	found, err := d.Discover(ctx, address)
 	if err != nil {
 		return err
 	}
