@@ -134,7 +134,7 @@ func (b *builder) needed(from string) error {
 		if b.archive.have[to] {
 			continue
 		}
-		from, err := findLibrary(name)
+		from, err := findLibrary(name, append(searchPaths(f, from), libraries...))
 		if err != nil {
 			return err
 		}
@@ -146,8 +146,22 @@ func (b *builder) needed(from string) error {
 	return b.failed
 }
 
-func findLibrary(name string) (string, error) {
-	for _, dir := range libraries {
+// searchPaths are where the object f, which is the file from, has its libraries looked
+// for: those of a package that are nobody else's.
+func searchPaths(f *elf.File, from string) (dirs []string) {
+	for _, tag := range []elf.DynTag{elf.DT_RPATH, elf.DT_RUNPATH} {
+		values, _ := f.DynString(tag)
+		for _, v := range values {
+			for _, dir := range filepath.SplitList(v) {
+				dirs = append(dirs, strings.NewReplacer("$ORIGIN", filepath.Dir(from), "${ORIGIN}", filepath.Dir(from)).Replace(dir))
+			}
+		}
+	}
+	return dirs
+}
+
+func findLibrary(name string, dirs []string) (string, error) {
+	for _, dir := range dirs {
 		path := filepath.Join(dir, name)
 		if _, err := os.Stat(path); err == nil {
 			return path, nil
