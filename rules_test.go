@@ -49,7 +49,8 @@ var layers = map[string][]string{
 	"vhost":              {"vhost/memory", "vhost/virtqueue"},
 	"vhost/memory":       {},
 	"vhost/virtqueue":    {"vhost/memory"},
-	"vhost/vnet":         {"packet", "link", "internal/virtionet", "vhost", "vhost/memory", "vhost/virtqueue"},
+	"vhost/kernel":       {"vhost", "vhost/memory", "vhost/virtqueue"},
+	"vhost/vnet":         {"packet", "link", "internal/virtionet", "vhost", "vhost/kernel", "vhost/memory", "vhost/virtqueue"},
 	".":                  {"packet", "ethernet", "arp", "rawip", "ipv4", "icmp", "udp", "tcp", "dns", "link", "internal/counter", "internal/deadline"},
 }
 

@@ -59,3 +59,24 @@ func Create(name string, size uint64) (fd int, err error) {
 	}
 	return fd, nil
 }
+
+// MapOwn is Map for a driver in this process, whose User address is where the region
+// lies.
+func MapOwn(r Region, fd int) (*Mapping, error) {
+	m, err := Map(r, fd)
+	if err == nil {
+		m.User = Address(m.mem)
+	}
+	return m, err
+}
+
+// Own makes memory of this process that can be shared, with zeroes, for a driver in it.
+// It is size bytes, from an address of the guest's on.
+func Own(name string, guest, size uint64) (*Mapping, error) {
+	fd, err := Create(name, size)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd)
+	return MapOwn(Region{Guest: guest, Size: size}, fd)
+}

@@ -161,6 +161,15 @@ func (t *Table) Release() {
 // Len is how many regions t has.
 func (t *Table) Len() int { return len(t.guest) }
 
+// Regions are those of t, by address of the guest.
+func (t *Table) Regions() []Region {
+	var list []Region
+	for _, m := range t.guest {
+		list = append(list, m.Region)
+	}
+	return list
+}
+
 // End is the address behind the last byte of the guest's.
 func (t *Table) End() uint64 {
 	if len(t.guest) == 0 {

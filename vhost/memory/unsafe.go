@@ -2,14 +2,16 @@ package memory
 
 import "unsafe"
 
-// This is the only file below vhost that uses unsafe, for two reasons.
+// This is the only file below vhost that uses unsafe, for three reasons.
 //
 // Rings are shared with another process, which reads what is written here and
 // writes what is read here at the same time. Their fields must be read and
 // written whole, once, and in order, which in Go sync/atomic does, and that wants
 // pointers to integers.
 //
-// And a fault says its address, which must be compared with those of regions.
+// A fault says its address, which must be compared with those of regions.
+//
+// And the kernel's own devices (package kernel) are told addresses of this process.
 
 // pointer32 returns the address of the 4 bytes at b[at:]. It panics when b is
 // shorter. They must be aligned (see [Aligned]).
@@ -45,3 +47,7 @@ func offsetOf(b []byte, addr uintptr) (int, bool) {
 	at := addr - uintptr(unsafe.Pointer(unsafe.SliceData(b)))
 	return int(at), at < uintptr(len(b))
 }
+
+// Address is where b lies in this process. It stays there only if b does not lie in
+// memory of Go's, but was mapped.
+func Address(b []byte) uint64 { return uint64(uintptr(unsafe.Pointer(unsafe.SliceData(b)))) }

@@ -27,6 +27,8 @@ type small struct {
 
 const smallRoom = 16
 
+const userBase = 0x10000000
+
 func newSmall(t *testing.T, path string, features uint64) *small {
 	t.Helper()
 	s := &small{t: t}

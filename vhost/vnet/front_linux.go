@@ -29,16 +29,46 @@ const (
 	shared    = sendAt + sendSize*sendRoom
 
 	guestBase = 0x10000
-	userBase  = 0x10000000
 )
+
+// A device is what a driver needs of a back end, of vhost-user or of the kernel's.
+type device interface {
+	// negotiate takes features of virtio-net and of rings, and returns those that
+	// there are.
+	negotiate(features uint64) (uint64, error)
+	// share has the back end use memory of ours.
+	share(t *memory.Table, fd int) error
+	StartRing(i int, c vhost.RingConfig) error
+	Close() error
+}
+
+// A leaver is a device that may go, which Wait waits for.
+type leaver interface{ Wait() }
+
+// A userDevice is a device behind a unix socket.
+type userDevice struct{ *vhost.Frontend }
+
+func (d userDevice) negotiate(features uint64) (uint64, error) {
+	err := d.Negotiate(features, vhost.ProtocolReplyAck|vhost.ProtocolMQ, needed)
+	return d.Features, err
+}
+
+func (d userDevice) share(t *memory.Table, fd int) error {
+	return d.SetMemory(t.Regions(), []int{fd})
+}
+
+// needed are the features without which a driver does not work.
+const needed = virtqueue.FeatureVersion1 | featureMrgRxbuf
 
 // A driver is the other side of a card: a link whose frames a back end takes and
 // brings, as a virtual machine's driver does it.
 type driver struct {
 	cfg      Config
 	stats    *link.Stats
-	front    *vhost.Frontend
+	device   device
+	features uint64 // that were negotiated
 	table    *memory.Table
+	user     uint64 // where the shared memory lies in this process
 	receive  *virtqueue.Driver
 	send     *virtqueue.Driver
 	events   []*vhost.Event // kick and call of receive, and of send
@@ -54,8 +84,13 @@ func Dial(path string, cfg Config) (link.Link, error) {
 	if err != nil {
 		return link.Link{}, err
 	}
+	return drive(userDevice{front}, cfg)
+}
+
+// drive returns a link over a device, which belongs to it.
+func drive(back device, cfg Config) (link.Link, error) {
 	d := &driver{
-		cfg: cfg, stats: new(link.Stats), front: front, rx: make(chan *packet.Buffer, link.QueueLen),
+		cfg: cfg, stats: new(link.Stats), device: back, rx: make(chan *packet.Buffer, link.QueueLen),
 		quit: make(chan struct{}), received: make(chan struct{}),
 	}
 	if d.cfg.MAC == [6]byte{} {
@@ -71,7 +106,9 @@ func Dial(path string, cfg Config) (link.Link, error) {
 	tx := make(chan *packet.Buffer, link.QueueLen)
 	go d.receiveAll()
 	go d.sendAll(tx)
-	go d.watch()
+	if l, ok := back.(leaver); ok {
+		go d.watch(l)
+	}
 	return link.Link{Name: cfg.Name, Rx: d.rx, Tx: tx, MTU: d.cfg.MTU, MAC: d.cfg.MAC, Stats: d.stats}, nil
 }
 
@@ -81,7 +118,8 @@ func (d *driver) setUp() error {
 	if !d.cfg.NoOffload {
 		features |= featureCsum | featureGuestCsum | featureGuestTSO4 | featureHostTSO4 | featureGuestECN | featureHostECN
 	}
-	if err := d.front.Negotiate(features, vhost.ProtocolReplyAck|vhost.ProtocolMQ, virtqueue.FeatureVersion1|featureMrgRxbuf); err != nil {
+	var err error
+	if d.features, err = d.device.negotiate(features); err != nil {
 		return err
 	}
 	fd, err := memory.Create("vnet", shared)
@@ -89,16 +127,16 @@ func (d *driver) setUp() error {
 		return err
 	}
 	defer unix.Close(fd)
-	region := memory.Region{Guest: guestBase, Size: shared, User: userBase}
-	mapping, err := memory.Map(region, fd)
+	mapping, err := memory.MapOwn(memory.Region{Guest: guestBase, Size: shared}, fd)
 	if err != nil {
 		return err
 	}
 	defer mapping.Release()
+	d.user = mapping.User
 	if d.table, err = memory.NewTable(mapping); err != nil {
 		return err
 	}
-	if err := d.front.SetMemory([]memory.Region{region}, []int{fd}); err != nil {
+	if err := d.device.share(d.table, fd); err != nil {
 		return err
 	}
 	for i, size := range []int{ringSize, sendSize} {
@@ -110,8 +148,8 @@ func (d *driver) setUp() error {
 }
 
 func (d *driver) startRing(i, size int) error {
-	at := uint64(userBase + i*ringRoom)
-	c := virtqueue.Config{Size: size, Features: d.front.Features, Descriptors: at, Driver: at + 0x1000, Device: at + 0x2000}
+	at := d.user + uint64(i*ringRoom)
+	c := virtqueue.Config{Size: size, Features: d.features, Descriptors: at, Driver: at + 0x1000, Device: at + 0x2000}
 	if c.Features&virtqueue.FeaturePacked != 0 {
 		c.Base = virtqueue.NewPackedBase
 	}
@@ -137,7 +175,7 @@ func (d *driver) startRing(i, size int) error {
 		d.send = ring
 		ring.Disarm()
 	}
-	return d.front.StartRing(i, vhost.RingConfig{Config: c, Kick: d.events[2*i].FD(), Call: d.events[2*i+1].FD()})
+	return d.device.StartRing(i, vhost.RingConfig{Config: c, Kick: d.events[2*i].FD(), Call: d.events[2*i+1].FD()})
 }
 
 // offer offers the n-th buffer for what is received. Names of chains are those of
@@ -154,7 +192,7 @@ func (d *driver) buffer(at, n int) []byte {
 }
 
 func (d *driver) close() {
-	d.front.Close()
+	d.device.Close()
 	for _, e := range d.events {
 		e.Close()
 	}
@@ -169,8 +207,8 @@ func (d *driver) close() {
 // Reads: the socket.
 // Writes: quit, by waking who closes it.
 // Blocks on: the socket.
-func (d *driver) watch() {
-	d.front.Wait()
+func (d *driver) watch(l leaver) {
+	l.Wait()
 	d.events[1].SetDeadline(time.Unix(1, 0))
 }
 
@@ -274,7 +312,7 @@ func (d *driver) sendAll(tx <-chan *packet.Buffer) {
 
 // sendOne puts a frame into the ring, and drops it when that is full.
 func (d *driver) sendOne(b *packet.Buffer) {
-	offload := d.front.Features&featureHostTSO4 != 0 && d.front.Features&featureCsum != 0
+	offload := d.features&featureHostTSO4 != 0 && d.features&featureCsum != 0
 	if !offload && (b.SegmentSize > 0 || b.Checksum == packet.ChecksumPartial) {
 		if !link.Cut(b, d.put) {
 			d.stats.DropMalformed.Add(1)

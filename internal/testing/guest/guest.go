@@ -37,6 +37,9 @@ type Config struct {
 	// QEMU are further arguments for it: disks, for one.
 	QEMU []string
 
+	// Kernel is the package of Debian's that stands for a kernel; linux-image-amd64.
+	Kernel string
+
 	Memory int           // in MB; 384
 	Limit  time.Duration // how long the guest may live; 7 minutes
 }
@@ -70,7 +73,7 @@ type Guest struct {
 func Start(t testing.TB, c Config) *Guest {
 	t.Helper()
 	Need(t)
-	k, err := findKernel()
+	k, err := findKernel(c.Kernel)
 	if err != nil {
 		need.Unable(t, "%v", err)
 	}

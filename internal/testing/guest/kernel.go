@@ -18,17 +18,22 @@ type kernel struct {
 	builtin map[string]bool
 }
 
-// findKernel has scripts/guest-kernel get a kernel, unless GONET_GUEST_KERNEL names a
-// tree that has one, as dpkg-deb -x makes it of a linux-image package.
-func findKernel() (*kernel, error) {
+// findKernel has scripts/guest-kernel get the kernel that a package stands for. Where
+// the test does not name one GONET_GUEST_KERNEL may name a tree that has a kernel, as
+// dpkg-deb -x makes it of a linux-image package.
+func findKernel(name string) (*kernel, error) {
 	tree := os.Getenv("GONET_GUEST_KERNEL")
+	var args []string
+	if name != "" {
+		tree, args = "", []string{name}
+	}
 	if tree == "" {
 		script, err := findScript("guest-kernel")
 		if err != nil {
 			return nil, err
 		}
 		var stderr bytes.Buffer
-		cmd := exec.Command(script)
+		cmd := exec.Command(script, args...)
 		cmd.Stderr = &stderr
 		out, err := cmd.Output()
 		if err != nil {
