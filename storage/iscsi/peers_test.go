@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-012105e5/gonet/internal/testing/need"
 	"github.com/seed-012105e5/gonet/storage/block"
 )
 
@@ -44,7 +45,7 @@ func must(t *testing.T, want []string, program string, args ...string) {
 // The programs of libiscsi and QEMU find the target and use it, with and without CHAP
 // both ways and digests.
 func TestPrograms(t *testing.T) {
-	need(t, "iscsi-ls", "iscsi-inq", "iscsi-readcapacity16", "iscsi-perf", "iscsi-swp", "qemu-img", "qemu-io")
+	need.Programs(t, "iscsi-ls", "iscsi-inq", "iscsi-readcapacity16", "iscsi-perf", "iscsi-swp", "qemu-img", "qemu-io")
 	if driver, _ := filepath.Glob("/usr/lib/*/qemu/block-iscsi.so"); len(driver) == 0 {
 		if os.Getenv("CI") == "true" {
 			t.Fatal("QEMU has no iscsi:// (qemu-block-extra)")
@@ -119,7 +120,7 @@ const testSecretWord = "secret123456"
 // mjoe for the other direction, if chap.
 func startTgt(t *testing.T, chap bool) (address string) {
 	t.Helper()
-	need(t, "tgtd", "tgtadm")
+	need.Programs(t, "tgtd", "tgtadm")
 	if os.Geteuid() != 0 {
 		if os.Getenv("CI") == "true" {
 			t.Fatal("tgtd needs root")
