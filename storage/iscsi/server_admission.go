@@ -83,6 +83,7 @@ func (k *keeper) begin(l *loginTarget) (tsih uint16, err error) {
 	}
 	deadline := time.NewTimer(defaultLoginTimeout)
 	defer deadline.Stop()
+	k.awaitEnded(key, deadline.C)
 	for {
 		s.mu.Lock()
 		old := s.sessions[key]
@@ -109,6 +110,31 @@ func (k *keeper) begin(l *loginTarget) (tsih uint16, err error) {
 			l.tsih = 0
 		case <-deadline.C:
 			return 0, failLogin(loginOutOfResources, "the session before does not end")
+		}
+	}
+}
+
+// awaitEnded waits for sessions of the same initiator and target to end whose connection
+// has: who drops a connection and makes another one, under another ISID, then finds free
+// what the first had reserved, as in the order of what the initiator did.
+func (k *keeper) awaitEnded(key sessionKey, deadline <-chan time.Time) {
+	var before []*serverConn
+	s := k.server
+	s.mu.Lock()
+	for other, c := range s.sessions {
+		if other.initiator == key.initiator && other.target == key.target && c.process != nil {
+			before = append(before, c)
+		}
+	}
+	s.mu.Unlock()
+	for _, c := range before {
+		if !c.process.over.Load() && !hungUp(c.conn) {
+			continue
+		}
+		select {
+		case <-c.ended:
+		case <-deadline:
+			return
 		}
 	}
 }

@@ -53,6 +53,7 @@ type process struct {
 	asked    atomic.Uint32 // events
 	draining atomic.Bool
 	silent   atomic.Bool // the initiator has not answered
+	over     atomic.Bool // nothing is read any more
 
 	ctx    context.Context // of the session
 	cancel context.CancelFunc
@@ -153,9 +154,10 @@ func (p *process) post(event uint32) {
 func (p *process) run() error {
 	p.helpers.Go(p.attend)
 	err := p.read()
-	p.push()
-	p.cancel()
-	p.conn.Close()
+	p.over.Store(true)
+	if !errors.Is(err, errLoggedOut) {
+		p.hangUp()
+	}
 	p.token <- struct{}{}
 	m := p.machine
 	m.abortAll()
@@ -163,10 +165,15 @@ func (p *process) run() error {
 	<-p.token
 	close(p.queue)
 	p.workers.Wait()
-	p.helpers.Wait()
 	if m.nexus != nil {
 		<-m.nexus.Detach()
 	}
+	p.token <- struct{}{}
+	m.part()
+	p.collect()
+	<-p.token
+	p.hangUp()
+	p.helpers.Wait()
 	if extra := p.started - 1; extra > 0 {
 		p.server.workers.Add(-int64(extra))
 	}
@@ -174,6 +181,13 @@ func (p *process) run() error {
 		return nil
 	}
 	return err
+}
+
+// hangUp writes what is left to be said, and closes the connection.
+func (p *process) hangUp() {
+	p.push()
+	p.cancel()
+	p.conn.Close()
 }
 
 var errLoggedOut = errors.New("iscsi: the initiator has logged out")

@@ -52,11 +52,12 @@ type session struct {
 	pinged  uint32 // target transfer tag of the NOP-In that waits, or reservedTag
 
 	// What came out of the last turn. The caller takes it.
-	out    []output
-	ready  []*task     // to be executed
-	begins []*function // of task management, that wait for tasks
-	ending bool        // the connection ends when out has been written
-	reset  bool        // TARGET COLD RESET: all sessions of the target end
+	out     []output
+	ready   []*task     // to be executed
+	begins  []*function // of task management, that wait for tasks
+	ending  bool        // the connection ends when out has been written
+	parting *header     // the answer to the Logout that ends the session
+	reset   bool        // TARGET COLD RESET: all sessions of the target end
 }
 
 // sessionLimits are the bounds of one session.
@@ -320,11 +321,20 @@ func (s *session) logout(h *header) {
 	resp[2] = answer
 	binary.BigEndian.PutUint16(resp[40:], s.time2Wait)
 	binary.BigEndian.PutUint16(resp[42:], 0) // nothing is retained at level 0
-	s.ending = answer == logoutDone
-	if s.ending {
+	if answer == logoutDone {
+		s.ending, s.parting = true, &resp
 		s.abortAll()
+		return
 	}
 	s.send(resp, nil, nil)
+}
+
+// part answers the Logout that has ended the session. The answer says that tasks and
+// nexus have ended (RFC 7143, 11.15), so it is given when they have.
+func (s *session) part() {
+	if s.parting != nil {
+		s.send(*s.parting, nil, nil)
+	}
 }
 
 // Events of Asynchronous Messages (RFC 7143, 11.9.1).

@@ -161,15 +161,20 @@ func TestLogout(t *testing.T) {
 		h := b.request(opLogout, flagFinal|c.reason, 3, false)
 		h.setCID(c.cid)
 		b.give(h, nil)
+		if c.end {
+			b.wantNothing() // before all has ended
+			b.hold = false
+			b.run() // no response of a task that the logout has ended
+			b.s.part()
+			b.take()
+		}
 		o := b.want(opLogoutResp)
 		if o.header.response() != c.answer || b.s.ending != c.end || o.header.itt() != 3 {
 			t.Errorf("reason %d: answer %d, ends %v", c.reason, o.header.response(), b.s.ending)
 		}
-		b.hold = false
-		b.run()
-		if c.end {
-			b.wantNothing() // of a task that the logout has ended
-		} else {
+		if !c.end {
+			b.hold = false
+			b.run()
 			b.want(opDataIn)
 		}
 		b.wantEmpty()
