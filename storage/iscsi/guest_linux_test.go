@@ -15,8 +15,9 @@ import (
 	"time"
 
 	"github.com/seed-012105e5/gonet"
+	"github.com/seed-012105e5/gonet/internal/netns"
 	"github.com/seed-012105e5/gonet/internal/testing/guest"
-	needs "github.com/seed-012105e5/gonet/internal/testing/need"
+	"github.com/seed-012105e5/gonet/internal/testing/need"
 	links "github.com/seed-012105e5/gonet/link"
 	"github.com/seed-012105e5/gonet/packet"
 	"github.com/seed-012105e5/gonet/storage/block"
@@ -26,7 +27,10 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	guest.Main(m, map[string]guest.Job{"open-iscsi": insideOpenISCSI})
+	if os.Getpid() == 1 { // in a guest
+		guest.Main(m, map[string]guest.Job{"open-iscsi": insideOpenISCSI})
+	}
+	netns.Main(m)
 }
 
 // Targets of TestGuestOpenISCSI, by how one logs in.
@@ -153,9 +157,9 @@ func TestGuestOpenISCSI(t *testing.T) {
 	guest.Need(t)
 	var programs []string
 	for _, p := range []string{"iscsid", "iscsiadm", "mkfs.ext4", "e2fsck", "fstrim", "fio"} {
-		programs = append(programs, needs.Program(t, p))
+		programs = append(programs, need.Program(t, p))
 	}
-	debugfs := needs.Program(t, "debugfs")
+	debugfs := need.Program(t, "debugfs")
 	dir := t.TempDir()
 	path := filepath.Join(dir, "net.sock")
 	card, err := vnet.Listen(path, vnet.Config{})
@@ -234,7 +238,7 @@ func TestGuestOpenISCSI(t *testing.T) {
 			t.Errorf("group %d was flushed and holds other bytes (%v)", n, err)
 		}
 	}
-	if out, err := exec.Command(needs.Program(t, "e2fsck"), "-fn", target.file).CombinedOutput(); err != nil {
+	if out, err := exec.Command(need.Program(t, "e2fsck"), "-fn", target.file).CombinedOutput(); err != nil {
 		t.Errorf("e2fsck: %v\n%s", err, out)
 	}
 	for _, name := range guestKept {

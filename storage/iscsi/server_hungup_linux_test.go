@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/seed-012105e5/gonet"
-	cable "github.com/seed-012105e5/gonet/link"
+	links "github.com/seed-012105e5/gonet/link"
 	"github.com/seed-012105e5/gonet/storage/block"
 	"github.com/seed-012105e5/gonet/storage/scsi"
 )
@@ -46,7 +46,7 @@ func (l lateListener) Accept() (net.Conn, error) {
 // Who drops a connection and logs in anew, under another ISID, finds free what the first
 // session had reserved, however late its end is seen.
 func TestDropAndLoginAgain(t *testing.T) {
-	near, far := cable.Pipe(cable.PipeConfig{})
+	near, far := links.Pipe(links.PipeConfig{})
 	client, err := gonet.New(gonet.Config{Link: near, Addr: netip.MustParsePrefix("10.0.0.1/24")})
 	if err != nil {
 		t.Fatal(err)
