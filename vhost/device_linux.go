@@ -31,6 +31,15 @@ type Resetter interface {
 	Reset() // all rings are stopped
 }
 
+// A StopObserver is a Device that holds something while a front end uses it, such as
+// a lock that others want.
+type StopObserver interface {
+	// RingsStopped tells that the front end has stopped the last ring that ran or
+	// could have run (GET_VRING_BASE), has reset the device, or has gone. Stops for
+	// a change of what rings use, behind which they go on, are not told.
+	RingsStopped()
+}
+
 // An MTUSetter is a Device that the front end tells the MTU (NET_SET_MTU).
 type MTUSetter interface {
 	SetMTU(mtu int) error

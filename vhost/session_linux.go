@@ -42,6 +42,7 @@ func (s *session) close() {
 	for _, r := range s.rings {
 		r.reset()
 	}
+	s.tellStopped()
 	if s.table != nil {
 		s.table.Release()
 	}
@@ -311,10 +312,25 @@ func (s *session) stopRing(r *ring) uint32 {
 	r.dropKick()
 	replace(&r.call, -1)
 	r.started, r.broken, r.placed = false, nil, false
+	s.tellStopped()
 	if !r.based && s.acked&virtqueue.FeaturePacked != 0 {
 		return virtqueue.NewPackedBase
 	}
 	return r.base
+}
+
+// tellStopped tells the device if no ring runs.
+func (s *session) tellStopped() {
+	d, ok := s.device.(StopObserver)
+	if !ok {
+		return
+	}
+	for _, r := range s.rings {
+		if r.running != nil || r.ready() {
+			return
+		}
+	}
+	d.RingsStopped()
 }
 
 // reset brings the device back to where it began; memory stays (sections
@@ -323,6 +339,7 @@ func (s *session) reset() {
 	for _, r := range s.rings {
 		r.reset()
 	}
+	s.tellStopped()
 	if d, ok := s.device.(Resetter); ok {
 		d.Reset()
 	}

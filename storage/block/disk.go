@@ -47,6 +47,7 @@ type Disk struct {
 	prefetch   Prefetcher
 	resize     Resizer
 	notify     ResizeNotifier
+	vector     VectorDevice
 
 	notices ResizeNotices    // where the device gives none
 	bounces sync.Pool        // of *bounce
@@ -102,6 +103,7 @@ func NewDisk(dev Device) (*Disk, error) {
 	d.prefetch, _ = dev.(Prefetcher)
 	d.resize, _ = dev.(Resizer)
 	d.notify, _ = dev.(ResizeNotifier)
+	d.vector, _ = dev.(VectorDevice)
 	if err := d.info.BlockSizes.check(); err != nil {
 		return nil, err
 	}

@@ -15,6 +15,7 @@ var (
 	ErrNoSpace      error = &deviceError{"no space left", syscall.ENOSPC}
 	ErrNotSupported error = &deviceError{"the device cannot do this", syscall.EOPNOTSUPP}
 	ErrInUse        error = &deviceError{"another program uses it", syscall.EBUSY}
+	ErrWouldWait    error = &deviceError{"it is not there at once", syscall.EAGAIN}
 	ErrClosed       error = &deviceError{"the device is closed", syscall.ESHUTDOWN}
 )
 

@@ -19,6 +19,10 @@ type FileConfig struct {
 	Size     int64 // makes the file at least so many bytes long
 	Shared   bool  // does not lock the file
 	Direct   bool  // goes past the page cache; Linux only
+
+	// ClaimLater has Claim lock the file, and Unclaim give the lock up. Before that the
+	// file is not locked.
+	ClaimLater bool
 }
 
 // File is a device in a regular file or block special file.
@@ -45,6 +49,7 @@ type File struct {
 	special  bool // a block special file
 	readOnly bool
 	direct   bool
+	claims   bool // the lock comes and goes
 	sizes    BlockSizes
 	sys      fileSystem // what the operating system needs besides
 
@@ -84,7 +89,7 @@ func OpenFile(name string, c FileConfig) (*File, error) {
 func NewFile(f *os.File, c FileConfig) (*File, error) { return newFile(f, c) }
 
 func newFile(f *os.File, c FileConfig) (*File, error) {
-	d := &File{f: f, readOnly: c.ReadOnly, direct: c.Direct}
+	d := &File{f: f, readOnly: c.ReadOnly, direct: c.Direct, claims: c.ClaimLater && !c.Shared}
 	info, err := f.Stat()
 	if err != nil {
 		return nil, err
@@ -96,16 +101,14 @@ func newFile(f *os.File, c FileConfig) (*File, error) {
 	default:
 		return nil, fmt.Errorf("block: %s is neither a regular file nor a block device: %w", f.Name(), ErrNotSupported)
 	}
-	if !c.Shared {
+	if !c.Shared && !c.ClaimLater {
 		if err := lockFile(f, c.ReadOnly); err != nil {
 			return nil, fmt.Errorf("block: %s: %w", f.Name(), err)
 		}
 	}
-	size := info.Size()
-	if d.special {
-		if size, err = specialSize(f); err != nil {
-			return nil, fmt.Errorf("block: the size of %s: %w", f.Name(), err)
-		}
+	size, err := d.sizeNow()
+	if err != nil {
+		return nil, err
 	}
 	if size < c.Size {
 		if d.special || c.ReadOnly {
@@ -124,6 +127,46 @@ func newFile(f *os.File, c FileConfig) (*File, error) {
 		return nil, fmt.Errorf("block: %s has %d bytes, which is no multiple of the %d that direct I/O needs: %w", f.Name(), size, n, ErrAlignment)
 	}
 	return d, nil
+}
+
+// sizeNow asks for the size.
+func (d *File) sizeNow() (int64, error) {
+	info, err := d.f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	if !d.special {
+		return info.Size(), nil
+	}
+	size, err := specialSize(d.f)
+	if err != nil {
+		return 0, fmt.Errorf("block: the size of %s: %w", d.f.Name(), err)
+	}
+	return size, nil
+}
+
+// Claim locks a file that was opened with ClaimLater. Others may have changed its size
+// meanwhile.
+func (d *File) Claim() error {
+	if !d.claims {
+		return nil
+	}
+	if err := lockFile(d.f, d.readOnly); err != nil {
+		return fmt.Errorf("block: %s: %w", d.f.Name(), err)
+	}
+	size, err := d.sizeNow()
+	if err == nil && size != d.size.Swap(size) {
+		d.Tell(size)
+	}
+	return err
+}
+
+// Unclaim gives that lock up.
+func (d *File) Unclaim() error {
+	if !d.claims {
+		return nil
+	}
+	return unlockFile(d.f)
 }
 
 // makeNameDurable writes the entry of a new file in its directory.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"unsafe"
 
@@ -19,6 +20,8 @@ type fileSystem struct {
 	calls      sync.Pool       // of *fileCall
 	sector     int64           // of a block special file
 	rotational bool
+	vectors    sync.Pool   // of *vectorCall
+	waits      atomic.Bool // reads cannot be asked not to wait
 }
 
 // openFile opens the file with what Linux has besides.
@@ -26,7 +29,7 @@ func openFile(name string, flags int, c FileConfig) (*os.File, error) {
 	if c.Direct {
 		flags |= unix.O_DIRECT
 	}
-	if info, err := os.Stat(name); err == nil && info.Mode()&os.ModeDevice != 0 && !c.Shared && !c.ReadOnly {
+	if info, err := os.Stat(name); err == nil && info.Mode()&os.ModeDevice != 0 && !c.Shared && !c.ClaimLater && !c.ReadOnly {
 		flags = flags&^os.O_CREATE | os.O_EXCL // open(2): fails if the device is mounted or in such use
 	}
 	f, err := os.OpenFile(name, flags|unix.O_CLOEXEC, 0o644)
@@ -60,6 +63,7 @@ func (d *File) open() (err error) {
 		c.run = c.do
 		return c
 	}
+	d.sys.vectors.New = newVectorCall
 	d.datasync = func() error { return d.call(fileCall{what: fdatasync}).err }
 	return control(d.f, func(fd int) error {
 		if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0); err == nil {

@@ -22,6 +22,11 @@ func flock(f *os.File, shared bool) error {
 	return err
 }
 
+// unlockFile gives the lock of flock up.
+func unlockFile(f *os.File) error {
+	return control(f, func(fd int) error { return unix.Flock(fd, unix.LOCK_UN) })
+}
+
 // control calls f with the descriptor of the file, until it is not interrupted.
 func control(file *os.File, f func(fd int) error) error {
 	conn, err := file.SyscallConn()

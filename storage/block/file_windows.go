@@ -28,5 +28,18 @@ func lockFile(f *os.File, shared bool) error {
 	return errors.Join(err, result)
 }
 
+// unlockFile gives that lock up.
+func unlockFile(f *os.File) error {
+	conn, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var result error
+	err = conn.Control(func(fd uintptr) {
+		result = windows.UnlockFileEx(windows.Handle(fd), 0, 1, 0, &windows.Overlapped{OffsetHigh: 1 << 30})
+	})
+	return errors.Join(err, result)
+}
+
 // syncDirectory does nothing: NTFS journals names.
 func syncDirectory(string) error { return nil }

@@ -34,6 +34,9 @@ func NewChecksum(dev block.Device) (*Checksum, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := disk.Claim(); err != nil { // and it stays so: sums are of what it holds
+		return nil, err
+	}
 	size, err := disk.Size()
 	if err != nil {
 		return nil, err

@@ -152,3 +152,6 @@ func (d *observed) Resize(size int64) error {
 }
 
 func (d *observed) NotifyResize(f func(size int64)) (stop func()) { return d.disk.NotifyResize(f) }
+
+func (d *observed) Claim() error   { return d.disk.Claim() }
+func (d *observed) Unclaim() error { return d.disk.Unclaim() }

@@ -75,3 +75,6 @@ func (p *part) ExtentsContext(ctx context.Context, off, length int64, yield func
 func (p *part) Prefetch(off, length int64) error { return p.whole.Prefetch(p.off+off, length) }
 
 func (p *part) Close() error { return p.whole.Close() }
+
+func (p *part) Claim() error   { return p.whole.Claim() }
+func (p *part) Unclaim() error { return p.whole.Unclaim() }

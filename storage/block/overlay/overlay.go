@@ -59,6 +59,9 @@ func Open(base, store block.Device, c Config) (*Overlay, error) {
 	if o.store, err = block.NewDisk(store); err != nil {
 		return nil, err
 	}
+	if err := o.base.Claim(); err != nil { // and it stays so
+		return nil, err
+	}
 	if err := o.open(c); err != nil {
 		return nil, err
 	}

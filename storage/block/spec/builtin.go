@@ -18,7 +18,7 @@ import (
 // Builtin is the kinds that need no other module, and the filters.
 func Builtin() *Set {
 	return &Set{
-		[]Kind{memoryKind(), fileKind(), overlayKind(), HTTPKind("http", nil), HTTPKind("https", nil)},
+		[]Kind{memoryKind(), FileKind(block.FileConfig{}), overlayKind(), HTTPKind("http", nil), HTTPKind("https", nil)},
 		[]Filter{
 			{"ro", "takes no writes", wrapReadOnly},
 			{"range", "OFFSET+LENGTH: only that part, as in 1M+64M", wrapRange},
@@ -52,7 +52,8 @@ func memoryKind() Kind {
 	}
 }
 
-func fileKind() Kind {
+// FileKind is the kind of files, opened as c says where the options say nothing.
+func FileKind(c block.FileConfig) Kind {
 	return Kind{
 		Name: "file", Arg: "NAME", Usage: "a file or block special file",
 		Options: map[string]string{
@@ -63,7 +64,7 @@ func fileKind() Kind {
 			"ro":     "opens the file for reading only",
 		},
 		Open: func(_ context.Context, _ *Set, arg string, options Values) (block.Device, error) {
-			c, err := fileConfig(options)
+			c, err := fileConfig(c, options)
 			if err != nil {
 				return nil, err
 			}
@@ -75,13 +76,16 @@ func fileKind() Kind {
 	}
 }
 
-func fileConfig(options Values) (c block.FileConfig, err error) {
+func fileConfig(c block.FileConfig, options Values) (block.FileConfig, error) {
 	for name, to := range map[string]*bool{"create": &c.Create, "direct": &c.Direct, "shared": &c.Shared, "ro": &c.ReadOnly} {
-		if *to, err = options.Bool(name); err != nil {
+		yes, err := options.Bool(name)
+		if err != nil {
 			return c, err
 		}
+		*to = *to || yes
 	}
-	c.Size, err = options.Size("size", 0)
+	var err error
+	c.Size, err = options.Size("size", c.Size)
 	return c, err
 }
 
