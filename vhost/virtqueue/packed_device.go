@@ -234,6 +234,10 @@ func (q *packedDevice) arm() bool {
 	} else {
 		q.suppress(eventEnable << 16)
 	}
+	return q.ready()
+}
+
+func (q *packedDevice) ready() bool {
 	flags := uint16(memory.Load32(q.desc, 16*q.avail.at+12) >> 16)
 	return flags&(flagAvail|flagUsed) == q.avail.available()
 }

@@ -118,8 +118,10 @@ func (q *splitDevice) arm() bool {
 	} else if q.flags &^= usedNoNotify; true {
 		q.storeHead()
 	}
-	return memory.Load16(q.driver, 2) != q.lastAvail
+	return q.ready()
 }
+
+func (q *splitDevice) ready() bool { return memory.Load16(q.driver, 2) != q.lastAvail }
 
 func (q *splitDevice) disarm() {
 	// With an event index the driver notifies when idx passes it, which it does
