@@ -49,6 +49,9 @@ func calls() []call {
 	sum := param{name: "sha256", kind: digest, usage: "the SHA-256 that the image must have"}
 	packed := param{name: "compressed", kind: choice, variants: []string{"none", "auto", "xz", "zst", "gz"}, usage: "how the body is compressed; auto goes by its first bytes; none"}
 	return []call{
+		{http.MethodPost, "/auth/login", Nobody, "Begins a session: user, passwd and expire come in a form, its cookie goes back", nil, (*Server).login, ""},
+		{http.MethodPost, "/auth/logout", View, "Ends the sessions of the user", nil, (*Server).logout, ""},
+		{http.MethodGet, "/auth/check", View, "Tells whether one is who one says", nil, (*Server).check, ""},
 		{http.MethodGet, "/msd", View, "The state of a drive and of the store", []param{ofDrive}, (*Server).getState, "state"},
 		{http.MethodPost, "/msd/set_params", Operate, "Sets parameters of a disconnected drive. Parameters with other names belong to the URL of an image", []param{ofDrive,
 			{name: "image", kind: medium, usage: "the name of an image, the URL of a remote one, or nothing to select none"},
@@ -73,9 +76,14 @@ func calls() []call {
 			{name: "insecure", kind: boolean, usage: "do not verify the certificate of the server"},
 			{name: "timeout", kind: seconds, usage: "seconds until the server must have answered; 10"},
 			prefix, optional(name), incomplete, sum, packed,
+			{name: "resume", kind: boolean, usage: "go on with what has come before"},
+			{name: "background", kind: boolean, usage: "answer with the number of a job, and go on when the client goes"},
 		}, (*Server).writeRemote, "progress"},
 		{http.MethodPost, "/msd/remove", Upload, "Removes an image, or an upload that has not ended", []param{name}, (*Server).remove, ""},
 		{http.MethodPost, "/msd/reset", Operate, "Disconnects a drive, whatever machines do, and forgets its parameters", []param{ofDrive}, (*Server).reset, ""},
+		{http.MethodPost, "/msd/checksum", Upload, "Finds out the SHA-256 of an image; answers with the number of a job", []param{name}, (*Server).checksum, "job"},
+		{http.MethodGet, "/msd/jobs", View, "What goes on in the background, and what has ended lately", nil, (*Server).listJobs, "jobs"},
+		{http.MethodPost, "/msd/jobs/cancel", Upload, "Ends a job", []param{{name: "job", kind: integer, required: true, usage: "the number of a job"}}, (*Server).cancelJob, ""},
 		{http.MethodGet, "/msd/drives", View, "The states of all drives, by name", nil, (*Server).drives, "drives"},
 		{http.MethodGet, "/ws", View, "A WebSocket with events: msd, the state and what changes of it, and msd_traffic", []param{ofDrive,
 			{name: "stream", kind: boolean, usage: "of no consequence here"}}, (*Server).socket, "websocket"},

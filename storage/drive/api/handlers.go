@@ -96,6 +96,7 @@ func (s *Server) read(r *request) (any, error) {
 		return nil, err
 	}
 	defer f.Close()
+	r.w = &patient{ResponseWriter: r.w, control: http.NewResponseController(r.w), idle: s.config.Idle}
 	h := r.w.Header()
 	h.Set("Content-Type", "application/octet-stream")
 	h.Set("X-Content-Type-Options", "nosniff")
@@ -135,7 +136,7 @@ func (s *Server) write(r *request) (any, error) {
 		return nil, err
 	}
 	u.Offset, u.Resume = r.ints["offset"], r.has("offset")
-	body, packed, err := unpack(r.http.Body, r.names["compressed"])
+	body, packed, err := unpack(&slowBody{r.http.Body, http.NewResponseController(r.w), s.config.Idle}, r.names["compressed"])
 	if err != nil {
 		return nil, badField("body", "%v", err)
 	}

@@ -19,8 +19,13 @@ import (
 type Config struct {
 	Store  *imagestore.Store
 	Drives []*drive.Drive // at least one; the first is meant where none is named
+	Auth   *Auth          // who may do what; nil: everyone everything
+	Fetch  Fetch          // how images are fetched from URLs
 	Page   http.Handler   // what is at all paths that are no calls; 404 if nil
 	Log    *slog.Logger   // who did what; nowhere if nil
+
+	MaxCalls int           // under way at the same time, WebSockets included: 256
+	Idle     time.Duration // after which a client that neither sends nor takes bytes is given up: 1 min
 }
 
 // A Server is the API. It is an http.Handler.
@@ -29,6 +34,9 @@ type Server struct {
 	log    *slog.Logger
 	calls  []call
 	routes map[string]map[string]*call // by path, by method
+	origin *http.CrossOriginProtection
+	places chan struct{} // has one in it for each call that is under way
+	jobs   *jobs
 	stop   context.CancelFunc
 	ending context.Context // done when the server closes: WebSockets end
 }
@@ -39,6 +47,13 @@ func New(c Config) (*Server, error) {
 		return nil, errors.New("api: want a store and a drive")
 	}
 	s := &Server{config: c, log: c.Log, calls: calls(), routes: map[string]map[string]*call{}}
+	if s.config.MaxCalls <= 0 {
+		s.config.MaxCalls = 256
+	}
+	if s.config.Idle <= 0 {
+		s.config.Idle = time.Minute
+	}
+	s.origin, s.places, s.jobs = http.NewCrossOriginProtection(), make(chan struct{}, s.config.MaxCalls), newJobs()
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -53,8 +68,11 @@ func New(c Config) (*Server, error) {
 	return s, nil
 }
 
-// Close ends the WebSockets, which http.Server.Shutdown does not know of.
-func (s *Server) Close() { s.stop() }
+// Close ends the WebSockets, which http.Server.Shutdown does not know of, and the jobs.
+func (s *Server) Close() {
+	s.stop()
+	s.jobs.close()
+}
 
 // A request is a call under way.
 type request struct {
@@ -62,6 +80,7 @@ type request struct {
 	w    http.ResponseWriter
 	http *http.Request
 	user string
+	role Role
 }
 
 func (r *request) context() context.Context { return r.http.Context() }
@@ -108,6 +127,15 @@ func (s *Server) do(c *call, r *request) (any, error) {
 	query, err := parseQuery(r.http.URL.RawQuery)
 	if err != nil {
 		return nil, badField("query", "%v", err)
+	}
+	if err := s.authenticate(c, r); err != nil {
+		return nil, err
+	}
+	select {
+	case s.places <- struct{}{}:
+		defer func() { <-s.places }()
+	default:
+		return nil, errUnavailable
 	}
 	if r.values, err = c.read(query); err != nil {
 		return nil, err

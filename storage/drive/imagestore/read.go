@@ -1,6 +1,9 @@
 package imagestore
 
 import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"io"
 	"io/fs"
@@ -153,4 +156,32 @@ func (m *Mount) Close() error {
 	err := m.Disk.Close()
 	m.store.drop(m.Image.Name, m.use)
 	return err
+}
+
+// Checksum finds out the SHA-256 of the image, which is then known to all. Progress is
+// told how many bytes are done.
+func (r *Reader) Checksum(ctx context.Context, progress func(done int64)) error {
+	sum := sha256.New()
+	buf := make([]byte, 256<<10)
+	if _, err := r.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	for done := int64(0); ; {
+		n, err := r.Read(buf)
+		sum.Write(buf[:n])
+		done += int64(n)
+		progress(done)
+		if err == io.EOF {
+			break
+		}
+		if err := errors.Join(err, ctx.Err()); err != nil {
+			return err
+		}
+	}
+	info, err := r.file.Stat()
+	if err != nil {
+		return err
+	}
+	r.store.note(metadata{Name: r.Image.Name, Size: info.Size(), Modified: info.ModTime(), Type: r.Image.Type, SHA256: hex.EncodeToString(sum.Sum(nil)), Added: time.Now()}, true)
+	return nil
 }

@@ -116,6 +116,9 @@ func (w *Where) DialContext(ctx context.Context, network, address string) (net.C
 	return new(net.Dialer).DialContext(ctx, network, address)
 }
 
+// OnStack says whether the program uses a stack of its own, which Open has made.
+func (w *Where) OnStack() bool { return w.stack != nil }
+
 // Host is the address by which clients reach what listens at address.
 func (w *Where) Host(address net.Addr) string {
 	at, ok := address.(*net.TCPAddr)

@@ -1,0 +1,149 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/seed-012105e5/gonet/internal/program"
+	"github.com/seed-012105e5/gonet/storage/block/spec"
+	"github.com/seed-012105e5/gonet/storage/examples/internal/setup"
+)
+
+// options are the flags, which a file may have as well.
+type options struct {
+	where       setup.Where
+	config      string
+	printConfig bool
+	arguments   []string
+
+	listen, store, tls, users string
+	drives                    names
+	nbd, iscsi, iscsiName     string
+	quota, syncEvery          size
+	static                    names
+	remote, fetchPrivate      bool
+	idle                      time.Duration
+	verbose                   bool
+
+	flags *flag.FlagSet
+}
+
+// names is a flag that may be given several times, or have several values after spaces.
+type names []string
+
+func (n *names) String() string     { return strings.Join(*n, " ") }
+func (n *names) Set(s string) error { *n = append(*n, strings.Fields(s)...); return nil }
+
+// size is a flag with a number of bytes, as 64M.
+type size int64
+
+func (n *size) String() string { return spec.FormatSize(int64(*n)) }
+func (n *size) Set(s string) (err error) {
+	v, err := spec.ParseSize(s)
+	*n = size(v)
+	return err
+}
+
+// Of the flags, these are no options of the service and stand in no file.
+func (o *options) inFile(f *flag.Flag) bool { return f.Name != "config" && f.Name != "print-config" }
+
+func parse(args []string, out io.Writer) (*options, error) {
+	o := &options{syncEvery: 16 << 20}
+	f := flag.NewFlagSet("drive", flag.ContinueOnError)
+	o.flags = f
+	f.StringVar(&o.config, "config", "", "read options from this `file`: lines NAME = VALUE, as -print-config writes them; the command line wins")
+	f.BoolVar(&o.printConfig, "print-config", false, "print a commented file of all options as they are, and end")
+	f.StringVar(&o.listen, "listen", "127.0.0.1:8443", "`address` of the API and the page, host:port or unix:PATH")
+	f.StringVar(&o.store, "store", "images", "`directory` of the images; made if it is not there")
+	f.StringVar(&o.tls, "tls", "self", "self: a certificate of one's own, made at the first start; off: plain HTTP; or `CERT,KEY`, two files in PEM")
+	f.StringVar(&o.users, "auth", "on", "on: users are in the file users of the store, made at the first start; `off`: everyone may do everything")
+	f.Var(&o.drives, "drive", "`name` of a drive, any number of them (default drive)")
+	f.StringVar(&o.nbd, "nbd", "127.0.0.1:10809", "`address` where drives are exported by NBD, under their names; empty: not")
+	f.StringVar(&o.iscsi, "iscsi", "127.0.0.1:3260", "`address` where drives are LUN 0 of iSCSI targets; empty: not")
+	f.StringVar(&o.iscsiName, "iscsi-name", "iqn.2026-01.org.example", "the `name` of the targets, before a colon and the drive's")
+	f.Var(&o.quota, "quota", "what images may take in all, as 100G (default no limit)")
+	f.Var(&o.syncEvery, "sync-every", "`bytes` of an upload after which it is made durable")
+	f.Var(&o.static, "static", "`pattern` of images that nobody may change or remove, any number of them, as golden/*")
+	f.BoolVar(&o.remote, "remote", false, "let a drive have images by their URL: http, https, s3 and nbd, read from there as machines read")
+	f.BoolVar(&o.fetchPrivate, "fetch-private", false, "let images be fetched from, and remote ones be at, addresses that are not public, as those of one's own network")
+	f.DurationVar(&o.idle, "idle", time.Minute, "give up a client that sends or takes nothing for so long")
+	f.BoolVar(&o.verbose, "verbose", false, "log calls that only look, too")
+	o.where.Flags(f)
+	if err := setup.Parse(f, args, out, about, ""); err != nil {
+		return nil, err
+	}
+	o.arguments = f.Args()
+	if o.config != "" {
+		if err := o.read(); err != nil {
+			return nil, program.Usage("%w", err)
+		}
+	}
+	if len(o.drives) == 0 {
+		o.drives = names{"drive"}
+	}
+	if o.tls != "self" && o.tls != "off" && !strings.Contains(o.tls, ",") {
+		return nil, program.Usage("-tls %s: want self, off, or CERT,KEY", o.tls)
+	}
+	if o.users != "on" && o.users != "off" {
+		return nil, program.Usage("-auth %s: want on or off", o.users)
+	}
+	return o, nil
+}
+
+// read takes options from the file, but for those of the command line.
+func (o *options) read() error {
+	file, err := os.Open(o.config)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	given := map[string]bool{}
+	o.flags.Visit(func(f *flag.Flag) { given[f.Name] = true })
+	lines := bufio.NewScanner(io.LimitReader(file, 1<<20))
+	for n := 1; lines.Scan(); n++ {
+		line := strings.TrimSpace(lines.Text())
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		name, value, ok := strings.Cut(line, "=")
+		name, value = strings.TrimSpace(name), strings.TrimSpace(value)
+		f := o.flags.Lookup(name)
+		switch {
+		case !ok:
+			err = errors.New("want NAME = VALUE")
+		case f == nil || !o.inFile(f):
+			err = fmt.Errorf("there is no option %q", name)
+		case given[name]:
+		default:
+			err = f.Value.Set(value)
+		}
+		if err != nil {
+			return fmt.Errorf("%s:%d: %w", o.config, n, err)
+		}
+	}
+	return lines.Err()
+}
+
+// print writes the file of all options.
+func (o *options) print(out io.Writer) error {
+	fmt.Fprintln(out, "# Options of drive; each is a flag as well, which wins. Lines with # say nothing.")
+	o.flags.VisitAll(func(f *flag.Flag) {
+		if !o.inFile(f) {
+			return
+		}
+		argument, usage := flag.UnquoteUsage(f)
+		fmt.Fprintf(out, "\n# %s\n", strings.ReplaceAll(usage, "\n", "\n# "))
+		if value := f.Value.String(); value != "" && value != "0" {
+			fmt.Fprintf(out, "%s = %s\n", f.Name, value)
+		} else {
+			fmt.Fprintf(out, "# %s = %s\n", f.Name, argument)
+		}
+	})
+	return nil
+}
