@@ -11,11 +11,11 @@ import (
 	"time"
 )
 
-// A cell is one use of a server. It returns how many bytes went, and requests a
-// second where those count.
+// A cell is one use of a server. It returns how many bytes went, and how fast in its
+// unit; MB/s by the clock if that is zero.
 type cell struct {
 	name, unit string
-	run        func(uri string) (bytes int64, requests float64, err error)
+	run        func(uri string) (bytes int64, speed float64, err error)
 }
 
 func (b *bench) cells() (all []cell) {
@@ -61,7 +61,7 @@ func (b *bench) output(name string, args ...string) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-func (b *bench) fio(uri, rw string, depth int) (size int64, requests float64, err error) {
+func (b *bench) fio(uri, rw string, depth int) (size int64, speed float64, err error) {
 	out, err := b.output("fio", "--name=x", "--ioengine=nbd", "--uri="+uri, "--rw="+rw, "--bs=4k", "--size=256m", fmt.Sprintf("--iodepth=%d", depth),
 		"--time_based", fmt.Sprintf("--runtime=%d", b.seconds), "--output-format=json")
 	if err != nil {
@@ -80,20 +80,43 @@ func (b *bench) fio(uri, rw string, depth int) (size int64, requests float64, er
 		return 0, 0, fmt.Errorf("fio: %w\n%s", err, out)
 	}
 	j := report.Jobs[0]
-	return j.Read.Bytes + j.Write.Bytes, j.Read.IOPS + j.Write.IOPS, nil
+	return j.Read.Bytes + j.Write.Bytes, (j.Read.IOPS + j.Write.IOPS) / 1000, nil
 }
 
 // A kind is a server to compare.
 type kind struct {
 	name    string
-	command func(address string) (*exec.Cmd, error)
+	command command
 	// Where it serves, and how it is started; on loopback and as it is, if nil.
 	address func() (string, error)
 	start   func(*exec.Cmd) error
+	prepare func() error // when it has been started
+	end     func()       // when it has ended
 }
 
-// reference is the server that all are compared with.
-const reference = "nbdkit memory"
+// A protocol is what the servers of a run speak.
+type protocol struct {
+	servers func() []kind                   // on loopback; the first is the one that all are compared with
+	self    func(string, ...string) command // a server of ours
+	cells   func() []cell                   // what they are used for
+	uri     func(address string) string     // where a client finds one
+	ready   func(uri string) []string       // a command that succeeds when it is there
+	fill    func(uri string) []string       // one that writes all of its disk
+}
+
+// A command is that of a server at an address.
+type command func(address string) (*exec.Cmd, error)
+
+func (b *bench) nbd() protocol {
+	return protocol{
+		servers: b.loopback,
+		self:    b.self,
+		cells:   b.cells,
+		uri:     func(address string) string { return "nbd://" + address + "/" },
+		ready:   func(uri string) []string { return []string{"nbdinfo", "--size", uri} },
+		fill:    func(uri string) []string { return []string{"nbdcopy", "--sparse=0", b.source, uri} },
+	}
+}
 
 // nbdkit is the command of the reference.
 func (b *bench) nbdkit(address string) (*exec.Cmd, error) {
@@ -102,7 +125,7 @@ func (b *bench) nbdkit(address string) (*exec.Cmd, error) {
 }
 
 // self is the command of a server of ours.
-func (b *bench) self(kind string, more ...string) func(address string) (*exec.Cmd, error) {
+func (b *bench) self(kind string, more ...string) command {
 	return func(address string) (*exec.Cmd, error) {
 		program, err := os.Executable()
 		args := append([]string{"-serve", kind, "-listen", address, "-file", b.dir + "/ours", "-size", fmt.Sprint(b.size >> 20), "-profile", b.profile}, more...)
@@ -114,7 +137,7 @@ func (b *bench) self(kind string, more ...string) func(address string) (*exec.Cm
 func (b *bench) loopback() []kind {
 	size, dir := b.size, b.dir
 	return []kind{
-		{name: reference, command: b.nbdkit},
+		{name: "nbdkit memory", command: b.nbdkit},
 		{name: "memory", command: b.self("memory")},
 		{name: "go-nbd memory", command: func(address string) (*exec.Cmd, error) {
 			build := exec.Command("go", "build", "-C", "storage/bench/gonbd", "-o", dir+"/gonbd", ".")
@@ -168,9 +191,16 @@ func (b *bench) start(k kind) (*process, error) {
 	if err := k.start(cmd); err != nil {
 		return nil, err
 	}
-	p := &process{k, cmd, "nbd://" + address + "/"}
+	p := &process{k, cmd, b.protocol.uri(address)}
+	if k.prepare != nil {
+		if err := k.prepare(); err != nil {
+			p.stop()
+			return nil, err
+		}
+	}
+	ready := b.protocol.ready(p.uri)
 	for range 100 {
-		if err = b.command("nbdinfo", "--size", p.uri); err == nil {
+		if err = b.command(ready[0], ready[1:]...); err == nil {
 			return p, nil
 		}
 		time.Sleep(50 * time.Millisecond)
@@ -179,9 +209,15 @@ func (b *bench) start(k kind) (*process, error) {
 	return nil, err
 }
 
+// stop ends it, by force if it does not listen.
 func (p *process) stop() {
 	p.cmd.Process.Signal(syscall.SIGTERM)
+	late := time.AfterFunc(5*time.Second, func() { p.cmd.Process.Kill() })
 	p.cmd.Wait()
+	late.Stop()
+	if p.end != nil {
+		p.end()
+	}
 }
 
 // cpu is how many seconds of processors the server has used.

@@ -1,22 +1,26 @@
-// Command bench compares NBD servers on loopback: ours with memory, a file, and
-// nothing behind it, beside nbdkit's memory plugin, go-nbd's memory, and qemu-nbd
-// with a file. It needs nbdkit, nbdcopy, fio and qemu-nbd, and prints for each
-// server and cell the throughput, its ratio to nbdkit's in the same round (the
-// median of all rounds), and the CPU seconds that the server and the client took for a
-// gigabyte.
+// Command bench compares servers on loopback.
 //
 //	go run ./storage/bench [-size 2048] [-rounds 3] [-seconds 2] [-only REGEXP]
-//	sudo go run ./storage/bench -network
+//	sudo go run ./storage/bench -iscsi
+//	sudo go run ./storage/bench -network [-iscsi]
 //
-// With -network it compares over a network, in namespaces of its own: nbdkit and our
-// server on the kernel's sockets over a veth, beside our server on a stack of ours behind
-// a tap.
+// NBD: ours with memory, a file, and nothing behind it, beside nbdkit's memory plugin,
+// go-nbd's memory, and qemu-nbd with a file; used by nbdcopy and fio. With -iscsi: ours
+// with a file, memory and nothing, beside tgt with a file; used by iscsi-perf and
+// qemu-img. It needs those programs, and prints for each server and cell the throughput,
+// its ratio to that of nbdkit or tgt in the same round (the median of all rounds), and
+// the CPU seconds that the server and the client took for a gigabyte.
+//
+// With -network it compares over a network, in namespaces of its own: nbdkit or tgt, and
+// our server, on the kernel's sockets over a veth, beside our server on a stack of ours
+// behind a tap.
 //
 // Only ratios within one run mean something. The server that answers from nothing
 // ("null") shows what the clients themselves can do.
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"log"
@@ -29,6 +33,9 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/seed-012105e5/gonet/storage/iscsi"
+	"github.com/seed-012105e5/gonet/storage/nbd"
 )
 
 func main() {
@@ -40,16 +47,20 @@ func main() {
 	rounds := flag.Int("rounds", 3, "`number` of rounds, of which the median counts")
 	seconds := flag.Int("seconds", 2, "of each run of fio")
 	only := flag.String("only", "", "run the cells that match the `expression`")
-	servers := flag.String("servers", "", "run the servers that match the `expression`, and nbdkit")
+	servers := flag.String("servers", "", "run the servers that match the `expression`, and nbdkit or tgt")
 	dir := flag.String("dir", os.TempDir(), "`directory` for files")
 	network := flag.Bool("network", false, "compare over a veth and a tap in place of loopback (needs root)")
 	card := flag.String("tap", "", "make this `tap`, and serve on a stack behind it (for the program itself)")
 	profile := flag.String("profile", "", "write CPU profiles of our servers to `file`.KIND")
+	overISCSI := flag.Bool("iscsi", false, "compare iSCSI targets in place of NBD servers (tgt needs root)")
 	flag.Parse()
 	if *serve != "" {
-		log.Fatal(serveKind(*serve, *listen, *card, *path, *profile, *size<<20))
+		if err := serveKind(*serve, *listen, *card, *path, *profile, *size<<20, *overISCSI); !errors.Is(err, nbd.ErrServerClosed) && !errors.Is(err, iscsi.ErrServerClosed) {
+			log.Fatal(err)
+		}
+		return
 	}
-	b := &bench{size: *size << 20, seconds: *seconds, profile: *profile, only: regexp.MustCompile(*only), servers: regexp.MustCompile(*servers), near: (*exec.Cmd).Start}
+	b := &bench{iscsi: *overISCSI, size: *size << 20, seconds: *seconds, profile: *profile, only: regexp.MustCompile(*only), servers: regexp.MustCompile(*servers), near: (*exec.Cmd).Start}
 	if err := b.run(*dir, *rounds, *network); err != nil {
 		log.Fatal(err)
 	}
@@ -57,15 +68,18 @@ func main() {
 
 // A bench is one comparison.
 type bench struct {
-	size    int64
-	seconds int
-	profile string
-	only    *regexp.Regexp
-	servers *regexp.Regexp
-	dir     string                // of its own
-	source  string                // of copies
-	near    func(*exec.Cmd) error // starts clients
-	spent   time.Duration         // processor time of clients
+	iscsi     bool
+	protocol  protocol
+	reference string // the server that all are compared with
+	size      int64
+	seconds   int
+	profile   string
+	only      *regexp.Regexp
+	servers   *regexp.Regexp
+	dir       string                // of its own
+	source    string                // of copies
+	near      func(*exec.Cmd) error // starts clients
+	spent     time.Duration         // processor time of clients
 }
 
 // A result is one run of a cell.
@@ -82,7 +96,12 @@ func (b *bench) run(dir string, rounds int, network bool) error {
 	}
 	defer os.RemoveAll(dir)
 	b.dir = dir
-	kinds := b.loopback()
+	b.protocol = b.nbd()
+	if b.iscsi {
+		b.protocol = b.overISCSI()
+	}
+	kinds := b.protocol.servers()
+	b.reference = kinds[0].name
 	if network {
 		var end func()
 		if kinds, end, err = b.network(); err != nil {
@@ -102,7 +121,7 @@ func (b *bench) run(dir string, rounds int, network bool) error {
 		}
 	}()
 	for _, k := range kinds {
-		if k.name != reference && !b.servers.MatchString(k.name) {
+		if k.name != b.reference && !b.servers.MatchString(k.name) {
 			continue
 		}
 		p, err := b.start(k)
@@ -113,14 +132,15 @@ func (b *bench) run(dir string, rounds int, network bool) error {
 		running = append(running, p)
 		// Memory that is touched for the first time costs, and holes are read for
 		// nothing: neither is of the servers.
-		if err := b.command("nbdcopy", "--sparse=0", b.source, p.uri); err != nil {
+		fill := b.protocol.fill(p.uri)
+		if err := b.command(fill[0], fill[1:]...); err != nil {
 			return err
 		}
 	}
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	defer w.Flush()
-	fmt.Fprintf(w, "cell\tserver\tspeed\tto %s\tCPU s/GB\tclient's\n", reference)
-	for _, c := range b.cells() {
+	fmt.Fprintf(w, "cell\tserver\tspeed\tto %s\tCPU s/GB\tclient's\n", b.reference)
+	for _, c := range b.protocol.cells() {
 		if !b.only.MatchString(c.name) {
 			continue
 		}
@@ -140,7 +160,7 @@ func (b *bench) run(dir string, rounds int, network bool) error {
 			}
 		}
 		for _, p := range running {
-			fmt.Fprintln(w, line(c, p.name, results))
+			fmt.Fprintln(w, b.line(c, p.name, results))
 		}
 		w.Flush()
 	}
@@ -152,27 +172,24 @@ func (b *bench) measure(c cell, p *process) (result, error) {
 	before := p.cpu()
 	b.spent = 0
 	start := time.Now()
-	bytes, requests, err := c.run(p.uri)
+	bytes, speed, err := c.run(p.uri)
 	took := time.Since(start).Seconds()
 	if err != nil {
 		return result{}, err
 	}
 	gigabytes := float64(bytes) / 1e9
-	r := result{cpu: (p.cpu() - before) / gigabytes, client: b.spent.Seconds() / gigabytes}
-	if requests > 0 {
-		r.speed = requests / 1000
-	} else {
-		r.speed = float64(bytes) / 1e6 / took
+	if speed == 0 {
+		speed = float64(bytes) / 1e6 / took
 	}
-	return r, nil
+	return result{speed, (p.cpu() - before) / gigabytes, b.spent.Seconds() / gigabytes}, nil
 }
 
 // line is the medians of one server in one cell.
-func line(c cell, name string, results map[string][]result) string {
+func (b *bench) line(c cell, name string, results map[string][]result) string {
 	var speeds, ratios, cpus, clients []float64
 	for i, r := range results[name] {
 		speeds = append(speeds, r.speed)
-		ratios = append(ratios, r.speed/results[reference][i].speed)
+		ratios = append(ratios, r.speed/results[b.reference][i].speed)
 		cpus = append(cpus, r.cpu)
 		clients = append(clients, r.client)
 	}

@@ -33,11 +33,14 @@ func (b *bench) network() (kinds []kind, end func(), err error) {
 	}
 	b.near = near.Start
 	at := func(address string) func() (string, error) { return func() (string, error) { return address, nil } }
-	kinds = []kind{{name: reference, command: b.nbdkit, address: at("10.1.0.2:10809"), start: far.Start}}
+	self := b.protocol.self
+	reference := b.protocol.servers()[0]
+	reference.address, reference.start = at("10.1.0.2:10809"), far.Start
+	kinds = []kind{reference}
 	for i, device := range []string{"memory", "null"} {
 		kinds = append(kinds,
-			kind{device + ", veth", b.self(device), at(fmt.Sprintf("10.1.0.2:%d", 10810+i)), far.Start},
-			kind{device + ", stack on tap", b.self(device, "-tap", fmt.Sprintf("tap%d", i)), at(fmt.Sprintf("10.%d.0.2:10809", 2+i)), near.Start})
+			kind{name: device + ", veth", command: self(device), address: at(fmt.Sprintf("10.1.0.2:%d", 10810+i)), start: far.Start},
+			kind{name: device + ", stack on tap", command: self(device, "-tap", fmt.Sprintf("tap%d", i)), address: at(fmt.Sprintf("10.%d.0.2:10809", 2+i)), start: near.Start})
 	}
 	return kinds, end, nil
 }

@@ -16,7 +16,7 @@ import (
 )
 
 // serveKind serves one device of the kind, by the kernel's sockets or behind a tap.
-func serveKind(kind, address, card, path, profile string, size int64) error {
+func serveKind(kind, address, card, path, profile string, size int64, overISCSI bool) error {
 	var device block.Device
 	switch kind {
 	case "memory":
@@ -36,10 +36,6 @@ func serveKind(kind, address, card, path, profile string, size int64) error {
 	if err != nil {
 		return err
 	}
-	var s nbd.Server
-	if err := s.Add(nbd.Export{Device: device}); err != nil {
-		return err
-	}
 	if profile != "" {
 		f, err := os.Create(profile + "." + kind)
 		if err != nil {
@@ -53,6 +49,13 @@ func serveKind(kind, address, card, path, profile string, size int64) error {
 	}
 	terminated := make(chan os.Signal, 1)
 	signal.Notify(terminated, syscall.SIGTERM)
+	if overISCSI {
+		return serveISCSI(l, device, terminated)
+	}
+	var s nbd.Server
+	if err := s.Add(nbd.Export{Device: device}); err != nil {
+		return err
+	}
 	go func() {
 		<-terminated
 		s.Close()
