@@ -1,7 +1,6 @@
 package nbd
 
 import (
-	"bufio"
 	"crypto/tls"
 	"encoding/binary"
 	"errors"
@@ -16,7 +15,7 @@ import (
 // until the time of the handshake is over.
 func (s *Server) handshake(c *serverConn) (*session, error) {
 	conn := c.conn
-	in := bufio.NewReaderSize(conn, inputSize)
+	in := newInput(conn)
 	if _, err := conn.Write(appendGreeting(nil, flagFixedNewstyle|flagNoZeroes)); err != nil {
 		return nil, err
 	}
@@ -56,7 +55,7 @@ func (s *Server) handshake(c *serverConn) (*session, error) {
 			}
 			state := tlsConn.ConnectionState()
 			n.startedTLS(&state)
-			conn, in, next = tlsConn, bufio.NewReaderSize(tlsConn, inputSize), stepOption
+			conn, in, next = tlsConn, newInput(tlsConn), stepOption
 		}
 	}
 	return nil, nil
@@ -64,7 +63,7 @@ func (s *Server) handshake(c *serverConn) (*session, error) {
 
 // readOption reads one option and returns the replies to it. Data that is too long
 // to be looked at is skipped, or ends the connection.
-func readOption(in *bufio.Reader, n *negotiation) (out []byte, next step, err error) {
+func readOption(in *input, n *negotiation) (out []byte, next step, err error) {
 	b, err := in.Peek(optionHeaderSize)
 	if err != nil {
 		return nil, stepEnd, err
@@ -94,7 +93,7 @@ func readOption(in *bufio.Reader, n *negotiation) (out []byte, next step, err er
 
 // startTLS begins TLS. What the client sent in the clear after STARTTLS, before it
 // had the answer, must not be taken for something that came by TLS.
-func (s *Server) startTLS(c *serverConn, in *bufio.Reader) (*tls.Conn, error) {
+func (s *Server) startTLS(c *serverConn, in *input) (*tls.Conn, error) {
 	if in.Buffered() > 0 {
 		return nil, errors.New("nbd: data in the clear after STARTTLS")
 	}

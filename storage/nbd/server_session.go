@@ -1,7 +1,6 @@
 package nbd
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"io"
@@ -34,7 +33,7 @@ import (
 type session struct {
 	server *Server
 	worker worker
-	in     *bufio.Reader
+	in     *input
 	conn   net.Conn
 	out    *outbox
 	work   chan *task
@@ -192,7 +191,7 @@ func (s *session) request(r request) error {
 	t := s.take(r, n)
 	if payload > 0 {
 		s.beforeWait(n)
-		if _, err := io.ReadFull(s.in, t.buf.Bytes[:n]); err != nil {
+		if err := s.in.payload(l.style.requestSize(), t.buf.Bytes[:n]); err != nil {
 			s.recycle(t)
 			return err
 		}
@@ -379,7 +378,7 @@ func (s *session) drain() {
 }
 
 // newSession makes the session of a connection whose handshake is over.
-func newSession(srv *Server, c *serverConn, conn net.Conn, in *bufio.Reader, n *negotiation) *session {
+func newSession(srv *Server, c *serverConn, conn net.Conn, in *input, n *negotiation) *session {
 	x := n.export
 	s := &session{
 		server: srv,
