@@ -122,25 +122,51 @@ func (m *Memory) page(i int64) *memoryPage {
 	return nil
 }
 
-// makePage returns page number i, which it makes if there is none.
-func (m *Memory) makePage(i int64) (*memoryPage, error) {
+// makePage returns page number i, which it makes if there is none: of bytes, which are
+// taken then, or if that is nil of zeroes.
+func (m *Memory) makePage(i int64, bytes *[pageSize]byte) (p *memoryPage, taken bool, err error) {
 	slot, _ := m.slot(i, true)
 	if p := slot.Load(); p != nil {
-		return p, nil
+		return p, false, nil
 	}
 	if n := m.pages.Add(1); m.limit > 0 && n > m.limit {
 		m.pages.Add(-1)
-		return nil, ErrNoSpace
+		return nil, false, ErrNoSpace
 	}
-	p := &memoryPage{bytes: new([pageSize]byte)}
+	p = &memoryPage{bytes: bytes}
+	if bytes == nil {
+		p.bytes = new([pageSize]byte)
+	}
 	if slot.CompareAndSwap(nil, p) {
-		return p, nil
+		return p, bytes != nil, nil
 	}
 	m.pages.Add(-1)
 	if p := slot.Load(); p != nil {
-		return p, nil
+		return p, false, nil
 	}
-	return m.makePage(i) // dropped again meanwhile
+	return m.makePage(i, bytes) // dropped again meanwhile
+}
+
+// PageSize is 64 KB.
+func (m *Memory) PageSize() int { return pageSize }
+
+// ExchangePage makes page, which has 64 KB, the one at off.
+func (m *Memory) ExchangePage(page []byte, off int64) (old []byte, err error) {
+	if err := m.check(off, pageSize); err != nil {
+		return nil, err
+	}
+	if off%pageSize != 0 || len(page) != pageSize {
+		return nil, ErrAlignment
+	}
+	bytes := (*[pageSize]byte)(page)
+	p, taken, err := m.makePage(off/pageSize, bytes)
+	if err != nil || taken {
+		return nil, err
+	}
+	p.Lock()
+	p.bytes, bytes = bytes, p.bytes
+	p.Unlock()
+	return bytes[:], nil
 }
 
 // drop forgets page number i.
@@ -205,7 +231,7 @@ func (m *Memory) WriteAt(p []byte, off int64) (n int, err error) {
 	}
 	for n < len(p) {
 		at := off + int64(n)
-		page, err := m.makePage(at / pageSize)
+		page, _, err := m.makePage(at/pageSize, nil)
 		if err != nil {
 			return n, err
 		}
@@ -258,7 +284,7 @@ func (m *Memory) WriteZeroes(off, length int64, flags ZeroFlags) error {
 	}
 	if flags&ZeroNoHole != 0 {
 		return each(off, length, func(i int64, from, to int) error {
-			page, err := m.makePage(i)
+			page, _, err := m.makePage(i, nil)
 			if err == nil {
 				page.clear(from, to)
 			}

@@ -89,7 +89,7 @@ func newLink(conn net.Conn, in *bufio.Reader, l *loginInitiator, pool *buffers.P
 	k := &link{
 		conn: conn, in: in, pool: pool, notify: notify, maxCalls: maxCalls,
 		reader: reader{in: in, digests: l.digests(), maxData: int(l.ownRecv)},
-		writer: newWriter(conn, l.digests()),
+		writer: newWriter(conn, l.digests(), pool),
 		token:  make(chan struct{}, 1), pen: make(chan struct{}, 1),
 		wake: make(chan struct{}, 1), room: make(chan struct{}, 1),
 		lost: make(chan struct{}), leaving: make(chan struct{}),

@@ -1,7 +1,6 @@
 package iscsi
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	"github.com/seed-012105e5/gonet/storage/internal/buffers"
+	"github.com/seed-012105e5/gonet/storage/internal/input"
 	"github.com/seed-012105e5/gonet/storage/scsi"
 )
 
@@ -38,7 +38,7 @@ type process struct {
 	room    chan struct{} // outputs have been written
 
 	reader reader
-	in     *bufio.Reader
+	in     *input.Reader
 	writer writer
 	target *served
 
@@ -71,7 +71,7 @@ const inputSize = 16 << 10
 
 // enter makes the session of a login that is done. ok is false if its target has gone
 // meanwhile.
-func (s *Server) enter(c *serverConn, in *bufio.Reader, l *loginTarget) (p *process, ok bool) {
+func (s *Server) enter(c *serverConn, in *input.Reader, l *loginTarget) (p *process, ok bool) {
 	m := newSession(l, sessionLimits{
 		window:     min(orDefault(s.QueueDepth, defaultQueueDepth), largestQueueDepth),
 		immediates: maxImmediates,
@@ -79,7 +79,8 @@ func (s *Server) enter(c *serverConn, in *bufio.Reader, l *loginTarget) (p *proc
 		memory:     orDefault(s.MaxMemory, defaultMaxMemory),
 	})
 	m.buffers, m.counters = &s.buffers, &s.counters
-	m.targets = func(name string) ([]pair, bool) { return s.list(c, l.initiator, name) }
+	initiator := l.initiator // the login itself goes
+	m.targets = func(name string) ([]pair, bool) { return s.list(c, initiator, name) }
 	p = &process{
 		server: s, conn: c.conn, machine: m, in: in, target: c.target,
 		token:  make(chan struct{}, 1),
@@ -87,8 +88,8 @@ func (s *Server) enter(c *serverConn, in *bufio.Reader, l *loginTarget) (p *proc
 		queue:  make(chan *task, m.limits.window+m.limits.immediates),
 		room:   make(chan struct{}, 1),
 		events: make(chan struct{}, 1),
-		reader: reader{in: in, digests: m.digests, maxData: m.maxRecv},
-		writer: newWriter(c.conn, m.digests),
+		reader: reader{in: in, ahead: in, digests: m.digests, maxData: m.maxRecv},
+		writer: newWriter(c.conn, m.digests, &s.buffers),
 		calls:  c.ctx,
 	}
 	p.ctx, p.cancel = context.WithCancel(c.ctx)

@@ -1,7 +1,6 @@
 package iscsi
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"io"
@@ -9,6 +8,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/seed-012105e5/gonet/storage/internal/input"
 	"github.com/seed-012105e5/gonet/storage/internal/service"
 )
 
@@ -96,7 +96,7 @@ func (s *Server) serveAt(conn net.Conn, portal Portal) error {
 }
 
 func (s *Server) serveConn(c *serverConn) error {
-	in := bufio.NewReaderSize(c.conn, inputSize)
+	in := input.New(c.conn, &s.buffers, inputSize)
 	l, err := s.login(c, in)
 	if err != nil {
 		s.counters.loginFailures.Add(1)
@@ -148,7 +148,7 @@ func (s *Server) account(p *process, err error) error {
 
 // login is the login phase: it reads requests and writes responses, one at a time. It
 // blocks in both, for as long as the deadline of the connection lets it.
-func (s *Server) login(c *serverConn, in *bufio.Reader) (*loginTarget, error) {
+func (s *Server) login(c *serverConn, in *input.Reader) (*loginTarget, error) {
 	l := &loginTarget{keeper: &keeper{s, c}, random: s.random, negotiation: s.offer()}
 	r := &reader{in: in, maxData: int(initialValues()[keyMaxRecv])}
 	var h header

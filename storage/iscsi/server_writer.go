@@ -1,6 +1,10 @@
 package iscsi
 
-import "net"
+import (
+	"net"
+
+	"github.com/seed-012105e5/gonet/storage/internal/buffers"
+)
 
 // push writes what the machine has to say, unless somebody else does, who then sees it:
 // what is said after the other has looked for the last time finds the pen free.
@@ -53,7 +57,7 @@ type writer struct {
 	vectored bool // one system call takes many slices
 	broken   bool
 	batch    []output
-	heads    []byte // headers, small data, padding and digests
+	buffers  *buffers.Pool // of headers, small data, padding and digests
 	parts    net.Buffers
 	given    net.Buffers // parts, consumed by writing
 }
@@ -65,8 +69,8 @@ const (
 	pduOverhead  = headerSize + 2*digestSize + 3
 )
 
-func newWriter(conn net.Conn, d digests) writer {
-	w := writer{conn: conn, digests: d}
+func newWriter(conn net.Conn, d digests, pool *buffers.Pool) writer {
+	w := writer{conn: conn, digests: d, buffers: pool}
 	switch conn.(type) {
 	case *net.TCPConn, *net.UnixConn: // those that net.Buffers knows
 		w.vectored = true
@@ -93,18 +97,14 @@ func (w *writer) write() error {
 		}
 		rest = rest[n:]
 	}
-	if cap(w.heads) > largestHeads {
-		w.heads = nil
-	}
 	return nil
 }
 
 // writeSome writes these, whose headers and what is copied take at most size bytes.
 func (w *writer) writeSome(some []output, size int) error {
-	if cap(w.heads) < size {
-		w.heads = make([]byte, 0, max(size, 4<<10))
-	}
-	heads, start := w.heads[:0], 0
+	buf := w.buffers.Get(size)
+	defer w.buffers.Put(buf)
+	heads, start := buf.Bytes[:0], 0
 	w.parts = w.parts[:0]
 	for i := range some {
 		o := &some[i]
@@ -120,12 +120,12 @@ func (w *writer) writeSome(some []output, size int) error {
 	if start < len(heads) {
 		w.parts = append(w.parts, heads[start:])
 	}
+	defer clear(w.parts)
 	if len(w.parts) == 1 {
 		_, err := w.conn.Write(w.parts[0])
 		return err
 	}
 	w.given = w.parts
 	_, err := w.given.WriteTo(w.conn)
-	clear(w.parts)
 	return err
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+
+	"github.com/seed-012105e5/gonet/storage/internal/input"
 )
 
 // Errors of the wire. None of them can be mended at ErrorRecoveryLevel 0: each ends
@@ -75,10 +77,13 @@ type digests struct{ header, data bool }
 // can say where the data goes.
 type reader struct {
 	in      io.Reader
+	ahead   *input.Reader // in, if it is one
 	digests digests
 	maxData int // the longest data segment that was agreed
+	parts   [2][]byte
 	tail    [3 + digestSize]byte
-	head    [headerSize + maxAHS + digestSize]byte
+	head    [headerSize + digestSize]byte
+	long    []byte // headers that are longer
 }
 
 // header reads a header with what follows it up to the data. The additional header
@@ -94,7 +99,15 @@ func (r *reader) header(h *header) (additional []byte, err error) {
 	if r.digests.header {
 		more += digestSize
 	}
-	b = r.head[:headerSize+more]
+	if n := headerSize + more; n <= len(r.head) {
+		b = r.head[:n]
+	} else {
+		if r.long == nil {
+			r.long = make([]byte, headerSize+maxAHS+digestSize)
+		}
+		copy(r.long, b)
+		b = r.long[:n]
+	}
 	if more > 0 {
 		if _, err := io.ReadFull(r.in, b[headerSize:]); err != nil {
 			return nil, noEOF(err)
@@ -106,7 +119,7 @@ func (r *reader) header(h *header) (additional []byte, err error) {
 	if n := h.dataLength(); n > r.maxData {
 		return nil, formatErrorf("a data segment of %d bytes in %v, where at most %d were agreed", n, h.opcode(), r.maxData)
 	}
-	return r.head[headerSize:end], nil
+	return b[headerSize:end], nil
 }
 
 // data reads a data segment that fills p, which is that of the header read last.
@@ -114,24 +127,32 @@ func (r *reader) data(p []byte) error {
 	if len(p) == 0 {
 		return nil
 	}
-	if _, err := io.ReadFull(r.in, p); err != nil {
-		return noEOF(err)
-	}
 	pad := padding(len(p))
 	tail := r.tail[:pad]
 	if r.digests.data {
 		tail = r.tail[:pad+digestSize]
 	}
-	if len(tail) == 0 {
-		return nil
-	}
-	if _, err := io.ReadFull(r.in, tail); err != nil {
+	if err := r.fill(p, tail); err != nil {
 		return noEOF(err)
 	}
 	if r.digests.data && digest(p, tail[:pad]) != binary.LittleEndian.Uint32(tail[pad:]) {
 		return errDataDigest
 	}
 	return nil
+}
+
+// fill reads a data segment and what follows it, with the next header if there may be one
+// already.
+func (r *reader) fill(p, tail []byte) error {
+	if r.ahead != nil {
+		r.parts = [2][]byte{p, tail}
+		return r.ahead.Payload(r.parts[:], headerSize)
+	}
+	_, err := io.ReadFull(r.in, p)
+	if err == nil {
+		_, err = io.ReadFull(r.in, tail)
+	}
+	return err
 }
 
 // noEOF is for a stream that ends within a PDU.

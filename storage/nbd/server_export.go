@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"github.com/seed-012105e5/gonet/storage/block"
+	"github.com/seed-012105e5/gonet/storage/internal/buffers"
 )
 
 // A served export is an Export that clients can use.
@@ -19,6 +20,7 @@ type served struct {
 	// immediate says that calls of the device do not wait, so that whoever reads
 	// requests may make them itself.
 	immediate bool
+	pages     block.PageDevice // that takes memory of ours, or nil
 }
 
 // serve makes e ready, over the disk that another export has of the same device, if
@@ -37,6 +39,9 @@ func serve(e Export, disk *block.Disk) (*served, error) {
 	}
 	if d, ok := disk.Device().(block.ImmediateDevice); ok {
 		x.immediate = d.Immediate()
+	}
+	if d, ok := disk.Device().(block.PageDevice); ok && buffers.Size(d.PageSize()) == d.PageSize() {
+		x.pages = d
 	}
 	if source, ok := disk.Device().(ContextSource); ok {
 		e.Contexts = append(source.MetaContexts(), e.Contexts...)
@@ -59,6 +64,19 @@ func serve(e Export, disk *block.Disk) (*served, error) {
 // setSize keeps the size, rounded down to what can be addressed.
 func (x *served) setSize(size int64) {
 	x.size.Store(max(size, 0) &^ (int64(x.MinimumBlockSize) - 1))
+}
+
+// wholePages is the size of the pages of the device, if r writes nothing but whole ones;
+// otherwise zero.
+func (x *served) wholePages(r request) int {
+	if x.pages == nil || r.cmd != cmdWrite || r.length == 0 {
+		return 0
+	}
+	size := x.pages.PageSize()
+	if (r.offset|r.length)&uint64(size-1) != 0 {
+		return 0
+	}
+	return size
 }
 
 // preferredBlockSize is the device's if it is one that can be told.

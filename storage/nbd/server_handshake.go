@@ -6,6 +6,8 @@ import (
 	"errors"
 	"io"
 	"net"
+
+	"github.com/seed-012105e5/gonet/storage/internal/input"
 )
 
 // handshake negotiates with the client of c until it has chosen an export. It
@@ -15,7 +17,7 @@ import (
 // until the time of the handshake is over.
 func (s *Server) handshake(c *serverConn) (*session, error) {
 	conn := c.conn
-	in := newInput(conn)
+	in := input.New(conn, &s.buffers, inputSize)
 	if _, err := conn.Write(appendGreeting(nil, flagFixedNewstyle|flagNoZeroes)); err != nil {
 		return nil, err
 	}
@@ -55,7 +57,7 @@ func (s *Server) handshake(c *serverConn) (*session, error) {
 			}
 			state := tlsConn.ConnectionState()
 			n.startedTLS(&state)
-			conn, in, next = tlsConn, newInput(tlsConn), stepOption
+			conn, in, next = tlsConn, input.New(tlsConn, &s.buffers, inputSize), stepOption
 		}
 	}
 	return nil, nil
@@ -63,7 +65,7 @@ func (s *Server) handshake(c *serverConn) (*session, error) {
 
 // readOption reads one option and returns the replies to it. Data that is too long
 // to be looked at is skipped, or ends the connection.
-func readOption(in *input, n *negotiation) (out []byte, next step, err error) {
+func readOption(in *input.Reader, n *negotiation) (out []byte, next step, err error) {
 	b, err := in.Peek(optionHeaderSize)
 	if err != nil {
 		return nil, stepEnd, err
@@ -93,7 +95,7 @@ func readOption(in *input, n *negotiation) (out []byte, next step, err error) {
 
 // startTLS begins TLS. What the client sent in the clear after STARTTLS, before it
 // had the answer, must not be taken for something that came by TLS.
-func (s *Server) startTLS(c *serverConn, in *input) (*tls.Conn, error) {
+func (s *Server) startTLS(c *serverConn, in *input.Reader) (*tls.Conn, error) {
 	if in.Buffered() > 0 {
 		return nil, errors.New("nbd: data in the clear after STARTTLS")
 	}

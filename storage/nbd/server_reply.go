@@ -15,6 +15,8 @@ type task struct {
 	buf  *buffers.Buffer // the payload of the request or of the reply
 	held int             // of the connection's budget, in bytes
 
+	pages []*buffers.Buffer // the payload of a WRITE of whole pages, in place of buf
+
 	heads []byte   // the parts of the reply that are not of buf
 	parts [][]byte // the reply
 
@@ -103,6 +105,18 @@ func (t *task) size() (n int) {
 		n += len(p)
 	}
 	return n
+}
+
+// payload is where n bytes that come with the request go.
+func (t *task) payload(n int) [][]byte {
+	t.parts = t.parts[:0]
+	if t.buf != nil {
+		t.parts = append(t.parts, t.buf.Bytes[:n])
+	}
+	for _, p := range t.pages {
+		t.parts = append(t.parts, p.Bytes)
+	}
+	return t.parts
 }
 
 // reset empties the reply.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/seed-012105e5/gonet/storage/internal/buffers"
+	"github.com/seed-012105e5/gonet/storage/internal/input"
 )
 
 // A session is the transmission phase of one connection. Its processes are:
@@ -33,7 +34,7 @@ import (
 type session struct {
 	server *Server
 	worker worker
-	in     *input
+	in     *input.Reader
 	conn   net.Conn
 	out    *outbox
 	work   chan *task
@@ -191,7 +192,7 @@ func (s *session) request(r request) error {
 	t := s.take(r, n)
 	if payload > 0 {
 		s.beforeWait(n)
-		if err := s.in.payload(l.style.requestSize(), t.buf.Bytes[:n]); err != nil {
+		if err := s.in.Payload(t.payload(n), l.style.requestSize()); err != nil {
 			s.recycle(t)
 			return err
 		}
@@ -242,8 +243,15 @@ func (s *session) take(r request, n int) *task {
 		t = newTask()
 		s.made++
 	}
-	t.req, t.held, t.buf = r, need, s.server.buffers.Get(n)
+	t.req, t.held = r, need
 	s.held += need
+	if size := s.worker.export.wholePages(r); size > 0 {
+		for at := 0; at < n; at += size {
+			t.pages = append(t.pages, s.server.buffers.Get(size))
+		}
+		return t
+	}
+	t.buf = s.server.buffers.Get(n)
 	return t
 }
 
@@ -259,6 +267,13 @@ func (s *session) recycle(t *task) {
 	s.server.buffers.Put(t.buf)
 	s.held -= t.held
 	t.buf, t.held = nil, 0
+	for _, p := range t.pages {
+		if p.Bytes != nil { // the device may have taken it and given none
+			s.server.buffers.Put(p)
+		}
+	}
+	clear(t.pages)
+	t.pages = t.pages[:0]
 	if cap(t.heads) > 16<<10 {
 		t.heads = nil
 	}
@@ -378,7 +393,7 @@ func (s *session) drain() {
 }
 
 // newSession makes the session of a connection whose handshake is over.
-func newSession(srv *Server, c *serverConn, conn net.Conn, in *input, n *negotiation) *session {
+func newSession(srv *Server, c *serverConn, conn net.Conn, in *input.Reader, n *negotiation) *session {
 	x := n.export
 	s := &session{
 		server: srv,

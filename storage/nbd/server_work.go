@@ -42,6 +42,10 @@ func (w *worker) do(t *task) (err error) {
 	case cmdBlockStatus:
 		return w.blockStatus(t)
 	case cmdWrite:
+		if len(t.pages) > 0 {
+			err = w.exchange(t, off)
+			break
+		}
 		var p []byte
 		if t.buf != nil {
 			p = t.buf.Bytes[:length]
@@ -70,6 +74,23 @@ func (w *worker) do(t *task) (err error) {
 		t.done(w.limits.style)
 	}
 	return err
+}
+
+// exchange writes whole pages: the device takes the memory that they have come in, and
+// gives that of the old ones.
+func (w *worker) exchange(t *task, off int64) error {
+	for _, p := range t.pages {
+		if err := w.writes.Err(); err != nil {
+			return err
+		}
+		old, err := w.export.pages.ExchangePage(p.Bytes, off)
+		if err != nil {
+			return err
+		}
+		off += int64(len(p.Bytes))
+		p.Bytes = old
+	}
+	return nil
 }
 
 func zeroFlags(f commandFlags) (z block.ZeroFlags) {
