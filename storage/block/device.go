@@ -168,14 +168,3 @@ type InfoDevice interface {
 type ImmediateDevice interface {
 	Immediate() bool
 }
-
-// A PageDevice keeps its data in pages of memory that can change hands, so that what
-// has come from elsewhere need not be copied into it.
-type PageDevice interface {
-	// PageSize is the size of a page in bytes, a power of two, and does not change.
-	PageSize() int
-	// ExchangePage writes a whole page at off, a multiple of PageSize: the device takes
-	// page, which the caller must not touch any more, and the caller gets the memory of
-	// the old one, or nil where there was none. With an error page is the caller's.
-	ExchangePage(page []byte, off int64) (old []byte, err error)
-}

@@ -147,10 +147,12 @@ func (m *Memory) makePage(i int64, bytes *[pageSize]byte) (p *memoryPage, taken 
 	return m.makePage(i, bytes) // dropped again meanwhile
 }
 
-// PageSize is 64 KB.
+// PageSize is the size of a page in bytes, 64 KB.
 func (m *Memory) PageSize() int { return pageSize }
 
-// ExchangePage makes page, which has 64 KB, the one at off.
+// ExchangePage writes a whole page at off, a multiple of PageSize, without a copy: the
+// device takes page, which the caller must not touch any more, and the caller gets the
+// memory of the old one, or nil where there was none. With an error page is the caller's.
 func (m *Memory) ExchangePage(page []byte, off int64) (old []byte, err error) {
 	if err := m.check(off, pageSize); err != nil {
 		return nil, err

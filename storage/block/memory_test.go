@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"slices"
+	"sync"
 	"testing"
 )
 
@@ -84,4 +85,80 @@ func TestMemoryResize(t *testing.T) {
 	if n := m.Allocated(); n != pageSize {
 		t.Errorf("%d bytes are allocated", n)
 	}
+}
+
+// TestMemoryExchange gives pages and takes the old ones, where there are any.
+func TestMemoryExchange(t *testing.T) {
+	m := NewMemoryLimit(3*pageSize+1, 2*pageSize)
+	page := func(b byte) []byte { return bytes.Repeat([]byte{b}, pageSize) }
+	if old, err := m.ExchangePage(page(1), pageSize); old != nil || err != nil {
+		t.Errorf("into a hole: %d bytes, %v", len(old), err)
+	}
+	if old, err := m.ExchangePage(page(2), pageSize); !bytes.Equal(old, page(1)) || err != nil {
+		t.Errorf("into a page: %d bytes, %v", len(old), err)
+	}
+	for _, c := range []struct {
+		name string
+		page []byte
+		off  int64
+		want error
+	}{
+		{"not aligned", page(3), 512, ErrAlignment},
+		{"short", page(3)[1:], 0, ErrAlignment},
+		{"beyond the end by one byte less than a page", page(3), 3 * pageSize, ErrRange},
+		{"before the beginning", page(3), -pageSize, ErrRange},
+	} {
+		if _, err := m.ExchangePage(c.page, c.off); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v, want %v", c.name, err, c.want)
+		}
+	}
+	m.WriteAt([]byte{1}, 0)
+	if _, err := m.ExchangePage(page(3), 2*pageSize); !errors.Is(err, ErrNoSpace) || m.Allocated() != 2*pageSize {
+		t.Errorf("a third page of two: %v, %d bytes are allocated", err, m.Allocated())
+	}
+	got := make([]byte, 3*pageSize)
+	m.ReadAt(got, 0)
+	want := slices.Concat(page(0), page(2), page(0))
+	want[0] = 1
+	if !bytes.Equal(got, want) {
+		t.Error("other data are read than were written")
+	}
+}
+
+// TestMemoryExchangeWhole has pages change while they are read, written in part and
+// dropped: each read finds one page, whole.
+func TestMemoryExchangeWhole(t *testing.T) {
+	m := NewMemory(2 * pageSize)
+	var wg sync.WaitGroup
+	for writer := range 3 {
+		wg.Go(func() {
+			mine := make([]byte, pageSize)
+			for i := range 300 {
+				for j := range mine {
+					mine[j] = byte(1 + writer)
+				}
+				old, err := m.ExchangePage(mine, 0)
+				if err != nil {
+					t.Error(err)
+				}
+				if mine = old; mine == nil {
+					mine = make([]byte, pageSize)
+				}
+				if i%50 == 0 {
+					m.Trim(0, pageSize)
+				}
+			}
+		})
+		wg.Go(func() {
+			got := make([]byte, pageSize)
+			for range 300 {
+				m.ReadAt(got, 0)
+				if bytes.Count(got, got[:1]) != pageSize {
+					t.Error("a page is torn")
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
 }

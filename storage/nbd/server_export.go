@@ -6,7 +6,6 @@ import (
 	"sync/atomic"
 
 	"github.com/seed-012105e5/gonet/storage/block"
-	"github.com/seed-012105e5/gonet/storage/internal/buffers"
 )
 
 // A served export is an Export that clients can use.
@@ -20,7 +19,7 @@ type served struct {
 	// immediate says that calls of the device do not wait, so that whoever reads
 	// requests may make them itself.
 	immediate bool
-	pages     block.PageDevice // that takes memory of ours, or nil
+	pages     *block.Memory // takes memory of ours; nil if the device is another
 }
 
 // serve makes e ready, over the disk that another export has of the same device, if
@@ -40,9 +39,8 @@ func serve(e Export, disk *block.Disk) (*served, error) {
 	if d, ok := disk.Device().(block.ImmediateDevice); ok {
 		x.immediate = d.Immediate()
 	}
-	if d, ok := disk.Device().(block.PageDevice); ok && buffers.Size(d.PageSize()) == d.PageSize() {
-		x.pages = d
-	}
+	// A device that embeds a Memory has methods of its own for a reason.
+	x.pages, _ = disk.Device().(*block.Memory)
 	if source, ok := disk.Device().(ContextSource); ok {
 		e.Contexts = append(source.MetaContexts(), e.Contexts...)
 	}
