@@ -136,7 +136,7 @@ func TestAbortBeforeCommand(t *testing.T) {
 }
 
 // What another nexus aborts ends here too: CLEAR TASK SET has no effect on others (TST
-// 001b), LOGICAL UNIT RESET has, and the next command is told.
+// 001b), LOGICAL UNIT RESET has, and both the command and the next are told.
 func TestAbortedByOthers(t *testing.T) {
 	b := newBench(t, nil)
 	b.command(10, write10(0, 256), -131072, nil)
@@ -151,7 +151,7 @@ func TestAbortedByOthers(t *testing.T) {
 	b.s.sweep()
 	b.take()
 	<-done
-	b.wantNothing()
+	b.wantStatus(10, scsi.TaskAborted) // TAS
 	b.command(11, []byte{0}, 0, nil)
 	b.wantSense(11, scsi.UnitAttention, scsi.CodeDeviceReset)
 	b.wantEmpty()

@@ -121,7 +121,7 @@ func TestLUNsChange(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if aborted, answer := task.Aborted(); !aborted || answer {
+	if aborted, answer := task.Aborted(); !aborted || !answer {
 		t.Errorf("aborted %v, answer %v", aborted, answer)
 	}
 	task.Abandon()

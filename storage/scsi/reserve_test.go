@@ -522,7 +522,7 @@ func TestPreemptAndAbort(t *testing.T) {
 			ended = true
 		}()
 		synctest.Wait()
-		if aborted, answer := write.Aborted(); !aborted || answer || ended {
+		if aborted, answer := write.Aborted(); !aborted || !answer || ended {
 			t.Error(aborted, answer, ended)
 		}
 		if aborted, _ := other.Aborted(); aborted {

@@ -16,7 +16,10 @@ var (
 	noModePages  = modePages{}
 )
 
-func newModePages(c *UnitConfig) modePages { return modePages{cache: !c.WriteThrough} }
+// newModePages are the values that a unit begins with. TAS is one (SPC-4 7.5.8): who is told
+// nothing of a command that another initiator has aborted waits for it in vain until its time
+// is up, and then resets the unit, under the feet of the others (Linux does, a minute later).
+func newModePages(c *UnitConfig) modePages { return modePages{cache: !c.WriteThrough, status: true} }
 
 // A modePage is a mode page or subpage of length bytes, its header among them. write writes
 // it with values, read takes from it what can be changed, or is nil if nothing can.

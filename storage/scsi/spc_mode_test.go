@@ -26,7 +26,7 @@ func (s *memoryStore) Save(p []byte) error {
 var (
 	recoveryBytes   = []byte{0x01, 10, 0xc0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 	cachingBytes    = []byte{0x08, 18, 0x04, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x20, 0, 0, 0, 0, 0, 0, 0}
-	controlBytes    = []byte{0x0a, 10, 0x20, 0x10, 0, 0, 0, 0, 0xff, 0xff, 0, 0}
+	controlBytes    = []byte{0x0a, 10, 0x20, 0x10, 0, 0x40, 0, 0, 0xff, 0xff, 0, 0}
 	exceptionsBytes = []byte{0x1c, 10, 0x08, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 )
 
