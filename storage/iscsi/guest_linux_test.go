@@ -28,7 +28,7 @@ import (
 
 func TestMain(m *testing.M) {
 	if os.Getpid() == 1 { // in a guest
-		guest.Main(m, map[string]guest.Job{"open-iscsi": insideOpenISCSI})
+		guest.Main(m, map[string]guest.Job{"open-iscsi": insideOpenISCSI, "node": insideNode})
 	}
 	netns.Main(m)
 }
