@@ -1,4 +1,4 @@
-package nbd
+package day
 
 import (
 	"encoding/binary"
@@ -7,48 +7,55 @@ import (
 	"sync"
 )
 
-const daySector = 512 // what a power cut leaves whole
+const sectorSize = 512 // what a power cut leaves whole
 
-// A dayModel knows what each sector that one client writes may read as now, and what
+// A Loss is what a power cut of the server takes from a client of what was acknowledged.
+type Loss int
+
+const (
+	LossTold   Loss = iota // what is not durable, and the next Sync fails and tells it
+	LossNone               // nothing: the client keeps copies until they are durable
+	LossSilent             // what is not durable, as with any disk
+)
+
+// A model knows what each sector that one client writes may read as now, and what
 // a power cut may leave of it.
 //
 // Sectors are written by one user each, so that at most one change of a sector is
-// under way. A client that keeps copies of what is not flushed (strict) loses nothing
-// that was acknowledged; of another one a cut may undo what is not durable, and the
-// client must tell it by failing the next Sync.
-type dayModel struct {
+// under way.
+type model struct {
 	mu      sync.Mutex
-	strict  bool
-	sectors []daySectorState
+	loss    Loss
+	sectors []sectorState
 	seq     uint64 // of the last change
 	cuts    int
 	told    int // how often a Sync has told of loss
 }
 
-// A daySectorState is the versions that a sector may have.
-type daySectorState struct {
-	now, after []dayVersion // after a cut; now is among them
-	acked      bool         // the last change succeeded, and now is what it left
-	last       []dayVersion // now at that moment
-	cut, told  int          // the model's at that moment
+// A sectorState is the versions that a sector may have.
+type sectorState struct {
+	now, after []version // after a cut; now is among them
+	acked      bool      // the last change succeeded, and now is what it left
+	last       []version // now at that moment
+	cut, told  int       // the model's at that moment
 }
 
-// A dayVersion is what one change has put into a sector: zeroes if content is 0.
-type dayVersion struct{ seq, content uint64 }
+// A version is what one change has put into a sector: zeroes if content is 0.
+type version struct{ seq, content uint64 }
 
-func newDayModel(sectors int, strict bool) *dayModel {
-	m := &dayModel{strict: strict, sectors: make([]daySectorState, sectors)}
+func newModel(sectors int, loss Loss) *model {
+	m := &model{loss: loss, sectors: make([]sectorState, sectors)}
 	for i := range m.sectors {
-		m.sectors[i].now = []dayVersion{{}}
-		m.sectors[i].after = []dayVersion{{}}
+		m.sectors[i].now = []version{{}}
+		m.sectors[i].after = []version{{}}
 	}
 	return m
 }
 
-// A dayChange is a change under way.
-type dayChange struct {
+// A change is a change under way.
+type change struct {
 	first, count int
-	version      dayVersion
+	version      version
 	trim         bool // the sectors may as well stay as they were
 	cuts         int
 	before       []bool // acked
@@ -56,11 +63,11 @@ type dayChange struct {
 
 // begin notes a change of sectors. With p, they are written, and p is filled with
 // what to write; otherwise they become zeroes, or with trim may.
-func (m *dayModel) begin(first, count int, p []byte, trim bool) *dayChange {
+func (m *model) begin(first, count int, p []byte, trim bool) *change {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.seq++
-	c := &dayChange{first: first, count: count, version: dayVersion{seq: m.seq}, trim: trim, cuts: m.cuts, before: make([]bool, count)}
+	c := &change{first: first, count: count, version: version{seq: m.seq}, trim: trim, cuts: m.cuts, before: make([]bool, count)}
 	if p != nil {
 		c.version.content = m.seq
 	}
@@ -70,7 +77,7 @@ func (m *dayModel) begin(first, count int, p []byte, trim bool) *dayChange {
 		s.now = append(s.now, c.version)
 		s.after = append(s.after, c.version)
 		if p != nil {
-			fillDaySector(p[i*daySector:][:daySector], first+i, m.seq)
+			fillSector(p[i*sectorSize:][:sectorSize], first+i, m.seq)
 		}
 	}
 	return c
@@ -78,19 +85,19 @@ func (m *dayModel) begin(first, count int, p []byte, trim bool) *dayChange {
 
 // end notes that a change has succeeded. One that failed is not ended: what it did is
 // not known.
-func (m *dayModel) end(c *dayChange, durable bool) {
+func (m *model) end(c *change, durable bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for i := range c.count {
 		s := &m.sectors[c.first+i]
 		switch {
 		case c.trim:
-			s.acked = c.before[i] && (m.strict || c.cuts == m.cuts)
-		case durable || m.strict || c.cuts == m.cuts:
-			s.acked, s.now = true, []dayVersion{c.version}
+			s.acked = c.before[i] && (m.loss == LossNone || c.cuts == m.cuts)
+		case durable || m.loss == LossNone || c.cuts == m.cuts:
+			s.acked, s.now = true, []version{c.version}
 		}
 		if durable && !c.trim {
-			s.after = []dayVersion{c.version}
+			s.after = []version{c.version}
 		}
 		if s.acked {
 			s.last, s.cut, s.told = slices.Clone(s.now), m.cuts, m.told
@@ -99,27 +106,27 @@ func (m *dayModel) end(c *dayChange, durable bool) {
 }
 
 // cut notes that the server has lost power.
-func (m *dayModel) cut() {
+func (m *model) cut() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.cuts++
 	for i := range m.sectors {
-		if s := &m.sectors[i]; !m.strict || !s.acked {
+		if s := &m.sectors[i]; m.loss != LossNone || !s.acked {
 			s.now = slices.Clone(s.after)
 		}
 	}
 }
 
-// A daySync is a Sync under way.
-type daySync struct {
-	sectors map[int]daySectorState // that are acknowledged, and not durable
+// A flush is a Sync under way.
+type flush struct {
+	sectors map[int]sectorState // that are acknowledged, and not durable
 	seq     uint64
 }
 
-func (m *dayModel) beginSync() *daySync {
+func (m *model) beginSync() *flush {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	y := &daySync{map[int]daySectorState{}, m.seq}
+	y := &flush{map[int]sectorState{}, m.seq}
 	for i := range m.sectors {
 		if s := m.sectors[i]; s.acked && len(s.after) > 1 {
 			y.sectors[i] = s
@@ -130,7 +137,7 @@ func (m *dayModel) beginSync() *daySync {
 
 // endSync notes that a Sync has told of loss, or has succeeded: what was acknowledged
 // before it began is durable, unless it was lost and another Sync has told that.
-func (m *dayModel) endSync(y *daySync, lost, ok bool) {
+func (m *model) endSync(y *flush, lost, ok bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if lost {
@@ -141,12 +148,12 @@ func (m *dayModel) endSync(y *daySync, lost, ok bool) {
 	}
 	for i, was := range y.sectors {
 		s := &m.sectors[i]
-		if !m.strict && was.cut != m.cuts && was.told != m.told {
+		if was.cut != m.cuts && (m.loss == LossSilent || m.loss == LossTold && was.told != m.told) {
 			continue
 		}
-		later := func(v dayVersion) bool { return v.seq > y.seq }
-		keep := func(all []dayVersion) []dayVersion {
-			return slices.DeleteFunc(slices.Clone(all), func(v dayVersion) bool {
+		later := func(v version) bool { return v.seq > y.seq }
+		keep := func(all []version) []version {
+			return slices.DeleteFunc(slices.Clone(all), func(v version) bool {
 				return !later(v) && !slices.Contains(was.last, v)
 			})
 		}
@@ -154,19 +161,19 @@ func (m *dayModel) endSync(y *daySync, lost, ok bool) {
 	}
 }
 
-// A dayRead is a read under way.
-type dayRead struct{ cuts int }
+// A reading is a read under way.
+type reading struct{ cuts int }
 
-func (m *dayModel) beginRead() dayRead {
+func (m *model) beginRead() reading {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return dayRead{m.cuts}
+	return reading{m.cuts}
 }
 
 // check holds p, read from sector first while nobody changed it, against the model.
-func (m *dayModel) check(r dayRead, p []byte, first int) error {
-	for i := range len(p) / daySector {
-		v, err := dayContent(p[i*daySector:][:daySector], first+i)
+func (m *model) check(r reading, p []byte, first int) error {
+	for i := range len(p) / sectorSize {
+		v, err := contentOf(p[i*sectorSize:][:sectorSize], first+i)
 		if err == nil {
 			err = m.see(r, first+i, v)
 		}
@@ -178,11 +185,11 @@ func (m *dayModel) check(r dayRead, p []byte, first int) error {
 }
 
 // see notes that a sector was found to have that content.
-func (m *dayModel) see(r dayRead, number int, content uint64) error {
+func (m *model) see(r reading, number int, content uint64) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s := &m.sectors[number]
-	other := func(v dayVersion) bool { return v.content != content }
+	other := func(v version) bool { return v.content != content }
 	found := slices.DeleteFunc(slices.Clone(s.now), other)
 	if len(found) == 0 {
 		return fmt.Errorf("sector %d holds change %d; it may hold %v, and after a power cut %v (acknowledged %v, cuts %d)", number, content, s.now, s.after, s.acked, m.cuts)
@@ -193,17 +200,17 @@ func (m *dayModel) see(r dayRead, number int, content uint64) error {
 	return nil
 }
 
-// fillDaySector makes p the sector's content by a change.
-func fillDaySector(p []byte, number int, content uint64) {
+// fillSector makes p the sector's content by a change.
+func fillSector(p []byte, number int, content uint64) {
 	for i := 0; i < len(p); i += 16 {
 		binary.LittleEndian.PutUint64(p[i:], uint64(number))
 		binary.LittleEndian.PutUint64(p[i+8:], content)
 	}
 }
 
-// dayContent is by which change p was written, or why it is nothing that any change
+// contentOf is by which change p was written, or why it is nothing that any change
 // writes.
-func dayContent(p []byte, number int) (uint64, error) {
+func contentOf(p []byte, number int) (uint64, error) {
 	n, content := binary.LittleEndian.Uint64(p), binary.LittleEndian.Uint64(p[8:])
 	for i := 16; i < len(p); i += 16 {
 		if binary.LittleEndian.Uint64(p[i:]) != n || binary.LittleEndian.Uint64(p[i+8:]) != content {

@@ -1,4 +1,4 @@
-package nbd
+package day
 
 import (
 	"context"
@@ -10,32 +10,32 @@ import (
 	"github.com/seed-012105e5/gonet/storage/block"
 )
 
-// A dayUser does one operation after another on sectors of its own.
-type dayUser struct {
-	*dayClient
+// A user does one operation after another on sectors of its own.
+type user struct {
+	*client
 	r     *rand.Rand
 	first int // of its sectors
 	done  int
 }
 
-// dayThink is the mean time between two operations of a user.
-const dayThink = time.Second
+// think is the mean time between two operations of a user.
+const think = time.Second
 
-func (u *dayUser) run(ctx context.Context) error {
+func (u *user) run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		if err := u.step(); err != nil {
 			return err
 		}
 		u.done++
 		if u.r.IntN(3) > 0 { // otherwise at once
-			time.Sleep(time.Duration(u.r.ExpFloat64() * float64(dayThink)))
+			time.Sleep(time.Duration(u.r.ExpFloat64() * float64(think)))
 		}
 	}
 	return nil
 }
 
 // step does an operation on random sectors. One in ten has little time.
-func (u *dayUser) step() error {
+func (u *user) step() error {
 	first, count := u.sectors()
 	ctx := context.Background()
 	if u.r.IntN(10) == 0 {
@@ -43,11 +43,11 @@ func (u *dayUser) step() error {
 		defer cancel()
 		ctx = limited
 	}
-	off, length := u.base+int64(first)*daySector, int64(count)*daySector
+	off, length := u.base+int64(first)*sectorSize, int64(count)*sectorSize
 	fua := u.r.IntN(4) == 0
 	switch u.r.IntN(16) {
 	case 0:
-		return u.sync(ctx)
+		return u.told("sync", u.sync(ctx), false)
 	case 1:
 		return u.trim(ctx, first, count, off, length)
 	case 2, 3:
@@ -56,12 +56,12 @@ func (u *dayUser) step() error {
 			flags |= block.ZeroFUA
 		}
 		return u.change(fmt.Sprintf("zero %d", flags), u.model.begin(first, count, nil, false), fua, func() error {
-			return u.client.WriteZeroesContext(ctx, off, length, flags)
+			return u.disk.WriteZeroesContext(ctx, off, length, flags)
 		})
 	case 4:
 		return u.extents(ctx, first, off, length)
 	case 5:
-		return u.told("cache", u.client.Prefetch(off, length), false)
+		return u.told("cache", u.prefetch(off, length), false)
 	case 6, 7, 8, 9, 10:
 		return u.read(ctx, first, off, length)
 	}
@@ -71,39 +71,44 @@ func (u *dayUser) step() error {
 		what = "write FUA"
 	}
 	return u.change(what, u.model.begin(first, count, p, false), fua, func() error {
-		_, err := u.client.WriteAtContext(ctx, p, off, fua)
+		_, err := u.disk.WriteAtContext(ctx, p, off, fua)
 		return err
 	})
 }
 
 // sectors are some of the user's, mostly few.
-func (u *dayUser) sectors() (first, count int) {
+func (u *user) sectors() (first, count int) {
 	most := []int{1, 8, 8, 32, 32, 300}[u.r.IntN(6)]
-	first = u.r.IntN(daySectors)
-	return u.first + first, 1 + u.r.IntN(min(most, daySectors-first))
+	first = u.r.IntN(userSectors)
+	return u.first + first, 1 + u.r.IntN(min(most, userSectors-first))
 }
 
 // told counts what an operation has come to, and returns the errors that must not be.
-func (u *dayUser) told(what string, err error, changes bool) error {
+func (u *user) told(what string, err error, changes bool) error {
+	as := what
 	switch {
-	case err == nil:
-		u.count(what)
 	case errors.Is(err, context.DeadlineExceeded):
-		u.count("given up")
-	case errors.Is(err, ESHUTDOWN):
-		u.count("shut down twice")
-	case errors.Is(err, ErrUnflushedLost) && what == "sync" && u.replay != ReplayUnflushed:
-		u.count("sync: lost")
-	case errors.Is(err, ErrConnectionLost) && changes && u.replay == ReplayReads:
-		u.count("change: lost")
-	default:
+		as = "given up"
+	case err != nil:
+		as = u.Judge(what, err, changes)
+	}
+	if as == "" {
 		return fmt.Errorf("%s: %w", what, err)
+	}
+	u.count(as)
+	return nil
+}
+
+// prefetch is a hint, to those that take it.
+func (u *user) prefetch(off, length int64) error {
+	if p, ok := u.disk.(block.Prefetcher); ok {
+		return p.Prefetch(off, length)
 	}
 	return nil
 }
 
 // change does what the model has been told to begin.
-func (u *dayUser) change(what string, c *dayChange, durable bool, f func() error) error {
+func (u *user) change(what string, c *change, durable bool, f func() error) error {
 	err := f()
 	if err == nil {
 		u.model.end(c, durable)
@@ -112,23 +117,16 @@ func (u *dayUser) change(what string, c *dayChange, durable bool, f func() error
 }
 
 // trim lets only whole pages go, or leaves all as it is.
-func (u *dayUser) trim(ctx context.Context, first, count int, off, length int64) error {
+func (u *user) trim(ctx context.Context, first, count int, off, length int64) error {
 	return u.change("trim", u.model.begin(first, count, nil, true), false, func() error {
-		return u.client.TrimContext(ctx, off, length)
+		return u.disk.TrimContext(ctx, off, length)
 	})
 }
 
-func (u *dayUser) sync(ctx context.Context) error {
-	y := u.model.beginSync()
-	err := u.client.SyncContext(ctx)
-	u.model.endSync(y, errors.Is(err, ErrUnflushedLost), err == nil)
-	return u.told("sync", err, false)
-}
-
-func (u *dayUser) read(ctx context.Context, first int, off, length int64) error {
+func (u *user) read(ctx context.Context, first int, off, length int64) error {
 	p := make([]byte, length)
 	r := u.model.beginRead()
-	_, err := u.client.ReadAtContext(ctx, p, off)
+	_, err := u.disk.ReadAtContext(ctx, p, off)
 	if err == nil {
 		err = u.model.check(r, p, first)
 	}
@@ -136,17 +134,17 @@ func (u *dayUser) read(ctx context.Context, first int, off, length int64) error 
 }
 
 // extents holds what is said to be zero against the model.
-func (u *dayUser) extents(ctx context.Context, first int, off, length int64) error {
+func (u *user) extents(ctx context.Context, first int, off, length int64) error {
 	r := u.model.beginRead()
 	at := off
 	var wrong error
-	err := u.client.ExtentsContext(ctx, off, length, func(e block.Extent) bool {
+	err := u.disk.ExtentsContext(ctx, off, length, func(e block.Extent) bool {
 		if e.Off != at || e.Length <= 0 {
 			wrong = fmt.Errorf("an extent %+v, where one at %d is due", e, at)
 			return false
 		}
 		at += e.Length
-		for i := (e.Off - off) / daySector; e.Zero && i < (at-off)/daySector && wrong == nil; i++ {
+		for i := (e.Off - off) / sectorSize; e.Zero && i < (at-off)/sectorSize && wrong == nil; i++ {
 			wrong = u.model.see(r, first+int(i), 0)
 		}
 		return wrong == nil
