@@ -138,3 +138,29 @@ func TestPlan(t *testing.T) {
 		}
 	}
 }
+
+// A disk that is only read reads its manifest once; one that is written must be sure that
+// it has the ETag of what it has read.
+func TestManifestReads(t *testing.T) {
+	for _, readOnly := range []bool{false, true} {
+		m := newMemory()
+		d := mustOpen(t, m, small())
+		if err := d.Close(); err != nil {
+			t.Fatal(err)
+		}
+		reads := 0
+		m.set(func(what, key string) error {
+			if what == "get" && key == manifestKey("disk") {
+				reads++
+			}
+			return nil
+		}, nil)
+		c := small()
+		c.Create, c.ReadOnly = false, readOnly
+		mustOpen(t, m, c)
+		m.set(nil, nil)
+		if want := map[bool]int{false: 2, true: 1}[readOnly]; reads != want {
+			t.Errorf("read only %v: the manifest is read %d times, want %d", readOnly, reads, want)
+		}
+	}
+}

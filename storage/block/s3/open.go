@@ -177,8 +177,14 @@ func (f *found) readJournal(dev block.Device) error {
 }
 
 // readManifest reads the manifest, or makes one.
-func (f *found) readManifest(ctx context.Context, objects objects, c Config) error {
-	got, err := getManifest(ctx, objects, c.Name)
+func (f *found) readManifest(ctx context.Context, all objects, c Config) error {
+	read := getManifest
+	if c.ReadOnly { // which replaces nothing, so that the ETag does not matter
+		read = func(ctx context.Context, o objects, disk string) (object, error) {
+			return o.get(ctx, manifestKey(disk), manifestMost)
+		}
+	}
+	got, err := read(ctx, all, c.Name)
 	if errors.Is(err, errNotFound) {
 		if !c.Create || c.ReadOnly {
 			return final{fmt.Errorf("%w: %s in the bucket %s", ErrNoDisk, c.Name, c.Bucket)}
@@ -188,10 +194,10 @@ func (f *found) readManifest(ctx context.Context, objects objects, c Config) err
 		if err != nil {
 			return final{err}
 		}
-		if _, err := objects.put(ctx, manifestKey(c.Name), b, absent); err != nil && !errors.Is(err, errCondition) {
+		if _, err := all.put(ctx, manifestKey(c.Name), b, absent); err != nil && !errors.Is(err, errCondition) {
 			return err
 		}
-		got, err = getManifest(ctx, objects, c.Name) // whoever made it
+		got, err = getManifest(ctx, all, c.Name) // whoever made it
 		if err != nil {
 			return err
 		}
