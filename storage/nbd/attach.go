@@ -109,8 +109,9 @@ func (a *Attachment) Detach() error {
 //
 // It is for Linux with the module nbd (4.12 or later), and for root. A Client that
 // connects again, with [ReplayUnflushed], keeps from the kernel that its server was away.
-// Should this process be killed, the kernel keeps the device until somebody says
-// nbd-client -d /dev/nbdN, and calls that need it fail after DeadTimeout.
+// Should this process be killed, the kernel keeps the device, and calls that need it fail
+// after DeadTimeout. The next call of Attach for that device, or for any, takes it from the
+// kernel (Linux 5.14 and later), unless it is mounted; so does nbd-client -d /dev/nbdN.
 //
 // A machine that has no memory left but what is written back to this device, and no
 // memory for this process, stands still; so do not swap to it.

@@ -32,6 +32,7 @@ func insideAttach(in *guest.Inside) error {
 	}{
 		{"nbd-client", func() error { return insideClient(in, in.Args[0]) }},
 		{"nbd-attach", func() error { return insideProgram(in, host+"/attach") }},
+		{"nbd-attach that was killed", func() error { return insideAbandoned(in, host+"/attach") }},
 		{"nbd-attach over a stack", func() error { return insideStack(in) }},
 		{"a server that is killed", func() error { return insideKilled(in, direct) }},
 		{"a slow device", func() error { return insideSlow(in) }},
@@ -211,6 +212,51 @@ func insideProgram(in *guest.Inside, uri string) error {
 		err = fmt.Errorf("a file holds %q", text)
 	}
 	return errors.Join(err, in.Unmount("/mnt/held"), r.end())
+}
+
+// insideAbandoned kills the program. The device is cleared by the next that wants it, or
+// any, but not while it is mounted.
+func insideAbandoned(in *guest.Inside, uri string) error {
+	r, err := startAttach(uri, "/dev/nbd1")
+	if err != nil {
+		return err
+	}
+	if err := in.Mount("/dev/nbd1", "/mnt/held", "ext4", unix.MS_RDONLY, ""); err != nil {
+		return err
+	}
+	kill := func() error {
+		if err := r.cmd.Process.Kill(); err != nil {
+			return err
+		}
+		r.cmd.Wait()
+		if n := sectorsOf("/dev/nbd1"); n == 0 {
+			return errors.New("the kernel has no device when its process was killed")
+		}
+		return nil
+	}
+	if err := kill(); err != nil {
+		return err
+	}
+	if _, err := startAttach(uri, "/dev/nbd1"); err == nil {
+		return errors.New("a device is taken away that is mounted")
+	}
+	if err := in.Unmount("/mnt/held"); err != nil { // of which nothing is to be written
+		return err
+	}
+	if r, err = startAttach(uri, "/dev/nbd1"); err != nil {
+		return fmt.Errorf("the same device: %w", err)
+	}
+	if err := kill(); err != nil {
+		return err
+	}
+	next, err := startAttach(uri)
+	if err != nil {
+		return fmt.Errorf("any device: %w", err)
+	}
+	if err := in.Await(time.Minute, func() bool { return next.path == "/dev/nbd1" || sectorsOf("/dev/nbd1") == 0 }); err != nil {
+		return fmt.Errorf("the device of the process that was killed has %d sectors: %w", sectorsOf("/dev/nbd1"), err)
+	}
+	return next.end()
 }
 
 // insideWrite writes to a device, and reads it again, past the page cache.

@@ -117,6 +117,7 @@ func (r *attaching) connect(ctx context.Context, index int) error {
 		request.sockets = append(request.sockets, int(end.Fd()))
 		request.flags = info.Flags
 	}
+	r.kernel.clearAbandoned(index)
 	for last := time.Now().Add(attachBusy); ; {
 		r.index, err = r.kernel.connect(request)
 		if !errors.Is(err, unix.EBUSY) || index == anyIndex || time.Now().After(last) {

@@ -30,6 +30,7 @@ const (
 	attrSockets     = 7
 	attrDeadTimeout = 8 // seconds
 	attrDevices     = 9
+	attrBackend     = 10
 
 	attrSocketItem     = 1
 	attrSocketFD       = 1
@@ -51,6 +52,7 @@ type connectRequest struct {
 	flags   Flags
 	sockets []int
 	config  AttachConfig
+	owner   string // or empty
 }
 
 func (r *connectRequest) attributes() netlink.Attributes {
@@ -66,7 +68,17 @@ func (r *connectRequest) attributes() netlink.Attributes {
 	case len(r.sockets) > 1:
 		a = a.Uint64(attrTimeout, never)
 	}
-	return socketAttributes(a.Uint64(attrDeadTimeout, seconds(r.config.DeadTimeout)), r.sockets...)
+	a = socketAttributes(a.Uint64(attrDeadTimeout, seconds(r.config.DeadTimeout)), r.sockets...)
+	return ownerAttribute(a, r.owner)
+}
+
+// ownerAttribute adds the identifier of the backend. What has been attached with one is
+// only changed by who knows it.
+func ownerAttribute(a netlink.Attributes, owner string) netlink.Attributes {
+	if owner == "" {
+		return a
+	}
+	return a.String(attrBackend, owner)
 }
 
 // seconds rounds up.
@@ -97,14 +109,21 @@ func parseStatus(a netlink.Attributes, index int) bool {
 }
 
 // A kernelNBD speaks with the kernel.
-type kernelNBD struct{ g *netlink.Generic }
+type kernelNBD struct {
+	g     *netlink.Generic
+	owner string // of what it attaches
+}
 
 func dialKernel() (kernelNBD, error) {
 	g, err := netlink.DialGeneric(kernelFamily)
 	if errors.Is(err, netlink.ErrNoFamily) {
 		err = errors.New("the kernel has no network block devices: modprobe nbd")
 	}
-	return kernelNBD{g}, err
+	k := kernelNBD{g: g}
+	if this, err := thisOwner(); err == nil {
+		k.owner = this.String()
+	}
+	return k, err
 }
 
 func (k kernelNBD) do(command uint8, a netlink.Attributes) (netlink.Attributes, error) {
@@ -114,6 +133,7 @@ func (k kernelNBD) do(command uint8, a netlink.Attributes) (netlink.Attributes, 
 
 // connect attaches a device, and returns its index.
 func (k kernelNBD) connect(r connectRequest) (int, error) {
+	r.owner = k.owner
 	reply, err := k.do(kernelConnect, r.attributes())
 	if err != nil {
 		return 0, os.NewSyscallError("connect", err)
@@ -133,14 +153,16 @@ func (k kernelNBD) disconnect(index int) error {
 // reconnect offers the kernel a socket in place of one that is dead. If it has none that
 // is dead, it closes the socket, and there is no error.
 func (k kernelNBD) reconnect(index, fd int) error {
-	_, err := k.do(kernelReconfigure, socketAttributes(netlink.Attributes(nil).Uint32(attrIndex, uint32(index)), fd))
+	a := socketAttributes(netlink.Attributes(nil).Uint32(attrIndex, uint32(index)), fd)
+	_, err := k.do(kernelReconfigure, ownerAttribute(a, k.owner))
 	return os.NewSyscallError("reconfigure", err)
 }
 
 // resize tells the kernel a new size.
 func (k kernelNBD) resize(index int, size int64, sector int) error {
-	_, err := k.do(kernelReconfigure, netlink.Attributes(nil).Uint32(attrIndex, uint32(index)).
-		Uint64(attrSize, uint64(size)).Uint64(attrBlockSize, uint64(sector)))
+	a := netlink.Attributes(nil).Uint32(attrIndex, uint32(index)).
+		Uint64(attrSize, uint64(size)).Uint64(attrBlockSize, uint64(sector))
+	_, err := k.do(kernelReconfigure, ownerAttribute(a, k.owner))
 	return os.NewSyscallError("reconfigure", err)
 }
 

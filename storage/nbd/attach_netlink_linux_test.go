@@ -3,6 +3,10 @@ package nbd
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
 	"testing"
 	"time"
 
@@ -34,6 +38,15 @@ func TestAttachRequests(t *testing.T) {
 			12, 0, 4, 0, 0x80, 0x51, 1, 0, 0, 0, 0, 0,
 			12, 0, 8, 0, 1, 0, 0, 0, 0, 0, 0, 0,
 			28, 0, 7, 0x80, 12, 0, 1, 0x80, 8, 0, 1, 0, 8, 0, 0, 0, 12, 0, 1, 0x80, 8, 0, 1, 0, 9, 0, 0, 0,
+		}},
+		"with an owner": {(&connectRequest{index: 1, sockets: []int{5}, owner: "me", config: AttachConfig{}}).attributes(), []byte{
+			8, 0, 1, 0, 1, 0, 0, 0,
+			12, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+			12, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+			12, 0, 5, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+			12, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+			16, 0, 7, 0x80, 12, 0, 1, 0x80, 8, 0, 1, 0, 5, 0, 0, 0,
+			7, 0, 10, 0, 'm', 'e', 0, 0,
 		}},
 		"with a timeout": {(&connectRequest{index: 0, sockets: []int{5}, config: AttachConfig{Timeout: 5 * time.Second}}).attributes(), []byte{
 			8, 0, 1, 0, 0, 0, 0, 0,
@@ -84,4 +97,49 @@ func FuzzAttachStatus(f *testing.F) {
 			t.Errorf("% x", p)
 		}
 	})
+}
+
+// TestAttachOwner knows a process that lives, one that has ended, one that has the number
+// of another, and what is not ours to know.
+func TestAttachOwner(t *testing.T) {
+	this, err := thisOwner()
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, ok := parseOwner(this.String())
+	if !ok || again != this {
+		t.Errorf("%q is read as %+v", this, again)
+	}
+	for _, s := range []string{"", "gonet", "somebody else", this.String() + "x", "gonet  1 2", strings.Replace(this.String(), "gonet", "other", 1)} {
+		if o, ok := parseOwner(s); ok {
+			t.Errorf("%q is taken for %+v", s, o)
+		}
+	}
+	child := exec.Command("sleep", "600")
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", child.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := attachOwner{space: this.space, process: child.Process.Pid}
+	if o.started, err = startOf(stat); err != nil {
+		t.Fatal(err)
+	}
+	other := o
+	other.started++
+	if o.gone("/proc", this.space) || !other.gone("/proc", this.space) || other.gone("/proc", "pid:[1]") {
+		t.Errorf("of a process that lives: %v, of its number %v, in another space %v", o.gone("/proc", this.space), other.gone("/proc", this.space), other.gone("/proc", "pid:[1]"))
+	}
+	child.Process.Kill()
+	child.Wait()
+	if !o.gone("/proc", this.space) {
+		t.Error("a process that was killed is still there")
+	}
+	for _, s := range []string{"", "1 (a) S 1", "1 (a) b) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 x"} {
+		if n, err := startOf([]byte(s)); err == nil {
+			t.Errorf("%q began at %d", s, n)
+		}
+	}
 }

@@ -45,7 +45,9 @@ Examples:
   nbd-attach -tap tap0 nbd://10.0.0.1/m
   nbd-attach image:golden.qcow2
 
-Ctrl-C waits until the disk is no longer mounted, and detaches it.`
+Ctrl-C waits until the disk is no longer mounted, and detaches it. If the program was
+killed, the kernel still has the disk, and those that use it have errors after 30 s:
+unmount it; then the next nbd-attach takes it away.`
 
 func main() { program.Main(run) }
 
