@@ -67,7 +67,10 @@ const (
 	eventLUNsChanged                    // units came or went
 )
 
-const inputSize = 16 << 10
+const (
+	inputSize  = 16 << 10
+	workerRest = 10 * time.Second // after which a worker without work ends
+)
 
 // enter makes the session of a login that is done. ok is false if its target has gone
 // meanwhile.
@@ -326,20 +329,55 @@ func (t *task) execute(ctx context.Context) {
 
 // work is a worker. It owns a task while it executes it, reads the queue, and blocks in
 // that, in the device, and in writing.
+//
+// One that has waited in vain for long ends, since all sessions together have so many.
 func (p *process) work() {
-	for t := range p.queue {
-		t.execute(p.calls)
-		p.token <- struct{}{}
-		if p.backlog > 0 {
-			p.backlog--
-		} else {
-			p.free++
+	idle := time.NewTimer(workerRest)
+	defer idle.Stop()
+	for {
+		select {
+		case t, ok := <-p.queue:
+			if !ok {
+				return
+			}
+			p.serve(t)
+		case <-idle.C:
+			if p.retire() {
+				return
+			}
 		}
-		p.machine.finish(t)
-		p.collect()
-		<-p.token
-		p.push()
+		idle.Reset(workerRest)
 	}
+}
+
+// serve executes a task.
+func (p *process) serve(t *task) {
+	t.execute(p.calls)
+	p.token <- struct{}{}
+	if p.backlog > 0 {
+		p.backlog--
+	} else {
+		p.free++
+	}
+	p.machine.finish(t)
+	p.collect()
+	<-p.token
+	p.push()
+}
+
+// retire takes a worker off the account, and says whether it may end: as long as there
+// are free ones, more wait than there are tasks.
+func (p *process) retire() bool {
+	p.token <- struct{}{}
+	defer func() { <-p.token }()
+	if p.free == 0 {
+		return false
+	}
+	p.free--
+	if p.started--; p.started > 0 {
+		p.server.workers.Add(-1)
+	}
+	return true
 }
 
 // await answers a function of task management when the tasks of others have ended.

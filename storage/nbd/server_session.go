@@ -52,7 +52,7 @@ type session struct {
 	suspicion int     // grows with slow ones: see judge
 
 	workers sync.WaitGroup // and leaders
-	started atomic.Int32   // workers; the leader changes it
+	started atomic.Int32   // workers; the leader makes them, idle ones end
 	watch   atomic.Uint64  // see lookout
 
 	ending atomic.Bool // drain: take no more requests
@@ -63,6 +63,8 @@ type session struct {
 const (
 	inputSize    = 32 << 10
 	largestBatch = 256 << 10
+
+	workerRest = 10 * time.Second // after which a worker without work ends
 )
 
 // Errors inside a session.
@@ -104,9 +106,7 @@ func (s *session) lead() {
 		s.result <- err
 		return
 	}
-	for t := range s.work {
-		s.serve(t)
-	}
+	s.serveOthers()
 }
 
 // read reads requests until it cannot.
@@ -344,9 +344,7 @@ func (s *session) give(t *task) {
 		s.started.Add(1)
 		s.workers.Go(func() {
 			s.serve(t)
-			for t := range s.work {
-				s.serve(t)
-			}
+			s.serveOthers()
 		})
 		return
 	}
@@ -368,6 +366,38 @@ func (s *session) reply(t *task) {
 func (s *session) serve(t *task) {
 	s.worker.work(t)
 	s.out.send(t)
+}
+
+// serveOthers is a worker that waits for tasks. One that has waited in vain for long
+// ends, since all sessions together have so many, unless it is the last.
+func (s *session) serveOthers() {
+	idle := time.NewTimer(workerRest)
+	defer idle.Stop()
+	for {
+		select {
+		case t, ok := <-s.work:
+			if !ok {
+				return
+			}
+			s.serve(t)
+		case <-idle.C:
+			if s.retire() {
+				return
+			}
+		}
+		idle.Reset(workerRest)
+	}
+}
+
+// retire takes a worker off the account, and says whether it may end.
+func (s *session) retire() bool {
+	for n := s.started.Load(); n > 1; n = s.started.Load() {
+		if s.started.CompareAndSwap(n, n-1) {
+			s.server.workers.Add(-1)
+			return true
+		}
+	}
+	return false
 }
 
 // refuseRest answers what had been received when the session was told to end.

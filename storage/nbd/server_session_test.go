@@ -381,6 +381,43 @@ func TestSessionWorkers(t *testing.T) {
 	})
 }
 
+// TestSessionWorkersRest checks that workers which a session has needed once are there for
+// other sessions when it has rested, and come again when it needs them.
+func TestSessionWorkersRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newScript()
+		d.before = func(string, int64) error { time.Sleep(time.Second); return nil }
+		s := newServer(t, d)
+		c := dialRaw(t, s)
+		c.negotiate(headersSimple, "a")
+		most := int64(0)
+		for range 2 {
+			var eight []byte
+			for i := range 8 {
+				eight = appendRequest(eight, request{0, cmdRead, uint64(i), 0, 1}, headersSimple)
+			}
+			c.write(eight)
+			start := time.Now()
+			time.Sleep(time.Second / 2)
+			most = max(most, s.workers.Load())
+			for range 8 {
+				c.receive(1)
+			}
+			if took := time.Since(start); took >= 2*time.Second {
+				t.Errorf("8 reads at once take %v", took)
+			}
+			time.Sleep(2 * workerRest)
+			if n := s.workers.Load(); n != 0 {
+				t.Errorf("%d workers are left over", n)
+			}
+		}
+		if most < 6 {
+			t.Errorf("%d workers at most for 8 reads", most)
+		}
+		s.Shutdown(t.Context())
+	})
+}
+
 // TestSessionDisc checks that DISC waits for what is under way, and that no byte
 // comes after.
 func TestSessionDisc(t *testing.T) {
