@@ -17,11 +17,17 @@ type Config struct {
 	// end was refused something, or was left. Any goroutine calls it. Nil means
 	// that nobody wants to know.
 	Report func(ring int, err error)
+
+	// BusyPoll is how long a ring that has nothing to do looks for work before it
+	// sleeps. It takes a processor for that time, and saves the driver notifications.
+	// 0 is not at all.
+	BusyPoll time.Duration
 }
 
 // A Backend is a device that front ends use, one after another.
 type Backend struct {
 	device  Device
+	config  Config
 	report  func(ring int, err error)
 	changed chan struct{} // the configuration space has
 	closing chan struct{}
@@ -31,7 +37,7 @@ type Backend struct {
 
 func newBackend(d Device, c Config) *Backend {
 	b := &Backend{
-		device: d, report: c.Report,
+		device: d, config: c, report: c.Report,
 		changed: make(chan struct{}, 1), closing: make(chan struct{}), done: make(chan struct{}),
 	}
 	if b.report == nil {
@@ -199,7 +205,7 @@ type incoming struct {
 // serve serves one front end until it goes.
 func (b *Backend) serve(c *net.UnixConn) {
 	conn := NewConn(c, false)
-	s := newSession(b.device, b.report)
+	s := newSession(b.device, b.config.BusyPoll, b.report)
 	in, quit := make(chan incoming), make(chan struct{})
 	go readMessages(conn, in, quit)
 	go b.closeConn(conn, quit)

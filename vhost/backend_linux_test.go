@@ -57,7 +57,7 @@ func (e *echo) Serve(q *Queue) {
 				}
 			}
 			if string(text) == "break" {
-				q.Break(errors.New("as it was told"))
+				q.Break(errTold)
 				q.Put(c, 0)
 				continue
 			}
@@ -85,6 +85,7 @@ type vm struct {
 	fd     int
 	table  *memory.Table
 	front  *Frontend
+	closed bool
 	rings  []*vmRing
 	region memory.Region
 }
@@ -103,7 +104,11 @@ func newVM(t *testing.T) *vm {
 	if v.fd, err = memory.Create("gonet-vhost-test", vmLen); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { unix.Close(v.fd) })
+	t.Cleanup(func() {
+		if !v.closed {
+			unix.Close(v.fd)
+		}
+	})
 	if v.table, err = mapOne(vmLen, 0, v.fd); err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +121,11 @@ func newVM(t *testing.T) *vm {
 	if v.table, err = memory.NewTable(m); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(v.table.Release)
+	t.Cleanup(func() {
+		if !v.closed {
+			v.table.Release()
+		}
+	})
 	return v
 }
 
@@ -214,8 +223,14 @@ func (v *vm) take(r *vmRing, slot int) string {
 // echoes has a text go there and back.
 func (v *vm) echoes(r *vmRing, text string) {
 	v.t.Helper()
-	v.add(r, 0, text)
-	if got := v.take(r, 0); got != text {
+	v.echoesAt(r, 0, text)
+}
+
+// echoesAt does so in a part of the memory.
+func (v *vm) echoesAt(r *vmRing, slot int, text string) {
+	v.t.Helper()
+	v.add(r, slot, text)
+	if got := v.take(r, slot); got != text {
 		v.t.Fatalf("%q came back of %q", got, text)
 	}
 }

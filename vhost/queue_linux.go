@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"os"
+	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -32,6 +33,8 @@ type Queue struct {
 	errFD    int // or -1
 	ring     *virtqueue.Device
 
+	busyPoll time.Duration // see Config
+	until    time.Time     // the end of WaitUntil
 	stop     chan struct{}
 	stopping atomic.Bool
 	asleep   atomic.Bool // it waits for kicks, or is about to
@@ -89,7 +92,7 @@ func (q *Queue) Wait() bool {
 	}
 	q.asleep.Store(true)
 	defer q.asleep.Store(false)
-	if !q.woken.Swap(false) && !q.ring.Arm() {
+	if !q.woken.Swap(false) && !q.poll() && !q.ring.Arm() {
 		if !q.sleep() {
 			return false
 		}
@@ -99,6 +102,28 @@ func (q *Queue) Wait() bool {
 	return q.ring.Err() == nil
 }
 
+// poll looks for more for as long as it may, and asks for no notification meanwhile.
+// It returns true when the ring need not sleep.
+func (q *Queue) poll() bool {
+	if q.busyPoll <= 0 {
+		return false
+	}
+	end := time.Now().Add(q.busyPoll)
+	if !q.until.IsZero() && q.until.Before(end) {
+		end = q.until
+	}
+	for ; ; runtime.Gosched() {
+		switch {
+		case q.ring.Ready():
+			return true
+		case q.stopping.Load(), time.Now().After(end):
+			return false
+		case q.woken.Swap(false):
+			return true
+		}
+	}
+}
+
 // WaitUntil is Wait up to a deadline: then it returns false, too, and the ring may
 // still run.
 func (q *Queue) WaitUntil(deadline time.Time) bool {
@@ -106,7 +131,9 @@ func (q *Queue) WaitUntil(deadline time.Time) bool {
 		return time.Now().Before(deadline) && q.Wait()
 	}
 	q.kick.SetReadDeadline(deadline)
+	q.until = deadline
 	ok := q.Wait()
+	q.until = time.Time{}
 	// Who stops the ring says so first, and then sets a deadline. Either that
 	// comes after this one, or sleep sees what was said.
 	q.kick.SetReadDeadline(time.Time{})

@@ -44,7 +44,7 @@ func (r *ring) ready() bool {
 func (r *ring) start(s *session) {
 	q := &Queue{
 		index: r.index, features: s.acked, table: s.table, started: r.started, kick: r.kick, kickFD: r.kickFD, call: r.call, logFD: -1,
-		errFD: r.errFD, report: s.report, stop: make(chan struct{}),
+		errFD: r.errFD, busyPoll: s.busyPoll, report: s.report, stop: make(chan struct{}),
 		config: virtqueue.Config{
 			Size: r.size, Features: s.acked, Descriptors: r.addr.Descriptors, Driver: r.addr.Avail, Device: r.addr.Used, Base: r.base,
 		},

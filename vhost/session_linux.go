@@ -26,11 +26,12 @@ type session struct {
 	logFD    int
 	inflight *inflight
 	requests *Conn // to the front end, or nil
+	busyPoll time.Duration
 	report   func(ring int, err error)
 }
 
-func newSession(d Device, report func(ring int, err error)) *session {
-	s := &session{device: d, logFD: -1, report: report}
+func newSession(d Device, busyPoll time.Duration, report func(ring int, err error)) *session {
+	s := &session{device: d, logFD: -1, busyPoll: busyPoll, report: report}
 	for i := range d.Queues() {
 		s.rings = append(s.rings, newRing(i))
 	}

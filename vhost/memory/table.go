@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -88,9 +89,15 @@ func (m *Mapping) Release() {
 // A Table is all memory of a guest that is shared. It may be used by any number
 // of goroutines, of which each holds it or knows that another one does.
 type Table struct {
-	guest   []*Mapping // by address of the guest
-	user    []*Mapping // by address of the front end
+	guest   []place // by address of the guest
+	user    []place // by address of the front end
 	holders atomic.Int64
+}
+
+// A place is where a mapping lies, by one of its addresses.
+type place struct {
+	at, size uint64
+	*Mapping
 }
 
 // NewTable returns a table of mappings, which it holds. The caller holds the
@@ -99,21 +106,15 @@ func NewTable(mappings ...*Mapping) (*Table, error) {
 	if len(mappings) > maxRegions {
 		return nil, fmt.Errorf("%w: %d", ErrTooMany, len(mappings))
 	}
-	t := &Table{guest: slices.Clone(mappings), user: slices.Clone(mappings)}
-	byGuest := func(m *Mapping) uint64 { return m.Guest }
-	byUser := func(m *Mapping) uint64 { return m.User }
-	for _, o := range []struct {
-		list []*Mapping
-		at   func(*Mapping) uint64
-	}{{t.guest, byGuest}, {t.user, byUser}} {
-		slices.SortFunc(o.list, func(a, b *Mapping) int {
-			if o.at(a) < o.at(b) {
-				return -1
-			}
-			return 1
-		})
-		for i := 1; i < len(o.list); i++ {
-			if a, b := o.list[i-1], o.list[i]; o.at(b)-o.at(a) < a.Size {
+	t := new(Table)
+	for _, m := range mappings {
+		t.guest = append(t.guest, place{m.Guest, m.Size, m})
+		t.user = append(t.user, place{m.User, m.Size, m})
+	}
+	for _, list := range [][]place{t.guest, t.user} {
+		slices.SortFunc(list, func(a, b place) int { return cmp.Compare(a.at, b.at) })
+		for i := 1; i < len(list); i++ {
+			if a, b := list[i-1], list[i]; b.at-a.at < a.size {
 				return nil, fmt.Errorf("%w: %+v overlaps %+v", ErrRegion, b.Region, a.Region)
 			}
 		}
@@ -125,15 +126,23 @@ func NewTable(mappings ...*Mapping) (*Table, error) {
 	return t, nil
 }
 
+// mappings are all of them.
+func (t *Table) mappings() (all []*Mapping) {
+	for _, p := range t.guest {
+		all = append(all, p.Mapping)
+	}
+	return all
+}
+
 // With returns a table that has m besides, and that the caller holds.
 func (t *Table) With(m *Mapping) (*Table, error) {
-	return NewTable(append(slices.Clone(t.guest), m)...)
+	return NewTable(append(t.mappings(), m)...)
 }
 
 // Without returns a table that lacks the region with the addresses and the size
 // of r, and that the caller holds. Where there is none it fails with ErrRegion.
 func (t *Table) Without(r Region) (*Table, error) {
-	left := slices.DeleteFunc(slices.Clone(t.guest), func(m *Mapping) bool {
+	left := slices.DeleteFunc(t.mappings(), func(m *Mapping) bool {
 		return m.Guest == r.Guest && m.User == r.User && m.Size == r.Size
 	})
 	if len(left) == len(t.guest) {
@@ -186,19 +195,19 @@ func (t *Table) Slice(addr, n uint64) ([]byte, error) {
 	if addr+n < addr {
 		return nil, ErrAddress
 	}
-	m := find(t.guest, func(m *Mapping) uint64 { return m.Guest }, addr)
+	m := find(t.guest, addr)
 	if m == nil || n == 0 {
 		return nil, ErrAddress
 	}
-	at := addr - m.Guest
-	end := at + min(n, m.Size-at)
+	at := addr - m.at
+	end := at + min(n, m.size-at)
 	return m.mem[at:end:end], nil
 }
 
 // User returns the n bytes at an address of the front end's. They must lie in
 // one region.
 func (t *Table) User(addr, n uint64) ([]byte, error) {
-	m := find(t.user, func(m *Mapping) uint64 { return m.User }, addr)
+	m := find(t.user, addr)
 	if m == nil || n > m.Size-(addr-m.User) {
 		return nil, ErrAddress
 	}
@@ -208,25 +217,25 @@ func (t *Table) User(addr, n uint64) ([]byte, error) {
 
 // find returns the one of list that addr lies in, or nil. There are few of
 // them, as a rule two.
-func find(list []*Mapping, at func(*Mapping) uint64, addr uint64) *Mapping {
+func find(list []place, addr uint64) *place {
 	lo, hi := 0, len(list)
 	for lo < hi {
 		mid := int(uint(lo+hi) / 2)
-		if at(list[mid]) <= addr {
+		if list[mid].at <= addr {
 			lo = mid + 1
 		} else {
 			hi = mid
 		}
 	}
-	if lo == 0 || addr-at(list[lo-1]) >= list[lo-1].Size {
+	if lo == 0 || addr-list[lo-1].at >= list[lo-1].size {
 		return nil
 	}
-	return list[lo-1]
+	return &list[lo-1]
 }
 
 // GuestOf is the guest's address of what has an address of the front end's.
 func (t *Table) GuestOf(user uint64) (uint64, error) {
-	m := find(t.user, func(m *Mapping) uint64 { return m.User }, user)
+	m := find(t.user, user)
 	if m == nil {
 		return 0, ErrAddress
 	}

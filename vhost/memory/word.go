@@ -1,6 +1,9 @@
 package memory
 
-import "encoding/binary"
+import (
+	"math/bits"
+	"runtime"
+)
 
 // The fields of rings are little-endian (VIRTIO 1.2 section 1.4). These read
 // and write them whole, each exactly once. A load is ordered before all that
@@ -22,11 +25,11 @@ func Store64(b []byte, at int, v uint64) { store64(pointer64(b, at), little64(v)
 
 // Or32 sets bits of the 4 bytes at b[at:], which are aligned, and leaves those
 // that others set at the same time.
-func Or32(b []byte, at int, bits uint32) {
-	p, bits := pointer32(b, at), little32(bits)
+func Or32(b []byte, at int, set uint32) {
+	p, set := pointer32(b, at), little32(set)
 	for {
 		old := load32(p)
-		if old&bits == bits || swap32(p, old, old|bits) {
+		if old&set == set || swap32(p, old, old|set) {
 			return
 		}
 	}
@@ -51,16 +54,21 @@ func Store16(b []byte, at int, v uint16) {
 	}
 }
 
+// bigEndian says that this machine's numbers are not little-endian.
+const bigEndian = runtime.GOARCH == "s390x" || runtime.GOARCH == "ppc64" || runtime.GOARCH == "mips" || runtime.GOARCH == "mips64"
+
 // little32 makes a little-endian number of one of this machine, or back.
 func little32(v uint32) uint32 {
-	var b [4]byte
-	binary.LittleEndian.PutUint32(b[:], v)
-	return binary.NativeEndian.Uint32(b[:])
+	if bigEndian {
+		return bits.ReverseBytes32(v)
+	}
+	return v
 }
 
 // little64 is the same for 8 bytes.
 func little64(v uint64) uint64 {
-	var b [8]byte
-	binary.LittleEndian.PutUint64(b[:], v)
-	return binary.NativeEndian.Uint64(b[:])
+	if bigEndian {
+		return bits.ReverseBytes64(v)
+	}
+	return v
 }

@@ -46,25 +46,25 @@ const (
 )
 
 // A descriptor is one, as it was read, once. It is struct virtq_desc or struct
-// pvirtq_desc, which differ in the last two fields.
+// pvirtq_desc. With one field more the compiler would keep it in memory and not in
+// registers, which costs a fifth of the packets (measured.md).
 type descriptor struct {
 	addr  uint64
 	len   uint32
 	flags uint16
-	next  uint16 // of a split queue
-	id    uint16 // of a packed queue
+	link  uint16 // the next one of a split queue; the buffer id of a packed one
 }
 
 func (p *parts) splitDescriptor(table []byte, i int) descriptor {
 	addr, rest := memory.Load64(table, 16*i), memory.Load64(table, 16*i+8)
-	return descriptor{addr: addr, len: uint32(rest), flags: uint16(rest >> 32), next: uint16(rest >> 48)}
+	return descriptor{addr: addr, len: uint32(rest), flags: uint16(rest >> 32), link: uint16(rest >> 48)}
 }
 
 // packedDescriptor reads what says that the descriptor is available first.
 func (p *parts) packedDescriptor(table []byte, i int) descriptor {
 	rest := memory.Load64(table, 16*i+8)
 	addr := memory.Load64(table, 16*i)
-	return descriptor{addr: addr, len: uint32(rest), id: uint16(rest >> 32), flags: uint16(rest >> 48)}
+	return descriptor{addr: addr, len: uint32(rest), link: uint16(rest >> 32), flags: uint16(rest >> 48)}
 }
 
 // add checks the memory that one descriptor names, and appends it to c.
@@ -158,7 +158,7 @@ func (p *parts) addSplit(c *Chain, table []byte, i int, inTable bool) error {
 		if d.flags&flagNext == 0 {
 			return nil
 		}
-		if i = int(d.next); i >= n {
+		if i = int(d.link); i >= n {
 			return ErrNext
 		}
 	}

@@ -13,6 +13,7 @@ type ring interface {
 	flush() (notify bool)         // shows it those
 	arm() (available bool)        // asks for notifications, and looks once more
 	disarm()                      // asks for none
+	ready() bool                  // looks whether there is more
 	base() uint32                 // see Device.Base
 	again(c *Chain) (bool, error) // what was in flight when another device ended
 	attach(inflight []byte) error // finds that, and notes what is in flight from now on
@@ -104,6 +105,9 @@ func (q *Device) Flush() (notify bool) {
 // Arm asks the driver to notify when it makes more available, and says whether it
 // has already: then no notification may come, and the caller goes on taking.
 func (q *Device) Arm() (available bool) { return q.broken == nil && q.arm() }
+
+// Ready says whether the driver has made more available, and asks for nothing.
+func (q *Device) Ready() bool { return q.broken == nil && q.ready() }
 
 // Disarm tells the driver that it need not notify. Notifications come all the
 // same.

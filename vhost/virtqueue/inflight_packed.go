@@ -171,7 +171,7 @@ func (t *packedTrack) collect() error {
 func (t *packedTrack) load(i uint16) descriptor {
 	at := t.entry(i)
 	word := memory.Load64(t.b, at+atID)
-	return descriptor{id: uint16(word), flags: uint16(word >> 16), len: uint32(word >> 32), addr: memory.Load64(t.b, at+atAddr)}
+	return descriptor{link: uint16(word), flags: uint16(word >> 16), len: uint32(word >> 32), addr: memory.Load64(t.b, at+atAddr)}
 }
 
 func (t *packedTrack) again() (c inflightChain, ok bool) {
@@ -197,7 +197,7 @@ func (t *packedTrack) note(d descriptor, first bool) {
 		t.counter++
 	}
 	at := t.entry(free)
-	memory.Store64(t.b, at+atID, uint64(d.id)|uint64(d.flags)<<16|uint64(d.len)<<32)
+	memory.Store64(t.b, at+atID, uint64(d.link)|uint64(d.flags)<<16|uint64(d.len)<<32)
 	memory.Store64(t.b, at+atAddr, d.addr)
 	t.set(t.entry(t.head)+atLast, free)
 	t.set(t.entry(t.head)+atNum, t.get(t.entry(t.head)+atNum)+1)

@@ -369,16 +369,16 @@ func (m *model) endWithin(stage int) map[uint16]bool {
 		if stage == 1 {
 			return shown
 		}
-		for i := len(q.batch) - 1; i > 0; i-- {
-			q.show(q.batch[i])
+		for _, e := range q.batch[1:] {
+			q.show(e)
 		}
 		if stage == 2 {
 			return shown
 		}
-		q.show(q.batch[0])
+		q.showAll(q.batch[0])
 		for _, e := range q.track.batch {
 			d := q.track.load(q.track.get(q.track.entry(e) + atLast))
-			shown[d.id] = true
+			shown[d.link] = true
 		}
 		if stage > 3 {
 			for _, e := range q.track.batch[:len(q.track.batch)/2] {

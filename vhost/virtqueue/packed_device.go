@@ -1,6 +1,7 @@
 package virtqueue
 
 import (
+	"encoding/binary"
 	"fmt"
 
 	"github.com/seed-012105e5/gonet/vhost/memory"
@@ -140,7 +141,7 @@ func (q *packedDevice) next(c *Chain) (bool, error) {
 		}
 		d = q.packedDescriptor(q.desc, q.avail.add(c.slots, q.size).at)
 	}
-	c.id = d.id // that of the last one (VIRTIO 1.2 section 2.8.6)
+	c.id = d.link // that of the last one (VIRTIO 1.2 section 2.8.6)
 	q.slots += c.slots
 	q.avail = q.avail.add(c.slots, q.size)
 	c.entry = q.track.take()
@@ -161,7 +162,7 @@ func (q *packedDevice) again(c *Chain) (bool, error) {
 	}
 	c.entry, c.slots = old.entry, len(old.all)
 	for _, d := range old.all {
-		c.id = d.id
+		c.id = d.link
 		if err := q.addAny(c, d); err != nil {
 			return true, err
 		}
@@ -183,23 +184,36 @@ func (q *packedDevice) put(c *Chain, written uint32) {
 
 func (q *packedDevice) usedPending() int { return len(q.batch) }
 
-// flush writes the first entry last: the driver looks at no other before it.
+// flush shows the first entry last: the driver looks at no other before it.
 func (q *packedDevice) flush() (notify bool) {
 	q.track.showing(q.used)
-	for i := len(q.batch) - 1; i >= 0; i-- {
-		q.show(q.batch[i])
+	for _, e := range q.batch[1:] {
+		q.show(e)
 	}
+	q.showAll(q.batch[0])
 	q.track.shown()
 	count := q.count
 	q.batch, q.count = q.batch[:0], 0
 	return wantsEvent(memory.Load32(q.driver, 0), q.used, count, q.size)
 }
 
-// show writes one used entry. The address that the front end gives for the log is
-// the one of event suppression, so it is not used here.
+// show writes a used entry behind the first.
 func (q *packedDevice) show(e usedEntry) {
-	memory.Store32(q.desc, 16*e.at+8, e.written)
+	binary.LittleEndian.PutUint32(q.desc[16*e.at+8:], e.written)
+	binary.LittleEndian.PutUint32(q.desc[16*e.at+12:], e.word)
+	q.markEntry(e)
+}
+
+// showAll writes the first used entry, behind what is written of all others.
+func (q *packedDevice) showAll(e usedEntry) {
+	binary.LittleEndian.PutUint32(q.desc[16*e.at+8:], e.written)
 	memory.Store32(q.desc, 16*e.at+12, e.word)
+	q.markEntry(e)
+}
+
+// markEntry notes in the log that a used entry was written. The address that the front
+// end gives for the log is the one of event suppression, so it is not used here.
+func (q *packedDevice) markEntry(e usedEntry) {
 	if q.ringLog != nil {
 		q.ringLog.Mark(q.descAt+uint64(16*e.at), 16)
 	}
@@ -220,6 +234,10 @@ func (q *packedDevice) arm() bool {
 	} else {
 		q.suppress(eventEnable << 16)
 	}
+	return q.ready()
+}
+
+func (q *packedDevice) ready() bool {
 	flags := uint16(memory.Load32(q.desc, 16*q.avail.at+12) >> 16)
 	return flags&(flagAvail|flagUsed) == q.avail.available()
 }

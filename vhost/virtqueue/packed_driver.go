@@ -1,6 +1,7 @@
 package virtqueue
 
 import (
+	"encoding/binary"
 	"fmt"
 
 	"github.com/seed-012105e5/gonet/vhost/memory"
@@ -41,12 +42,12 @@ func (q *packedDriver) add(spans []Span, readable int, indirect bool) uint16 {
 		}
 		at := 16 * q.avail.at
 		word := uint32(id) | uint32(flags|q.avail.available())<<16
-		memory.Store64(q.desc, at, s.Addr)
-		memory.Store32(q.desc, at+8, s.Len)
+		binary.LittleEndian.PutUint64(q.desc[at:], s.Addr) // publish shows it
+		binary.LittleEndian.PutUint32(q.desc[at+8:], s.Len)
 		if q.count == 0 {
 			q.first, q.word = q.avail, word
 		} else {
-			memory.Store32(q.desc, at+12, word)
+			binary.LittleEndian.PutUint32(q.desc[at+12:], word)
 		}
 		q.count++
 		q.avail = q.avail.add(1, q.size)
@@ -71,15 +72,15 @@ func (q *packedDriver) take() (id uint16, written uint32, ok bool, err error) {
 	if d.flags&(flagAvail|flagUsed) != q.used.used() {
 		return 0, 0, false, nil
 	}
-	if int(d.id) >= q.size || q.length[d.id] == 0 {
-		return 0, 0, false, fmt.Errorf("%w: the buffer %d", ErrUsed, d.id)
+	if int(d.link) >= q.size || q.length[d.link] == 0 {
+		return 0, 0, false, fmt.Errorf("%w: the buffer %d", ErrUsed, d.link)
 	}
-	n := int(q.length[d.id])
-	q.length[d.id] = 0
+	n := int(q.length[d.link])
+	q.length[d.link] = 0
 	q.nfree += n
-	q.ids = append(q.ids, d.id)
+	q.ids = append(q.ids, d.link)
 	q.used = q.used.add(n, q.size)
-	return d.id, d.len, true, nil
+	return d.link, d.len, true, nil
 }
 
 func (q *packedDriver) arm() bool {

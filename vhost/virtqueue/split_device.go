@@ -1,6 +1,7 @@
 package virtqueue
 
 import (
+	"encoding/binary"
 	"fmt"
 
 	"github.com/seed-012105e5/gonet/vhost/memory"
@@ -77,8 +78,8 @@ func (q *splitDevice) again(c *Chain) (bool, error) {
 
 func (q *splitDevice) put(c *Chain, written uint32) {
 	at := 4 + 8*(int(q.used)&(q.size-1))
-	memory.Store32(q.device, at, uint32(c.id))
-	memory.Store32(q.device, at+4, written)
+	binary.LittleEndian.PutUint32(q.device[at:], uint32(c.id)) // flush publishes it
+	binary.LittleEndian.PutUint32(q.device[at+4:], written)
 	q.markRing(at, 8)
 	q.used++
 	if q.track != nil {
@@ -117,8 +118,10 @@ func (q *splitDevice) arm() bool {
 	} else if q.flags &^= usedNoNotify; true {
 		q.storeHead()
 	}
-	return memory.Load16(q.driver, 2) != q.lastAvail
+	return q.ready()
 }
+
+func (q *splitDevice) ready() bool { return memory.Load16(q.driver, 2) != q.lastAvail }
 
 func (q *splitDevice) disarm() {
 	// With an event index the driver notifies when idx passes it, which it does

@@ -1,6 +1,7 @@
 package virtqueue
 
 import (
+	"encoding/binary"
 	"fmt"
 
 	"github.com/seed-012105e5/gonet/vhost/memory"
@@ -39,14 +40,15 @@ func (q *splitDriver) add(spans []Span, readable int, indirect bool) uint16 {
 		if indirect {
 			flags = flagIndirect
 		}
-		memory.Store64(q.desc, 16*int(i), s.Addr)
-		memory.Store64(q.desc, 16*int(i)+8, uint64(s.Len)|uint64(flags)<<32|uint64(q.next[i])<<48)
+		at := 16 * int(i)
+		binary.LittleEndian.PutUint64(q.desc[at:], s.Addr) // publish shows it
+		binary.LittleEndian.PutUint64(q.desc[at+8:], uint64(s.Len)|uint64(flags)<<32|uint64(q.next[i])<<48)
 		i = q.next[i]
 	}
 	q.head = i
 	q.nfree -= len(spans)
 	q.length[id] = uint16(len(spans))
-	memory.Store16(q.driver, 4+2*(int(q.avail)&(q.size-1)), id)
+	binary.LittleEndian.PutUint16(q.driver[4+2*(int(q.avail)&(q.size-1)):], id)
 	q.avail++
 	return id
 }
