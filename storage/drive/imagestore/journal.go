@@ -110,7 +110,7 @@ func readJournal(t tree, file string) (*journal, error) {
 			}
 		} else {
 			var m journalMark
-			if json.Unmarshal(line, &m) != nil || m.Offset < j.Offset {
+			if json.Unmarshal(line, &m) != nil || m.Offset < 0 {
 				break
 			}
 			j.journalMark = m
@@ -124,7 +124,8 @@ func readJournal(t tree, file string) (*journal, error) {
 	return j, nil
 }
 
-// mark notes that so much is durable. It need not itself be: an older mark is true too.
+// mark notes that so much is durable. Until it is so itself an older mark holds, which is
+// true too.
 func (j *journal) mark(m journalMark) error {
 	j.journalMark = m
 	return j.append(m)

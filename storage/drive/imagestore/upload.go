@@ -47,7 +47,7 @@ type Writer struct {
 	hash     hash.Hash // of all up to offset; nil if what came before is not known
 	synced   int64     // where the last sync began
 	syncing  chan error
-	inSync   *journalMark // what will be durable when syncing answers
+	inSync   bool // syncing will answer
 	finished bool
 	gone     bool
 	err      error // the first one
@@ -324,23 +324,29 @@ func (w *Writer) bound() error {
 			return err
 		}
 	}
-	m := w.markAt()
-	w.inSync, w.synced = &m, w.offset
-	go func(f treeFile, done chan<- error) { done <- f.Sync() }(w.data, w.syncing)
+	w.inSync, w.synced = true, w.offset
+	go func(m journalMark) { w.syncing <- w.keep(m) }(w.markAt())
 	return nil
 }
 
-// waitSync waits for a sync under way, and then notes what is durable.
-func (w *Writer) waitSync() error {
-	if w.inSync == nil {
-		return nil
-	}
-	m := *w.inSync
-	w.inSync = nil
-	if err := <-w.syncing; err != nil {
+// keep makes durable what was written before the mark, and then the mark.
+func (w *Writer) keep(m journalMark) error {
+	if err := w.data.Sync(); err != nil {
 		return err
 	}
-	return w.journal.mark(m)
+	if err := w.journal.mark(m); err != nil {
+		return err
+	}
+	return w.journal.file.Sync()
+}
+
+// waitSync waits for what bound has begun, which has the journal meanwhile.
+func (w *Writer) waitSync() error {
+	if !w.inSync {
+		return nil
+	}
+	w.inSync = false
+	return <-w.syncing
 }
 
 // markAt is the mark of what has come so far.
@@ -355,13 +361,10 @@ func (w *Writer) markAt() journalMark {
 // settle makes all that has come durable.
 func (w *Writer) settle() error {
 	err := errors.Join(w.waitSync(), w.punch())
-	if err == nil {
-		err = w.data.Sync()
+	if err != nil {
+		return err
 	}
-	if err == nil {
-		err = w.journal.mark(w.markAt())
-	}
-	return err
+	return w.keep(w.markAt())
 }
 
 // Finish makes an image of the upload: it is whole, durable, and verified, or there is an
