@@ -394,11 +394,16 @@ func (l *guestLoad) progress() error {
 // fioBacklog is after how many writes fio verifies them.
 const fioBacklog = 256
 
+// fioVerifies are arguments of fio: it writes at random and verifies.
+func fioVerifies(more ...string) []string {
+	return append([]string{"--name=x", "--directory=" + guestMount, "--bs=4k", "--rw=randwrite", "--ioengine=libaio", "--direct=1", "--iodepth=16",
+		"--verify=crc32c", "--verify_fatal=1", fmt.Sprintf("--verify_backlog=%d", fioBacklog), "--thread"}, more...)
+}
+
 // fio writes a file and verifies what it has written, again and again.
 func (l *guestLoad) fio() error {
 	var out bytes.Buffer
-	cmd := exec.Command("fio", "--name=x", "--directory="+guestMount, "--size=4m", "--bs=4k", "--rw=randwrite", "--ioengine=libaio", "--direct=1",
-		"--iodepth=16", "--verify=crc32c", "--verify_fatal=1", fmt.Sprintf("--verify_backlog=%d", fioBacklog), "--time_based", "--runtime=600", "--thread")
+	cmd := exec.Command("fio", fioVerifies("--size=4m", "--time_based", "--runtime=600")...)
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Start(); err != nil {
 		return err

@@ -28,7 +28,7 @@ import (
 
 func TestMain(m *testing.M) {
 	if os.Getpid() == 1 { // in a guest
-		guest.Main(m, map[string]guest.Job{"open-iscsi": insideOpenISCSI, "node": insideNode})
+		guest.Main(m, map[string]guest.Job{"open-iscsi": insideOpenISCSI, "node": insideNode, "boot": insideBoot})
 	}
 	netns.Main(m)
 }
@@ -159,7 +159,7 @@ func TestGuestOpenISCSI(t *testing.T) {
 	for _, p := range []string{"iscsid", "iscsiadm", "mkfs.ext4", "e2fsck", "fstrim", "fio"} {
 		programs = append(programs, need.Program(t, p))
 	}
-	debugfs := need.Program(t, "debugfs")
+	need.Programs(t, "debugfs")
 	dir := t.TempDir()
 	path := filepath.Join(dir, "net.sock")
 	card, err := vnet.Listen(path, vnet.Config{})
@@ -241,9 +241,16 @@ func TestGuestOpenISCSI(t *testing.T) {
 	if out, err := exec.Command(need.Program(t, "e2fsck"), "-fn", target.file).CombinedOutput(); err != nil {
 		t.Errorf("e2fsck: %v\n%s", err, out)
 	}
-	for _, name := range guestKept {
+	checkKept(t, target.file, guestKept)
+}
+
+// checkKept looks for files in an image of a file system.
+func checkKept(t *testing.T, image string, names []string) {
+	t.Helper()
+	debugfs, dir := need.Program(t, "debugfs"), t.TempDir()
+	for _, name := range names {
 		copied := filepath.Join(dir, name)
-		out, err := exec.Command(debugfs, "-R", "dump "+name+" "+copied, target.file).CombinedOutput()
+		out, err := exec.Command(debugfs, "-R", "dump "+name+" "+copied, image).CombinedOutput()
 		got, _ := os.ReadFile(copied)
 		if err != nil || !bytes.Equal(got, keptContents(name)) {
 			t.Errorf("%s holds other bytes than were written: %v %s", name, err, out)

@@ -36,6 +36,9 @@ type Config struct {
 	Network bool
 	// QEMU are further arguments for it: disks, for one.
 	QEMU []string
+	// Loader, if not nil, puts a system on a disk of those, with something that loads it.
+	// The firmware boots the guest from there; else QEMU loads the kernel by itself.
+	Loader func(System) error
 
 	// Kernel is the package of Debian's that stands for a kernel; linux-image-amd64.
 	Kernel string
@@ -46,6 +49,17 @@ type Config struct {
 
 // Host is the address of the host in a guest that has a network.
 const Host = "10.0.2.2"
+
+// A System is what a guest runs.
+type System struct {
+	Kernel  string // a file: an image of Linux on x86 that a boot loader takes
+	Initrd  string // a file
+	Options string // for the kernel
+}
+
+// options are the kernel's. Under load it finds that its timer does not work, unless it is
+// told not to look.
+const options = "console=ttyS0 quiet loglevel=5 panic=-1 no_timer_check tsc=reliable mitigations=off"
 
 func (c *Config) modules() []string {
 	all := []string{"virtio_pci", "virtio_console"}
@@ -81,7 +95,17 @@ func Start(t testing.TB, c Config) *Guest {
 	if err := writeInitrd(initrd, k, &c); err != nil {
 		t.Fatal(err)
 	}
-	g, err := boot(k.image, initrd, &c)
+	from := []string{"-kernel", k.image, "-initrd", initrd, "-append", options}
+	if c.Loader != nil {
+		if k.compressed == "" {
+			t.Fatal("the guests' kernel has no image for boot loaders")
+		}
+		if err := c.Loader(System{k.compressed, initrd, options}); err != nil {
+			t.Fatal(err)
+		}
+		from = nil
+	}
+	g, err := boot(from, &c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +130,8 @@ func Need(t testing.TB) {
 
 const emulator = "qemu-system-x86_64"
 
-func boot(image, initrd string, c *Config) (*Guest, error) {
+// boot starts QEMU, with arguments that have it load a system.
+func boot(system []string, c *Config) (*Guest, error) {
 	memory, limit := c.Memory, c.Limit
 	if memory <= 0 {
 		memory = 384
@@ -117,11 +142,8 @@ func boot(image, initrd string, c *Config) (*Guest, error) {
 	args := []string{"-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "1", "-m", fmt.Sprint(memory),
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
 		"-chardev", "file,id=console,path=/dev/fd/3", "-serial", "chardev:console",
-		"-chardev", "stdio,id=job,signal=off", "-device", "virtio-serial-pci,ioeventfd=off", "-device", "virtserialport,chardev=job",
-		"-kernel", image, "-initrd", initrd,
-		// Under load the kernel finds that its timer does not work, unless it is told not
-		// to look.
-		"-append", "console=ttyS0 quiet loglevel=5 panic=-1 no_timer_check tsc=reliable mitigations=off"}
+		"-chardev", "stdio,id=job,signal=off", "-device", "virtio-serial-pci,ioeventfd=off", "-device", "virtserialport,chardev=job"}
+	args = append(args, system...)
 	if c.Network {
 		args = append(args, "-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net")
 	}

@@ -2,6 +2,7 @@ package guest
 
 import (
 	"bytes"
+	"cmp"
 	"debug/elf"
 	"fmt"
 	"io/fs"
@@ -11,11 +12,12 @@ import (
 	"strings"
 )
 
-// A kernel is an image that QEMU boots, and modules.
+// A kernel is an image that QEMU boots, one that boot loaders do, and modules.
 type kernel struct {
-	image   string
-	modules map[string]string // paths by name, in which _ stands for - too
-	builtin map[string]bool
+	image      string
+	compressed string
+	modules    map[string]string // paths by name, in which _ stands for - too
+	builtin    map[string]bool
 }
 
 // findKernel has scripts/guest-kernel get the kernel that a package stands for. Where
@@ -70,8 +72,8 @@ func openKernel(tree string) (*kernel, error) {
 		switch base := filepath.Base(path); {
 		case strings.HasPrefix(base, "vmlinux"):
 			k.image = path
-		case strings.HasPrefix(base, "vmlinuz") && k.image == "":
-			k.image = path
+		case strings.HasPrefix(base, "vmlinuz"):
+			k.compressed = path
 		case base == "modules.builtin":
 			text, err := os.ReadFile(path)
 			for _, line := range strings.Fields(string(text)) {
@@ -86,6 +88,7 @@ func openKernel(tree string) (*kernel, error) {
 	if err != nil {
 		return nil, err
 	}
+	k.image = cmp.Or(k.image, k.compressed)
 	if k.image == "" || len(k.modules) == 0 {
 		return nil, fmt.Errorf("%s has not a kernel and its modules", tree)
 	}
