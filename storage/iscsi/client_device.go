@@ -65,7 +65,9 @@ func (d *Device) do(ctx context.Context, cdb, out, in []byte) (Result, error) {
 		sense, _ := scsi.ParseSense(r.Sense)
 		last := attempt == maxAttempts
 		switch {
-		case errors.Is(err, errLost) && !last && ctx.Err() == nil:
+		case errors.Is(err, errLost) && ctx.Err() != nil:
+			return r, ctx.Err()
+		case errors.Is(err, errLost) && !last:
 			continue // current waits for another link
 		case err != nil:
 			return r, err

@@ -120,9 +120,9 @@ func (k *link) fail(err error) {
 		close(c.done)
 	}
 	clear(k.calls)
+	close(k.lost) // with the token: who has seen err sees that the link is over
 	<-k.token
 	<-k.pen
-	close(k.lost)
 }
 
 // close ends the link at once.

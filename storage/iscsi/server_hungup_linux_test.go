@@ -2,6 +2,7 @@ package iscsi
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"syscall"
@@ -103,6 +104,43 @@ func (s slowMemory) Immediate() bool { return false }
 func (s slowMemory) ReadAt(p []byte, off int64) (int, error) {
 	time.Sleep(time.Second)
 	return s.Memory.ReadAt(p, off)
+}
+
+// A command whose context ends in the instant in which its connection is lost ends as the
+// context says.
+func TestContextEndsWithConnection(t *testing.T) {
+	inBubble(t, &Server{}, Target{}, func(t *testing.T, n *testNet, units *scsi.Target) {
+		disk, err := block.NewDisk(slowMemory{block.NewMemory(1 << 20)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		u, err := scsi.NewUnit(scsi.UnitConfig{Disk: disk})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := units.Add(2, u); err != nil {
+			t.Fatal(err)
+		}
+		dialer := n.dialer()
+		dialer.ReplacementTimeout = time.Minute
+		c := n.session(dialer)
+		defer c.Close()
+		d, err := c.Open(t.Context(), 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 50 {
+			time.Sleep(time.Minute)
+			k := c.link0()
+			ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+			time.AfterFunc(500*time.Millisecond, func() { k.conn.Close() })
+			if _, err := d.ReadAtContext(ctx, make([]byte, 512), 0); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("%v", err)
+			}
+			cancel()
+		}
+		time.Sleep(time.Minute) // the device has done what it was at
+	})
 }
 
 // 11.15: the answer to a Logout says that the session has ended, with its tasks and what
