@@ -51,6 +51,9 @@ const (
 	needsNoUnit
 	// waits: Execute may wait, though nothing is done on the device (Task.then).
 	waits
+	// changesUnit: of a nexus that may only read, DATA PROTECT, since others would notice.
+	// Whether START STOP UNIT and PREVENT ALLOW MEDIUM REMOVAL do is said by their CDB.
+	changesUnit
 )
 
 // A reserveClass says by what reservations a command conflicts, as the tables of SPC-2 5.5.1,

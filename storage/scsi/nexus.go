@@ -29,6 +29,8 @@ type Access uint8
 
 const (
 	ReadWrite Access = iota
+	// ReadOnly takes nothing from others: no writes, no reservations, no MODE SELECT, and
+	// no say about the removal of the medium. Task management is left to it.
 	ReadOnly
 	Hidden // as if there were no such unit
 )

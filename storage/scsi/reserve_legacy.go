@@ -4,22 +4,20 @@ package scsi
 // parties. How they get on with persistent reservations is in SPC-4 5.12.3.
 
 func reserveLegacyCommands() []command {
-	row := func(name string, locked func(*Task, []byte, []byte), usage ...byte) command {
-		return command{name: name, usage: usage, types: both(), reserve: reserveOwn, locked: locked}
+	row := func(name string, flags commandFlags, locked func(*Task, []byte, []byte), usage ...byte) command {
+		return command{name: name, usage: usage, types: both(), flags: flags, reserve: reserveOwn, locked: locked}
 	}
 	return []command{
-		row("RESERVE(6)", (*Task).reserveUnit, 0x16, 0x00, 0x00, 0x00, 0x00, 0x00),
-		row("RESERVE(10)", (*Task).reserveUnit, 0x56, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00),
-		row("RELEASE(6)", (*Task).releaseUnit, 0x17, 0x00, 0x00, 0x00, 0x00, 0x00),
-		row("RELEASE(10)", (*Task).releaseUnit, 0x57, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00),
+		row("RESERVE(6)", changesUnit, (*Task).reserveUnit, 0x16, 0x00, 0x00, 0x00, 0x00, 0x00),
+		row("RESERVE(10)", changesUnit, (*Task).reserveUnit, 0x56, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00),
+		row("RELEASE(6)", 0, (*Task).releaseUnit, 0x17, 0x00, 0x00, 0x00, 0x00, 0x00),
+		row("RELEASE(10)", 0, (*Task).releaseUnit, 0x57, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00),
 	}
 }
 
 func (t *Task) reserveUnit(_, _ []byte) {
 	r := &t.unit.state.reservations
 	switch {
-	case t.link.readOnly: // who may only read shuts out nobody
-		t.fail(Sense{Key: DataProtect, Code: CodeWriteProtected})
 	case len(r.registrants) > 0:
 		t.withRegistrants(r)
 	case r.legacy != nil && r.legacy != t.link:

@@ -11,7 +11,7 @@ func reserveOutCommands() []command {
 		return command{
 			name:  "PERSISTENT RESERVE OUT, " + name,
 			usage: []byte{0x5f, action, 0xff, 0x00, 0x00, 0xff, 0xff, 0xff, 0xff, 0x00},
-			types: both(), action: true, flags: waits, reserve: reservePersistent,
+			types: both(), action: true, flags: waits | changesUnit, reserve: reservePersistent,
 			plan: (*Task).planOut, locked: (*Task).persistentOut,
 		}
 	}
@@ -34,10 +34,6 @@ const (
 
 func (t *Task) planOut() {
 	n := t.cdb32(5)
-	if t.link.readOnly { // who may only read shuts out nobody
-		t.fail(Sense{Key: DataProtect, Code: CodeWriteProtected})
-		return
-	}
 	if n < outHeader || n > maxOutList {
 		t.fail(Sense{Key: IllegalRequest, Code: CodeParameterListLength})
 		return

@@ -16,12 +16,12 @@ func spcModeCommands() []command {
 	}, {
 		name:  "MODE SELECT(6)", // SPC-4 6.9
 		usage: []byte{0x15, 0x11, 0x00, 0x00, 0xff, 0x00},
-		types: both(), flags: waits, reserve: reserveWrites,
+		types: both(), flags: waits | changesUnit, reserve: reserveWrites,
 		plan: func(t *Task) { t.planModeSelect(int(t.cdb[4])) }, locked: (*Task).modeSelect,
 	}, {
 		name:  "MODE SELECT(10)", // SPC-4 6.10
 		usage: []byte{0x55, 0x11, 0x00, 0x00, 0x00, 0x00, 0x00, 0xff, 0xff, 0x00},
-		types: both(), flags: waits, reserve: reserveWrites,
+		types: both(), flags: waits | changesUnit, reserve: reserveWrites,
 		plan: func(t *Task) { t.planModeSelect(int(t.cdb16(7))) }, locked: (*Task).modeSelect,
 	}}
 }

@@ -5,11 +5,21 @@ func spcStartCommands() []command {
 		name:  "START STOP UNIT", // SBC-3 5.25, MMC-5 6.42
 		usage: []byte{0x1b, 0x01, 0x00, 0x0f, 0xf7, 0x00},
 		types: both(), flags: waits, reserve: reserveStart,
+		plan: func(t *Task) {
+			if t.powerCondition() == 0 && t.cdb[4]&loejBit != 0 {
+				t.mayChange()
+			}
+		},
 		run: (*Task).flushToStop, locked: (*Task).startStop,
 	}, {
 		name:  "PREVENT ALLOW MEDIUM REMOVAL", // SBC-3 5.10, MMC-5 6.18
 		usage: []byte{0x1e, 0x00, 0x00, 0x00, 0x03, 0x00},
 		types: both(), reserve: reservePrevent,
+		plan: func(t *Task) {
+			if t.cdb[4]&0x01 != 0 {
+				t.mayChange()
+			}
+		},
 		locked: func(t *Task, _, _ []byte) { t.link.prevents = t.cdb[4]&0x01 != 0 },
 	}}
 }

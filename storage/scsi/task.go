@@ -149,9 +149,21 @@ func (t *Task) begin(cdb []byte) {
 			return
 		}
 	}
+	if c.flags&changesUnit != 0 && !t.mayChange() {
+		return
+	}
 	if c.plan != nil {
 		c.plan(t)
 	}
+}
+
+// mayChange says whether the nexus may change what others see of the unit, or makes the
+// task fail: who may only read takes nothing from others.
+func (t *Task) mayChange() bool {
+	if t.link.readOnly {
+		t.fail(Sense{Key: DataProtect, Code: CodeWriteProtected})
+	}
+	return !t.done
 }
 
 // ready says whether the medium may be used, or makes the task fail.
