@@ -2,6 +2,7 @@ package usb_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -20,6 +21,7 @@ import (
 	"github.com/seed-012105e5/gonet/internal/testing/guest"
 	"github.com/seed-012105e5/gonet/internal/testing/need"
 	"github.com/seed-012105e5/gonet/storage/block"
+	"github.com/seed-012105e5/gonet/storage/drive"
 	"github.com/seed-012105e5/gonet/storage/scsi"
 	"github.com/seed-012105e5/gonet/storage/usb"
 	"github.com/seed-012105e5/gonet/storage/usb/gadget"
@@ -329,6 +331,9 @@ func (w *machine) unplugged() error {
 	if name, err = w.attach(guest.Host, "2-1"); err != nil {
 		return err
 	}
+	if err := w.awaitSize(name); err != nil {
+		return err
+	}
 	if f, err = os.OpenFile("/dev/"+name, os.O_RDONLY|unix.O_DIRECT, 0); err != nil {
 		return err
 	}
@@ -362,6 +367,9 @@ func (w *machine) detached() error {
 		return err
 	}
 	name, err := w.attach(guest.Host, "1-1")
+	if err == nil {
+		err = w.awaitSize(name)
+	}
 	if err != nil {
 		return err
 	}
@@ -462,6 +470,8 @@ func (w *machine) gadgetErrors(g *gadget.Gadget) error {
 	}
 	return nil
 }
+
+const ejectDisc = 0x5309 // CDROMEJECT of linux/cdrom.h
 
 const diskFile = "/tmp/disk.img"
 
@@ -584,14 +594,54 @@ func (w *machine) gadgetDisc(g *gadget.Gadget) error {
 		return err
 	}
 	defer unix.Close(fd)
-	const ejectDisc = 0x5309 // CDROMEJECT
 	if err := unix.IoctlSetInt(fd, ejectDisc, 0); err != nil {
 		return fmt.Errorf("eject by the host: %w", err)
 	}
 	if m, err := g.State(0); err != nil || m.File != "" {
 		return fmt.Errorf("after an eject by the host: %+v, %v", m, err)
 	}
-	return nil
+	return w.gadgetBackend(g, name, fd)
+}
+
+// gadgetBackend has a drive use the gadget.
+func (w *machine) gadgetBackend(g *gadget.Gadget, name string, fd int) error {
+	b := drive.NewGadget(g, 0)
+	ctx := context.Background()
+	ejected := make(chan struct{}, 2)
+	m := drive.Medium{Name: "boot.iso", Path: "/boot.iso", CDROM: true, ReadOnly: true, Ejected: func() { ejected <- struct{}{} }}
+	remote := m
+	remote.Path = ""
+	if err := b.Insert(ctx, remote); !errors.Is(err, drive.ErrPermission) {
+		return fmt.Errorf("insert what is no file: %v", err)
+	}
+	if err := errors.Join(b.Probe(ctx), b.Insert(ctx, m)); err != nil {
+		return err
+	}
+	if err := w.readDisc(name); err != nil {
+		return err
+	}
+	if err := w.Mount("/dev/"+name, "/disc", "iso9660", unix.MS_RDONLY, ""); err != nil {
+		return err
+	}
+	err := b.Eject(ctx, false)
+	if err := w.Unmount("/disc"); err != nil {
+		return err
+	}
+	if !errors.Is(err, drive.ErrLocked) {
+		return fmt.Errorf("eject what is mounted: %v", err)
+	}
+	if err := unix.IoctlSetInt(fd, ejectDisc, 0); err != nil {
+		return fmt.Errorf("eject by the host: %w", err)
+	}
+	select {
+	case <-ejected:
+	case <-time.After(time.Minute):
+		return errors.New("the drive was not told that the host has ejected")
+	}
+	if err := b.Eject(ctx, false); err != nil { // nothing to do
+		return err
+	}
+	return errors.Join(b.Insert(ctx, m), b.Eject(ctx, true), b.Close())
 }
 
 // reference does with the kernel's own device over USB/IP what was done with ours.
