@@ -268,7 +268,7 @@ func (w *machine) diskByUAS() (err error) {
 	if d := w.driver(w.first); d != "uas" {
 		return fmt.Errorf("the driver is %s", d)
 	}
-	return w.useDisk(w.first)
+	return w.useDisk(w.first, fileText())
 }
 
 func (w *machine) diskByBOT() error {
@@ -280,7 +280,7 @@ func (w *machine) diskByBOT() error {
 		return fmt.Errorf("the driver is %s", d)
 	}
 	w.second = name
-	return w.useDisk(name)
+	return w.useDisk(name, fileText())
 }
 
 func (w *machine) disc() error {
@@ -379,7 +379,7 @@ func (w *machine) detached() error {
 
 // useDisk makes a file system, writes a file, and reads it back after the cache was
 // dropped.
-func (w *machine) useDisk(name string) error {
+func (w *machine) useDisk(name string, text []byte) error {
 	dev := "/dev/" + name
 	if err := w.awaitSize(name); err != nil {
 		return err
@@ -390,7 +390,6 @@ func (w *machine) useDisk(name string) error {
 	if err := w.Mount(dev, "/mnt", "ext4", 0, ""); err != nil {
 		return err
 	}
-	text := fileText()
 	err := os.WriteFile("/mnt/file", text, 0o600)
 	if err = errors.Join(err, w.Unmount("/mnt")); err != nil {
 		return err
@@ -496,7 +495,7 @@ func (w *machine) gadgetDisk(g *gadget.Gadget) error {
 	if err := g.Insert(0, gadget.Medium{File: diskFile}); !errors.Is(err, gadget.ErrOccupied) {
 		return fmt.Errorf("insert twice: %v", err)
 	}
-	if err := w.useDisk(name); err != nil {
+	if err := w.useDisk(name, fileText()[:1<<20]); err != nil {
 		return err
 	}
 	f, err := os.Open("/dev/" + name)
@@ -589,6 +588,17 @@ func (w *machine) gadgetDisc(g *gadget.Gadget) error {
 	if err := w.readDisc(name); err != nil {
 		return fmt.Errorf("after a change: %w", err)
 	}
+	if err := eject(name); err != nil {
+		return err
+	}
+	if m, err := g.State(0); err != nil || m.File != "" {
+		return fmt.Errorf("after an eject by the host: %+v, %v", m, err)
+	}
+	return w.gadgetBackend(g, name)
+}
+
+// eject ejects a disc as a program of the host does.
+func eject(name string) error {
 	fd, err := unix.Open("/dev/"+name, unix.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return err
@@ -597,14 +607,11 @@ func (w *machine) gadgetDisc(g *gadget.Gadget) error {
 	if err := unix.IoctlSetInt(fd, ejectDisc, 0); err != nil {
 		return fmt.Errorf("eject by the host: %w", err)
 	}
-	if m, err := g.State(0); err != nil || m.File != "" {
-		return fmt.Errorf("after an eject by the host: %+v, %v", m, err)
-	}
-	return w.gadgetBackend(g, name, fd)
+	return nil
 }
 
 // gadgetBackend has a drive use the gadget.
-func (w *machine) gadgetBackend(g *gadget.Gadget, name string, fd int) error {
+func (w *machine) gadgetBackend(g *gadget.Gadget, name string) error {
 	b := drive.NewGadget(g, 0)
 	ctx := context.Background()
 	ejected := make(chan struct{}, 2)
@@ -630,8 +637,8 @@ func (w *machine) gadgetBackend(g *gadget.Gadget, name string, fd int) error {
 	if !errors.Is(err, drive.ErrLocked) {
 		return fmt.Errorf("eject what is mounted: %v", err)
 	}
-	if err := unix.IoctlSetInt(fd, ejectDisc, 0); err != nil {
-		return fmt.Errorf("eject by the host: %w", err)
+	if err := eject(name); err != nil {
+		return err
 	}
 	select {
 	case <-ejected:
@@ -665,5 +672,5 @@ func (w *machine) reference() error {
 	if err != nil {
 		return err
 	}
-	return w.useDisk(name)
+	return w.useDisk(name, fileText()[:1<<20])
 }

@@ -93,6 +93,11 @@ func (s *Session) Buffer(t *Transfer, n int) bool {
 // transport; io.EOF is that the session has ended.
 func (s *Session) Submit(t *Transfer) error {
 	select {
+	case <-s.quit: // though there may be room in the channel
+		return io.EOF
+	default:
+	}
+	select {
 	case s.submitted <- t:
 		return nil
 	case <-s.quit:

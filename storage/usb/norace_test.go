@@ -1,0 +1,5 @@
+//go:build !race
+
+package usb
+
+const raceEnabled = false
