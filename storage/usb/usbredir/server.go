@@ -343,8 +343,7 @@ func (r *reader) data(t *usb.Transfer, n int, in bool) error {
 // A writer tells the peer how its transfers have ended.
 type writer struct {
 	wire
-	device  *usb.Device
-	setting int // of the interface; negative before there is a configuration
+	device *usb.Device
 }
 
 // run writes until the session ends. After an error it closes the connection, and drops
