@@ -42,6 +42,7 @@ type memoryNode struct {
 type memoryPage struct {
 	sync.RWMutex // held for a copy
 	bytes        *[pageSize]byte
+	lent         atomic.Int32 // how many hold bytes, which then do not change: see Lend
 }
 
 // NewMemory makes a device of size bytes, at most 1<<62, all zeroes.
@@ -147,30 +148,6 @@ func (m *Memory) makePage(i int64, bytes *[pageSize]byte) (p *memoryPage, taken 
 	return m.makePage(i, bytes) // dropped again meanwhile
 }
 
-// PageSize is the size of a page in bytes, 64 KB.
-func (m *Memory) PageSize() int { return pageSize }
-
-// ExchangePage writes a whole page at off, a multiple of PageSize, without a copy: the
-// device takes page, which the caller must not touch any more, and the caller gets the
-// memory of the old one, or nil where there was none. With an error page is the caller's.
-func (m *Memory) ExchangePage(page []byte, off int64) (old []byte, err error) {
-	if err := m.check(off, pageSize); err != nil {
-		return nil, err
-	}
-	if off%pageSize != 0 || len(page) != pageSize {
-		return nil, ErrAlignment
-	}
-	bytes := (*[pageSize]byte)(page)
-	p, taken, err := m.makePage(off/pageSize, bytes)
-	if err != nil || taken {
-		return nil, err
-	}
-	p.Lock()
-	p.bytes, bytes = bytes, p.bytes
-	p.Unlock()
-	return bytes[:], nil
-}
-
 // drop forgets page number i.
 func (m *Memory) drop(i int64) {
 	if slot, _ := m.slot(i, false); slot != nil && slot.Swap(nil) != nil {
@@ -238,6 +215,7 @@ func (m *Memory) WriteAt(p []byte, off int64) (n int, err error) {
 			return n, err
 		}
 		page.Lock()
+		page.own()
 		n += copy(page.bytes[at%pageSize:], p[n:])
 		page.Unlock()
 	}
@@ -319,6 +297,7 @@ func (m *Memory) clear(off, end int64) {
 func (p *memoryPage) clear(from, to int) {
 	p.Lock()
 	defer p.Unlock()
+	p.own()
 	clear(p.bytes[from:to])
 }
 

@@ -159,6 +159,86 @@ func TestMemoryExchangeWhole(t *testing.T) {
 				}
 			}
 		})
+		wg.Go(func() {
+			for range 300 {
+				loans, _ := m.Lend(nil, 0, pageSize)
+				got := loans[0].Bytes
+				if bytes.Count(got, got[:1]) != pageSize {
+					t.Error("a page that is lent is torn")
+				}
+				loans[0].Return()
+			}
+		})
 	}
 	wg.Wait()
+}
+
+// TestMemoryLend has pages lent while they are changed in every way: the loans stay as
+// they were, what is read is new, and when they are back pages are changed in place
+// again.
+func TestMemoryLend(t *testing.T) {
+	const size = 4 * pageSize
+	for name, change := range map[string]func(m *Memory) error{
+		"write in part": func(m *Memory) error { _, err := m.WriteAt([]byte{9}, pageSize+5); return err },
+		"write of all":  func(m *Memory) error { _, err := m.WriteAt(bytes.Repeat([]byte{9}, size), 0); return err },
+		"a page given": func(m *Memory) error {
+			_, err := m.ExchangePage(bytes.Repeat([]byte{9}, pageSize), pageSize)
+			return err
+		},
+		"zeroes in part": func(m *Memory) error { return m.WriteZeroes(pageSize+1, 100, 0) },
+		"zeroes of all":  func(m *Memory) error { return m.WriteZeroes(0, size, ZeroNoHole) },
+		"holes":          func(m *Memory) error { return m.WriteZeroes(0, size, 0) },
+		"trim":           func(m *Memory) error { return m.Trim(0, size) },
+		"a smaller size": func(m *Memory) error { return m.Resize(pageSize + 7) },
+		"nothing":        func(m *Memory) error { return nil },
+	} {
+		m := NewMemory(size)
+		want := bytes.Repeat([]byte{1, 2, 3, 4}, size/4)
+		clear(want[2*pageSize : 3*pageSize]) // a hole
+		m.WriteAt(want[:2*pageSize], 0)
+		m.WriteAt(want[3*pageSize:], 3*pageSize)
+		const off, length = 100, size - 300
+		first, err := m.Lend(nil, off, length)
+		if err != nil {
+			t.Fatal(err)
+		}
+		second, _ := m.Lend(nil, off, length)
+		if err := change(m); err != nil {
+			t.Fatal(err)
+		}
+		same := func(loans []Loan) bool {
+			var got []byte
+			for _, l := range loans {
+				got = append(got, l.Bytes...)
+			}
+			return bytes.Equal(got, want[off:off+length])
+		}
+		if !same(first) || !same(second) {
+			t.Errorf("%s: loans have changed", name)
+		}
+		for _, l := range first {
+			l.Return()
+		}
+		m.WriteAt([]byte{8}, pageSize+6)
+		if !same(second) {
+			t.Errorf("%s: a loan has changed when another was given back", name)
+		}
+		for _, l := range second {
+			l.Return()
+		}
+		page := m.page(1)
+		before := page.bytes
+		if m.WriteAt([]byte{7}, pageSize); m.page(1).bytes != before {
+			t.Errorf("%s: a page that is not lent is copied", name)
+		}
+		if n := page.lent.Load(); n != 0 {
+			t.Errorf("%s: a page is lent %d times when all are back", name, n)
+		}
+	}
+	m := NewMemory(100)
+	for _, r := range [][2]int64{{0, 101}, {-1, 1}, {101, 0}} {
+		if loans, err := m.Lend(nil, r[0], r[1]); len(loans) > 0 || !errors.Is(err, ErrRange) {
+			t.Errorf("%d bytes at %d: %v", r[1], r[0], err)
+		}
+	}
 }

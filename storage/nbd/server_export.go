@@ -77,6 +77,13 @@ func (x *served) wholePages(r request) int {
 	return size
 }
 
+// lends says whether r is read without a copy: what is short is copied for less.
+func (x *served) lends(r request) bool {
+	return x.pages != nil && r.cmd == cmdRead && r.length >= smallestLoan
+}
+
+const smallestLoan = 32 << 10
+
 // preferredBlockSize is the device's if it is one that can be told.
 func preferredBlockSize(b block.BlockSizes, e Export) uint32 {
 	n := uint32(4096)

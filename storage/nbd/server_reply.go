@@ -15,7 +15,9 @@ type task struct {
 	buf  *buffers.Buffer // the payload of the request or of the reply
 	held int             // of the connection's budget, in bytes
 
-	pages []*buffers.Buffer // the payload of a WRITE of whole pages, in place of buf
+	// In place of buf:
+	pages []*buffers.Buffer // the payload of a WRITE of whole pages
+	loans []block.Loan      // what a READ has found in memory
 
 	heads []byte   // the parts of the reply that are not of buf
 	parts [][]byte // the reply
@@ -201,8 +203,25 @@ func (t *task) data(s headerStyle) {
 		t.heads = appendOffset(t.heads, t.req.offset)
 	}
 	t.part(t.heads)
-	if n > 0 {
-		t.part(t.buf.Bytes[:n])
+	t.found(0, int64(n))
+}
+
+// found appends data that was read to the reply, from off on, as counted from the start
+// of the request.
+func (t *task) found(off, length int64) {
+	if t.buf != nil {
+		t.part(t.buf.Bytes[off : off+length])
+		return
+	}
+	for _, l := range t.loans {
+		n := int64(len(l.Bytes))
+		if off < n && length > 0 {
+			some := min(n-off, length)
+			t.part(l.Bytes[off : off+some])
+			length -= some
+			off += some
+		}
+		off -= n
 	}
 }
 
@@ -226,7 +245,7 @@ func (t *task) sparse(s headerStyle) {
 		}
 		t.part(t.heads[start:])
 		if !p.hole {
-			t.part(t.buf.Bytes[p.off : p.off+p.length])
+			t.found(p.off, p.length)
 		}
 	}
 }

@@ -251,7 +251,9 @@ func (s *session) take(r request, n int) *task {
 		}
 		return t
 	}
-	t.buf = s.server.buffers.Get(n)
+	if !s.worker.export.lends(r) {
+		t.buf = s.server.buffers.Get(n)
+	}
 	return t
 }
 
@@ -274,6 +276,11 @@ func (s *session) recycle(t *task) {
 	}
 	clear(t.pages)
 	t.pages = t.pages[:0]
+	for _, l := range t.loans {
+		l.Return()
+	}
+	clear(t.loans)
+	t.loans = t.loans[:0]
 	if cap(t.heads) > 16<<10 {
 		t.heads = nil
 	}

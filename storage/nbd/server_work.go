@@ -112,12 +112,18 @@ func zeroFlags(f commandFlags) (z block.ZeroFlags) {
 func (w *worker) read(t *task) error {
 	off, length := int64(t.req.offset), int64(t.req.length)
 	s := w.limits.style
+	if w.export.lends(t.req) {
+		var err error
+		if t.loans, err = w.export.pages.Lend(t.loans, off, length); err != nil {
+			return err
+		}
+	}
 	if s != headersSimple && t.req.flags&cmdFlagDF == 0 && length >= smallestSparse && w.export.info.Extents && len(w.selected) == 0 {
 		if w.findPieces(t) {
 			return w.readPieces(t)
 		}
 	}
-	if length > 0 {
+	if t.buf != nil {
 		if _, err := w.export.disk.ReadAtContext(w.reads, t.buf.Bytes[:length], off); err != nil {
 			return err
 		}
@@ -136,7 +142,7 @@ func (w *worker) findPieces(t *task) (holes bool) {
 
 func (w *worker) readPieces(t *task) error {
 	for _, p := range t.pieces {
-		if p.hole {
+		if p.hole || t.buf == nil {
 			continue
 		}
 		if _, err := w.export.disk.ReadAtContext(w.reads, t.buf.Bytes[p.off:p.off+p.length], int64(t.req.offset)+p.off); err != nil {
