@@ -31,12 +31,16 @@ func (s *session) setMemory(regions MemoryTable, files Files) error {
 	return s.setTable(table)
 }
 
-// changeMemory adds or removes a region.
+// changeMemory adds or removes a region. QEMU 7.2 sends each change once for each pair
+// of a network card's rings, so one that was made already is none.
 func (s *session) changeMemory(m Request, r memory.Region, files Files) error {
 	old := s.table
 	if old == nil {
 		old, _ = memory.NewTable() // of nothing
 		defer old.Release()
+	}
+	if old.Has(r) == (m == AddMemReg) {
+		return nil
 	}
 	if m == RemMemReg {
 		table, err := old.Without(r)

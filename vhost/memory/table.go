@@ -142,13 +142,20 @@ func (t *Table) With(m *Mapping) (*Table, error) {
 // Without returns a table that lacks the region with the addresses and the size
 // of r, and that the caller holds. Where there is none it fails with ErrRegion.
 func (t *Table) Without(r Region) (*Table, error) {
-	left := slices.DeleteFunc(t.mappings(), func(m *Mapping) bool {
-		return m.Guest == r.Guest && m.User == r.User && m.Size == r.Size
-	})
-	if len(left) == len(t.guest) {
+	if !t.Has(r) {
 		return nil, fmt.Errorf("%w: there is no %+v", ErrRegion, r)
 	}
-	return NewTable(left...)
+	return NewTable(slices.DeleteFunc(t.mappings(), func(m *Mapping) bool { return m.is(r) })...)
+}
+
+// Has says whether there is a region with the addresses and the size of r.
+func (t *Table) Has(r Region) bool {
+	return slices.ContainsFunc(t.guest, func(p place) bool { return p.is(r) })
+}
+
+// is says whether m has the addresses and the size of r.
+func (m *Mapping) is(r Region) bool {
+	return m.Guest == r.Guest && m.User == r.User && m.Size == r.Size
 }
 
 // Hold keeps the memory mapped until Release was called once more.
