@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"syscall"
 	"time"
 
 	"github.com/seed-012105e5/gonet/link"
@@ -85,13 +86,18 @@ func (c *card) attach(ctx context.Context, p port) {
 		}
 		select {
 		case c.wires <- w:
-			if err := c.receive(ctx, w); ctx.Err() == nil && !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) {
+			if err := c.receive(ctx, w); ctx.Err() == nil && !hasGone(err) {
 				c.cfg.Report(err)
 			}
 		case <-ctx.Done():
 		}
 		w.Close()
 	}
+}
+
+// hasGone says whether a virtual machine has ended, or this side has left it.
+func hasGone(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) || errors.Is(err, syscall.ECONNRESET)
 }
 
 // pause waits for a while, or until ctx ends.

@@ -87,25 +87,10 @@ type Guest struct {
 func Start(t testing.TB, c Config) *Guest {
 	t.Helper()
 	Need(t)
-	k, err := findKernel(c.Kernel)
-	if err != nil {
+	g, err := Boot(t.TempDir(), c)
+	if errors.Is(err, errKernel) {
 		need.Unable(t, "%v", err)
 	}
-	initrd := filepath.Join(t.TempDir(), "initrd")
-	if err := writeInitrd(initrd, k, &c); err != nil {
-		t.Fatal(err)
-	}
-	from := []string{"-kernel", k.image, "-initrd", initrd, "-append", options}
-	if c.Loader != nil {
-		if k.compressed == "" {
-			t.Fatal("the guests' kernel has no image for boot loaders")
-		}
-		if err := c.Loader(System{k.compressed, initrd, options}); err != nil {
-			t.Fatal(err)
-		}
-		from = nil
-	}
-	g, err := boot(from, &c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,6 +103,32 @@ func Start(t testing.TB, c Config) *Guest {
 	})
 	return g
 }
+
+// Boot boots a guest without a test: who calls it has to kill it. Its first file system
+// is put into a directory.
+func Boot(dir string, c Config) (*Guest, error) {
+	k, err := findKernel(c.Kernel)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errKernel, err)
+	}
+	initrd := filepath.Join(dir, "initrd")
+	if err := writeInitrd(initrd, k, &c); err != nil {
+		return nil, err
+	}
+	from := []string{"-kernel", k.image, "-initrd", initrd, "-append", options}
+	if c.Loader != nil {
+		if k.compressed == "" {
+			return nil, errors.New("the guests' kernel has no image for boot loaders")
+		}
+		if err := c.Loader(System{k.compressed, initrd, options}); err != nil {
+			return nil, err
+		}
+		from = nil
+	}
+	return boot(from, &c)
+}
+
+var errKernel = errors.New("no kernel for guests")
 
 // Need skips the test where there are no guests, as Start does.
 func Need(t testing.TB) {

@@ -28,12 +28,18 @@ type Job func(*Inside) error
 // Main runs the tests of a package, and exits. In a guest it does the guest's job.
 // Call it from TestMain.
 func Main(m *testing.M, jobs map[string]Job) {
+	Enter(jobs)
+	os.Exit(m.Run())
+}
+
+// Enter does the guest's job, and never returns, where this program is the first process
+// of a guest. Programs that are no tests call it first.
+func Enter(jobs map[string]Job) {
 	if os.Getpid() == 1 {
 		if p, err := os.ReadFile("/plan"); err == nil {
 			inside(p, jobs)
 		}
 	}
-	os.Exit(m.Run())
 }
 
 // An Inside is the guest as its job sees it. Its standard output goes to the host, as

@@ -39,7 +39,7 @@ func findKernel(name string) (*kernel, error) {
 		cmd.Stderr = &stderr
 		out, err := cmd.Output()
 		if err != nil {
-			return nil, fmt.Errorf("no kernel for guests: %w: %s", err, bytes.TrimSpace(stderr.Bytes()))
+			return nil, fmt.Errorf("%w: %s", err, bytes.TrimSpace(stderr.Bytes()))
 		}
 		tree = strings.TrimSpace(string(out))
 	}
