@@ -71,7 +71,9 @@ type driver struct {
 	user     uint64 // where the shared memory lies in this process
 	receive  *virtqueue.Driver
 	send     *virtqueue.Driver
-	events   []*vhost.Event // kick and call of receive, and of send
+	offered  [1]virtqueue.Span // of one buffer, while it is added to receive
+	given    [1]virtqueue.Span // and to send
+	events   []*vhost.Event    // kick and call of receive, and of send
 	rx       chan *packet.Buffer
 	quit     chan struct{} // closed when tx was, or the back end has gone
 	received chan struct{} // closed when nothing more is received
@@ -182,7 +184,8 @@ func (d *driver) startRing(i, size int) error {
 // buffers, as there is one for each descriptor.
 func (d *driver) offer(n int) {
 	// There is room: as many are offered as were.
-	d.receive.Add([]virtqueue.Span{{Addr: guestBase + receiveAt + uint64(n)*receiveRoom, Len: receiveRoom}}, 0)
+	d.offered[0] = virtqueue.Span{Addr: guestBase + receiveAt + uint64(n)*receiveRoom, Len: receiveRoom}
+	d.receive.Add(d.offered[:], 0)
 }
 
 // buffer is n bytes of the shared memory.
@@ -345,7 +348,8 @@ func (d *driver) put(b *packet.Buffer) {
 	p := d.buffer(at, sendRoom)
 	copy(p, headerOf(h, 0))
 	packet.CountCopy(copy(p[headerLen:], b.Bytes()))
-	if _, err := d.send.Add([]virtqueue.Span{{Addr: guestBase + uint64(at), Len: uint32(headerLen + b.Len())}}, 1); err != nil {
+	d.given[0] = virtqueue.Span{Addr: guestBase + uint64(at), Len: uint32(headerLen + b.Len())}
+	if _, err := d.send.Add(d.given[:], 1); err != nil {
 		d.stats.DropTxError.Add(1)
 		return
 	}
