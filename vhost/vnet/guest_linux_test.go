@@ -9,44 +9,26 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"os/exec"
+	"strings"
 	"testing"
 	"time"
 
 	gonet "github.com/seed-012105e5/gonet"
-	"github.com/seed-012105e5/gonet/internal/netlink"
 	"github.com/seed-012105e5/gonet/internal/testing/guest"
+	"github.com/seed-012105e5/gonet/internal/testing/need"
+	"github.com/seed-012105e5/gonet/internal/testing/qmp"
 )
 
 func TestMain(m *testing.M) {
-	guest.Main(m, map[string]guest.Job{"http": speakHTTP})
-}
-
-// speakHTTP has the guest send a text to the stack by HTTP, and serve the same.
-func speakHTTP(in *guest.Inside) error {
-	c, err := netlink.Dial()
-	if err != nil {
-		return err
+	if path := os.Getenv(backEndPath); path != "" {
+		if err := runBackEnd(path); err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+		return
 	}
-	defer c.Close()
-	card, err := net.InterfaceByName("eth0")
-	if err != nil {
-		return err
-	}
-	if err := c.SetUp(card.Index); err != nil {
-		return err
-	}
-	if err := c.AddAddr(card.Index, netip.MustParsePrefix("10.0.0.2/24")); err != nil {
-		return err
-	}
-	server := http.Server{Addr: "10.0.0.2:80", Handler: http.HandlerFunc(digest)}
-	go server.ListenAndServe()
-	sum, err := post(http.DefaultClient, "http://10.0.0.1/")
-	if err != nil {
-		return err
-	}
-	in.Tell("%s", sum)
-	_, err = in.Hear() // the host has done the same
-	return err
+	guest.Main(m, map[string]guest.Job{"agent": agent})
 }
 
 // bigText is what goes there and back.
@@ -88,61 +70,183 @@ func post(c *http.Client, url string) (sum string, err error) {
 	return sum, nil
 }
 
-// TestGuest has a virtual machine and the stack speak HTTP, each as client and as
-// server, over split rings, and with GONET_LONG=1 over packed ones.
-func TestGuest(t *testing.T) {
-	guest.Need(t)
-	rings := []string{"off"}
+// cardOf are the arguments of a QEMU with one card: a unix socket that the card's back
+// end serves, options of the chardev, and of the card's device.
+func cardOf(path, chardev, device string) []string {
+	return []string{
+		"-object", "memory-backend-memfd,id=mem,size=384M,share=on", "-machine", "memory-backend=mem",
+		"-chardev", "socket,id=net,path=" + path + chardev, "-netdev", "vhost-user,id=net,chardev=net,queues=2",
+		"-device", "pcie-root-port,id=root1,chassis=1,slot=1",
+		// With vectors QEMU 7.2 without KVM crashes as soon as the driver starts.
+		"-device", "virtio-net-pci,id=card,bus=root1,netdev=net,mq=on,vectors=0,mac=" + guestMAC + device,
+	}
+}
+
+const guestMAC = "02:00:00:00:00:99"
+
+// kinds are whether rings are packed: what a test has, and with GONET_LONG=1 the other
+// as well.
+func kinds(first, other string) []string {
 	if os.Getenv("GONET_LONG") != "" {
-		rings = append(rings, "on")
+		return []string{first, other}
 	}
-	for _, packed := range rings {
-		t.Run("packed="+packed, func(t *testing.T) {
-			path := t.TempDir() + "/net.sock"
-			card, err := Listen(path, Config{Report: func(ring int, err error) { t.Logf("ring %d: %v", ring, err) }})
-			if err != nil {
-				t.Fatal(err)
-			}
-			stack, err := gonet.New(gonet.Config{Link: card, Addr: netip.MustParsePrefix("10.0.0.1/24")})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer stack.Close()
-			l, err := stack.Listen("tcp", ":80")
-			if err != nil {
-				t.Fatal(err)
-			}
-			server := http.Server{Handler: http.HandlerFunc(digest)}
-			go server.Serve(l)
-			defer server.Close()
-			g := guest.Start(t, guest.Config{Job: "http", Modules: []string{"virtio_net"}, QEMU: []string{
-				"-object", "memory-backend-memfd,id=mem,size=384M,share=on", "-machine", "memory-backend=mem",
-				"-chardev", "socket,id=net,path=" + path, "-netdev", "vhost-user,id=net,chardev=net",
-				// With vectors QEMU 7.2 without KVM crashes as soon as the driver starts.
-				"-device", "virtio-net-pci,netdev=net,vectors=0,packed=" + packed,
-			}})
-			text, ok := <-g.Lines
-			if !ok {
-				t.Fatal(g.Wait())
-			}
-			client := &http.Client{Transport: &http.Transport{DialContext: stack.DialContext}, Timeout: 2 * time.Minute}
-			defer client.CloseIdleConnections()
-			sum, err := post(client, "http://10.0.0.2/")
-			if err != nil || sum != text {
-				t.Errorf("%v, %q, the guest had %q", err, sum, text)
-			}
-			if err := g.Say("done"); err != nil {
-				t.Error(err)
-			}
-			if err := g.Wait(); err != nil {
-				t.Error(err)
-			}
-			s := card.Stats
-			t.Logf("to the guest %d frames, %d bytes; from it %d, %d; dropped: %d full, %d malformed", s.TxFrames.Load(), s.TxBytes.Load(),
-				s.RxFrames.Load(), s.RxBytes.Load(), s.DropTxFull.Load(), s.DropMalformed.Load())
-			if n := s.TxBytes.Load() / max(s.TxFrames.Load(), 1); n < 2000 {
-				t.Errorf("%d bytes a frame to the guest: no trains cross", n)
-			}
-		})
+	return []string{first}
+}
+
+// TestGuest has a virtual machine with two CPUs and two pairs of rings: what its driver
+// is told; ping, curl, wrk and iperf3 through the card; HTTP, each side as client and as
+// server; then it boots again, and at last the card is taken out.
+func TestGuest(t *testing.T) {
+	for _, packed := range kinds("on", "off") {
+		t.Run("packed-"+packed, func(t *testing.T) { testGuest(t, packed) })
 	}
+}
+
+func testGuest(t *testing.T, packed string) {
+	guest.Need(t)
+	var programs []string
+	for _, name := range []string{"ping", "curl", "wrk", "iperf3"} {
+		programs = append(programs, need.Program(t, name))
+	}
+	dir := t.TempDir()
+	card, err := Listen(dir+"/net.sock", Config{Queues: 2, Report: func(ring int, err error) { t.Logf("ring %d: %v", ring, err) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stack, err := gonet.New(gonet.Config{Link: card, Addr: netip.MustParsePrefix("10.0.0.1/24")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stack.Close()
+	serveDigest(t, stack)
+	relay(t, stack, ":5201", startIperf(t))
+	c := &http.Client{Transport: &http.Transport{DialContext: stack.DialContext}, Timeout: 2 * time.Minute}
+	defer c.CloseIdleConnections()
+
+	qemu := append(cardOf(dir+"/net.sock", "", ",host_mtu=1400,packed="+packed), "-smp", "2", "-action", "reboot=reset")
+	started := guest.Start(t, guest.Config{Job: "agent", Modules: []string{"virtio_net"}, Programs: programs, QEMU: append(qemu, qmp.Args(dir+"/qmp.sock")...)})
+	g := &commanded{t, started, started.Lines}
+	g.booted()
+	g.do("up", "10.0.0.2/24")
+	for _, c := range []struct{ file, want string }{{"mtu", "1400"}, {"address", guestMAC}, {"carrier", "1"}} {
+		if got := g.do("read", "/sys/class/net/eth0/"+c.file); got != c.want {
+			t.Errorf("%s is %s, want %s", c.file, got, c.want)
+		}
+	}
+	if got := g.do("list", "/sys/class/net/eth0/queues"); got != "rx-0 rx-1 tx-0 tx-1" {
+		t.Errorf("its queues are %s", got)
+	}
+	t.Log(lastLine(g.do("run", "ping", "-n", "-c", "5", "-i", "0.05", "10.0.0.1")))
+	both(t, g, c)
+	if out := g.do("run", "curl", "-sS", "-d", "text", "http://10.0.0.1/"); !strings.HasSuffix(out, "text") {
+		t.Errorf("curl has got %q", out)
+	}
+	t.Log(lastLine(g.do("run", "wrk", "-t1", "-c8", "-d1s", "http://10.0.0.1:80/")))
+	for _, way := range [][]string{nil, {"-R"}} {
+		out := g.do("run", append([]string{"iperf3", "-c", "10.0.0.1", "-t", "1", "-P", "2", "-f", "m"}, way...)...)
+		t.Logf("iperf3 %v: %s", way, strings.Join(strings.Fields(sumLine(out)), " "))
+	}
+
+	c.CloseIdleConnections() // which the guest will not know any more
+	g.say("reboot")
+	g.booted()
+	g.do("up", "10.0.0.2/24")
+	both(t, g, c)
+
+	q, err := qmp.Dial(dir + "/qmp.sock")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer q.Close()
+	if _, err := q.Do("device_del", map[string]any{"id": "card"}); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "the card is out", func() bool { return g.do("list", "/sys/class/net") == "lo" })
+	g.end()
+	s := card.Stats
+	t.Logf("to the guest %d frames, %d bytes; from it %d, %d; dropped: %d full, %d malformed", s.TxFrames.Load(), s.TxBytes.Load(),
+		s.RxFrames.Load(), s.RxBytes.Load(), s.DropTxFull.Load(), s.DropMalformed.Load())
+	if n := s.TxBytes.Load() / max(s.TxFrames.Load(), 1); n < 1500 {
+		t.Errorf("%d bytes a frame to the guest: no trains cross", n)
+	}
+}
+
+// both has each side be the client of the other one.
+func both(t *testing.T, g *commanded, c *http.Client) {
+	t.Helper()
+	text := g.do("post", "http://10.0.0.1/")
+	sum, err := post(c, "http://10.0.0.2/")
+	if err != nil || sum != text {
+		t.Errorf("%v, %q, the guest had %q", err, sum, text)
+	}
+}
+
+// lastLine is the last line that says something.
+func lastLine(text string) string {
+	all := strings.Split(strings.TrimSpace(text), "\n")
+	return all[len(all)-1]
+}
+
+// sumLine is where iperf3 says what the receiver has got of all connections.
+func sumLine(text string) string {
+	for _, line := range strings.Split(text, "\n") {
+		if strings.Contains(line, "SUM") && strings.Contains(line, "receiver") {
+			return line
+		}
+	}
+	return text
+}
+
+// serveDigest serves HTTP on a stack.
+func serveDigest(t testing.TB, stack *gonet.Stack) {
+	t.Helper()
+	l, err := stack.Listen("tcp", ":80")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := http.Server{Handler: http.HandlerFunc(digest)}
+	go server.Serve(l)
+	t.Cleanup(func() { server.Close() })
+}
+
+// startIperf runs iperf3 here, and returns where it listens.
+func startIperf(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	l.Close() // the port is free
+	cmd := exec.Command(need.Program(t, "iperf3"), "-s", "-B", "127.0.0.1", "-p", port)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+	return "127.0.0.1:" + port
+}
+
+// relay carries connections to a stack on to an address of this machine.
+func relay(t testing.TB, stack *gonet.Stack, at, to string) {
+	t.Helper()
+	l, err := stack.Listen("tcp", at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			a, err := l.Accept()
+			if err != nil {
+				return
+			}
+			b, err := net.Dial("tcp", to)
+			if err != nil {
+				a.Close()
+				continue
+			}
+			go func() { io.Copy(b, a); b.(*net.TCPConn).CloseWrite() }()
+			go func() { io.Copy(a, b); a.Close(); b.Close() }()
+		}
+	}()
 }

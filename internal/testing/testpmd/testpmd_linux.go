@@ -16,6 +16,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Program is what is run.
@@ -26,7 +28,8 @@ type Config struct {
 	// Name is of its own among those that run, for DPDK's files.
 	Name string
 
-	// CPU is the one that it runs on: all of it, while it forwards.
+	// CPU is which of those that this process may use it runs on, from 0 on: all of it,
+	// while it forwards.
 	CPU int
 
 	// Devices are virtual ones, as --vdev has them.
@@ -51,7 +54,11 @@ const timeout = 60 * time.Second
 func Start(c Config) (*Process, error) {
 	// The first lcore takes the commands. Without stdbuf answers come when there are
 	// many.
-	args := []string{"--lcores", fmt.Sprintf("0@%d,1@%d", c.CPU, c.CPU), "--no-huge", "-m", "256", "--no-pci",
+	cpu, err := allowed(c.CPU)
+	if err != nil {
+		return nil, err
+	}
+	args := []string{"--lcores", fmt.Sprintf("0@%d,1@%d", cpu, cpu), "--no-huge", "-m", "256", "--no-pci",
 		"--file-prefix", fmt.Sprintf("%s-%d", c.Name, os.Getpid()), "--log-level", "*:4"}
 	for _, d := range c.Devices {
 		args = append(args, "--vdev", d)
@@ -59,7 +66,6 @@ func Start(c Config) (*Process, error) {
 	args = append(append(args, "--", "-i", "--total-num-mbufs=8192"), c.Args...)
 	p := &Process{cmd: exec.Command("stdbuf", append([]string{"-oL", Program}, args...)...), lines: make(chan string, 1000)}
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	var err error
 	if p.in, err = p.cmd.StdinPipe(); err != nil {
 		return nil, err
 	}
@@ -80,6 +86,23 @@ func Start(c Config) (*Process, error) {
 		return nil, err
 	}
 	return p, nil
+}
+
+// allowed is the number of the n-th CPU that this process may use.
+func allowed(n int) (int, error) {
+	var set unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &set); err != nil {
+		return 0, os.NewSyscallError("sched_getaffinity", err)
+	}
+	for cpu := range 64 * len(set) {
+		if set.IsSet(cpu) {
+			if n == 0 {
+				return cpu, nil
+			}
+			n--
+		}
+	}
+	return 0, errors.New("there are not as many CPUs")
 }
 
 // read brings what it says to lines, until it has ended.
@@ -123,7 +146,7 @@ func (p *Process) fail(err error) error {
 
 // Counters are those of a port.
 type Counters struct {
-	RxPackets, RxBytes, TxPackets, TxBytes, TxDropped, TxErrors uint64
+	RxPackets, RxBytes, TxPackets, TxBytes, TxErrors uint64
 }
 
 var counter = regexp.MustCompile(`([RT]X-[a-z]+): *([0-9]+)`)

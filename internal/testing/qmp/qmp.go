@@ -1,0 +1,129 @@
+// Package qmp gives a QEMU that tests have started commands: the QEMU Machine Protocol.
+package qmp
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"net"
+	"time"
+)
+
+// Args are arguments for a QEMU that has its socket at path.
+func Args(path string) []string { return []string{"-qmp", "unix:" + path + ",server=on,wait=off"} }
+
+// A Client is a connection to one QEMU.
+type Client struct {
+	c net.Conn
+	r *bufio.Reader
+}
+
+// A reply is one message: a greeting, an answer, an error or an event.
+type reply struct {
+	Greeting json.RawMessage `json:"QMP"`
+	Return   json.RawMessage `json:"return"`
+	Event    string          `json:"event"`
+	Error    *struct {
+		Desc string `json:"desc"`
+	} `json:"error"`
+}
+
+// timeout is how long a QEMU may take to start, or to answer, on a busy machine.
+const timeout = time.Minute
+
+// Dial connects to the socket, which may be there only later.
+func Dial(path string) (*Client, error) {
+	for end := time.Now().Add(timeout); ; time.Sleep(20 * time.Millisecond) {
+		c, err := net.Dial("unix", path)
+		if err == nil {
+			q := &Client{c, bufio.NewReader(c)}
+			if _, err = q.next(); err == nil {
+				_, err = q.Do("qmp_capabilities", nil)
+			}
+			if err != nil {
+				c.Close()
+			}
+			return q, err
+		}
+		if time.Now().After(end) {
+			return nil, err
+		}
+	}
+}
+
+// Close leaves the QEMU.
+func (q *Client) Close() error { return q.c.Close() }
+
+// next reads a message that is no event.
+func (q *Client) next() (r reply, err error) {
+	q.c.SetReadDeadline(time.Now().Add(timeout))
+	for {
+		line, err := q.r.ReadBytes('\n')
+		if err != nil {
+			return r, err
+		}
+		if r = (reply{}); json.Unmarshal(line, &r) != nil {
+			return r, fmt.Errorf("qmp: %q", line)
+		}
+		if r.Event == "" {
+			return r, nil
+		}
+	}
+}
+
+// Do gives a command with arguments, which may be nil, and returns the answer.
+func (q *Client) Do(command string, arguments map[string]any) (json.RawMessage, error) {
+	m := map[string]any{"execute": command}
+	if arguments != nil {
+		m["arguments"] = arguments
+	}
+	text, err := json.Marshal(m)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := q.c.Write(append(text, '\n')); err != nil {
+		return nil, fmt.Errorf("%s: %w", command, err)
+	}
+	r, err := q.next()
+	if err == nil && r.Error != nil {
+		err = fmt.Errorf("%s", r.Error.Desc)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", command, err)
+	}
+	return r.Return, nil
+}
+
+// Migrate has the guest go to the QEMU that waits for it (-incoming) at uri, and
+// returns when it runs there. It reports how long the guest stood still, as this QEMU
+// says.
+func (q *Client) Migrate(uri string) (downtime time.Duration, err error) {
+	// As fast as it can, so that a guest that writes much is caught up with.
+	if _, err := q.Do("migrate-set-parameters", map[string]any{"max-bandwidth": 4 << 30}); err != nil {
+		return 0, err
+	}
+	if _, err := q.Do("migrate", map[string]any{"uri": uri}); err != nil {
+		return 0, err
+	}
+	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		text, err := q.Do("query-migrate", nil)
+		if err != nil {
+			return 0, err
+		}
+		var info struct {
+			Status   string `json:"status"`
+			Downtime int    `json:"downtime"` // ms
+			Error    string `json:"error-desc"`
+		}
+		if err := json.Unmarshal(text, &info); err != nil {
+			return 0, err
+		}
+		switch info.Status {
+		case "completed":
+			return time.Duration(info.Downtime) * time.Millisecond, nil
+		case "failed", "cancelled":
+			return 0, fmt.Errorf("qmp: the migration has %s: %s", info.Status, info.Error)
+		}
+	}
+	return 0, fmt.Errorf("qmp: the migration does not end")
+}
