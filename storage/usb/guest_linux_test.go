@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -57,15 +58,14 @@ func TestGuest(t *testing.T) {
 	defer func() { server.Close(); <-served; t.Log(server.Stats()) }()
 	_, port, _ := net.SplitHostPort(l.Addr().String())
 	redirected, at := redirect(t, newDevice(t, usb.Config{}, newUnit(t, scsi.UnitConfig{Type: scsi.CDROM, Disk: openISO(t, image)})))
-	redirHost, redirPort, _ := net.SplitHostPort(at)
+	_, fast := redirect(t, newDevice(t, usb.Config{Speed: usb.SuperSpeed}, newUnit(t, scsi.UnitConfig{Disk: memoryDisk(t, 64<<20)})))
 	g := guest.Start(t, guest.Config{
 		Job: "usb", Args: []string{port}, Network: true, Memory: 512,
 		Modules: []string{"vhci_hcd", "xhci_pci", "usb_storage", "uas", "sd_mod", "sr_mod", "crc32c_generic", "ext4", "isofs",
 			"dummy_hcd", "libcomposite", "usb_f_mass_storage", "usbip_vudc num=1"},
 		Programs: []string{need.Program(t, "usbip"), usbipd, need.Program(t, "mkfs.ext4"), need.Program(t, "e2fsck")},
 		Files:    map[string]string{"/boot.iso": image},
-		QEMU: []string{"-device", "qemu-xhci,id=usb", "-chardev", "socket,id=redir,reconnect=1,host=" + redirHost + ",port=" + redirPort,
-			"-device", "usb-redir,chardev=redir,bus=usb.0"},
+		QEMU:     slices.Concat([]string{"-device", "qemu-xhci,id=usb"}, redirectArgs("disc", at), redirectArgs("fast", fast)),
 	})
 	for line := range g.Lines {
 		t.Log(line)
@@ -82,6 +82,12 @@ func TestGuest(t *testing.T) {
 	if err := g.Wait(); err != nil {
 		t.Fatalf("%v\n%s", err, g.Console())
 	}
+}
+
+// redirectArgs are those of QEMU for a device that is offered at an address.
+func redirectArgs(id, address string) []string {
+	host, port, _ := net.SplitHostPort(address)
+	return []string{"-chardev", "socket,reconnect=1,id=" + id + ",host=" + host + ",port=" + port, "-device", "usb-redir,bus=usb.0,chardev=" + id}
 }
 
 func newUnit(t testing.TB, c scsi.UnitConfig) *scsi.Unit {
@@ -127,7 +133,7 @@ func insideUSB(in *guest.Inside) error {
 		name string
 		do   func(*machine) error
 	}{
-		{"usbredir", (*machine).redirected},
+		{"usbredir", (*machine).redirected}, {"UAS with streams", (*machine).streams},
 		{"disk by UAS", (*machine).diskByUAS}, {"disk by BOT", (*machine).diskByBOT}, {"CD-ROM", (*machine).disc},
 		{"unplugged", (*machine).unplugged}, {"detached", (*machine).detached},
 		{"gadget", (*machine).gadget}, {"reference", (*machine).reference},
@@ -149,8 +155,9 @@ type machine struct {
 	second string          // disk of bus ID 2-1
 }
 
-// attach attaches a device, and returns the name of its block device.
-func (w *machine) attach(host, busID string) (string, error) {
+// attach attaches a device, and returns the name of its block device, which is sd or sr
+// with something behind it.
+func (w *machine) attach(host, busID, kind string) (string, error) {
 	port := w.Args[0]
 	if host != guest.Host {
 		port = usbip.Port
@@ -164,15 +171,15 @@ func (w *machine) attach(host, busID string) (string, error) {
 	}); err != nil {
 		return "", fmt.Errorf("attach %s: %w: %s", busID, err, out)
 	}
-	return w.appears()
+	return w.appears(kind)
 }
 
-// appears waits for a new block device of SCSI's.
-func (w *machine) appears() (name string, err error) {
+// appears waits for a new block device whose name begins so.
+func (w *machine) appears(kind string) (name string, err error) {
 	err = w.Await(2*time.Minute, func() bool {
 		all, _ := os.ReadDir("/sys/block")
 		for _, e := range all {
-			if strings.HasPrefix(e.Name(), "s") && !w.seen[e.Name()] {
+			if strings.HasPrefix(e.Name(), kind) && !w.seen[e.Name()] {
 				name = e.Name()
 				w.seen[name] = true
 				return true
@@ -209,7 +216,7 @@ func (w *machine) driver(name string) string {
 // redirected mounts the CD-ROM that QEMU has by usbredir, unplugged and plugged in once.
 func (w *machine) redirected() error {
 	for i := range 2 {
-		name, err := w.appears()
+		name, err := w.appears("sr")
 		if err != nil {
 			return err
 		}
@@ -227,6 +234,18 @@ func (w *machine) redirected() error {
 		}
 	}
 	return nil
+}
+
+// streams uses the disk that QEMU has by usbredir at SuperSpeed, where UAS has streams.
+func (w *machine) streams() error {
+	name, err := w.appears("sd")
+	if err != nil {
+		return err
+	}
+	if d := w.driver(name); d != "uas" {
+		return fmt.Errorf("the driver is %s", d)
+	}
+	return w.useDisk(name, fileText())
 }
 
 // readDisc mounts a disc and reads its file.
@@ -262,7 +281,7 @@ func (w *machine) awaitSize(name string) error {
 }
 
 func (w *machine) diskByUAS() (err error) {
-	if w.first, err = w.attach(guest.Host, "1-1"); err != nil {
+	if w.first, err = w.attach(guest.Host, "1-1", "sd"); err != nil {
 		return err
 	}
 	if d := w.driver(w.first); d != "uas" {
@@ -272,7 +291,7 @@ func (w *machine) diskByUAS() (err error) {
 }
 
 func (w *machine) diskByBOT() error {
-	name, err := w.attach(guest.Host, "2-1")
+	name, err := w.attach(guest.Host, "2-1", "sd")
 	if err != nil {
 		return err
 	}
@@ -284,7 +303,7 @@ func (w *machine) diskByBOT() error {
 }
 
 func (w *machine) disc() error {
-	name, err := w.attach(guest.Host, "3-1")
+	name, err := w.attach(guest.Host, "3-1", "sr")
 	if err != nil {
 		return err
 	}
@@ -328,7 +347,7 @@ func (w *machine) unplugged() error {
 		return err
 	}
 	w.Tell("%d writes, then %v", written, err)
-	if name, err = w.attach(guest.Host, "2-1"); err != nil {
+	if name, err = w.attach(guest.Host, "2-1", "sd"); err != nil {
 		return err
 	}
 	if err := w.awaitSize(name); err != nil {
@@ -366,7 +385,7 @@ func (w *machine) detached() error {
 	if err := w.vanishes(w.first); err != nil {
 		return err
 	}
-	name, err := w.attach(guest.Host, "1-1")
+	name, err := w.attach(guest.Host, "1-1", "sd")
 	if err == nil {
 		err = w.awaitSize(name)
 	}
@@ -480,7 +499,7 @@ func (w *machine) gadgetDisk(g *gadget.Gadget) error {
 	if err := os.WriteFile(diskFile, make([]byte, 24<<20), 0o600); err != nil {
 		return err
 	}
-	name, err := w.appears()
+	name, err := w.appears("sd")
 	if err != nil {
 		return err
 	}
@@ -566,12 +585,9 @@ func (w *machine) gadgetDisc(g *gadget.Gadget) error {
 	if err := w.vanishes(w.first); err != nil {
 		return err
 	}
-	name, err := w.appears()
+	name, err := w.appears("sr")
 	if err != nil {
 		return err
-	}
-	if !strings.HasPrefix(name, "sr") {
-		return fmt.Errorf("a CD-ROM is %s", name)
 	}
 	if err := w.readDisc(name); err != nil {
 		return err
@@ -668,7 +684,7 @@ func (w *machine) reference() error {
 		return err
 	}
 	defer func() { daemon.Process.Kill(); daemon.Wait() }()
-	name, err := w.attach("127.0.0.1", "usbip-vudc.0")
+	name, err := w.attach("127.0.0.1", "usbip-vudc.0", "sd")
 	if err != nil {
 		return err
 	}

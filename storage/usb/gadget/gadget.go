@@ -300,7 +300,7 @@ func (g *Gadget) State(unit int) (m Medium, err error) {
 
 // Remove takes the gadget away, from its controller and from the kernel.
 func (g *Gadget) Remove() error {
-	if err := g.Unbind(); err != nil {
+	if err := g.Unbind(); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	units, _ := filepath.Glob(filepath.Join(g.dir, function, "lun.[1-9]*"))

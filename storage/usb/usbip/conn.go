@@ -7,7 +7,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
-	"net"
 	"time"
 
 	"github.com/seed-012105e5/gonet/storage/usb"
@@ -32,7 +31,7 @@ func (s *Server) serve(c *conn) error {
 		s.counters.protocolErrors.Add(1)
 		return err
 	}
-	if isEnd(err) || errors.Is(err, net.ErrClosed) {
+	if isEnd(err) {
 		return nil
 	}
 	return err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"syscall"
 
 	"github.com/seed-012105e5/gonet/storage/usb"
@@ -172,5 +173,13 @@ func appendAnswer(p []byte, t *usb.Transfer) []byte {
 	return p
 }
 
-// isEnd says whether a peer has gone.
-func isEnd(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) }
+// isEnd says whether a peer has gone, or the connection was closed here. A host that
+// detaches has answers unread as a rule, by which its kernel resets the connection.
+func isEnd(err error) bool {
+	for _, e := range []error{io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, syscall.ECONNRESET, syscall.EPIPE} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/seed-012105e5/gonet/storage/internal/service"
@@ -135,7 +136,7 @@ func serve(c net.Conn, d *usb.Device) error {
 
 // ended is the error of a connection, nil for one that the peer has ended.
 func ended(err error) error {
-	for _, e := range []error{io.EOF, io.ErrUnexpectedEOF, net.ErrClosed} {
+	for _, e := range []error{io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, syscall.ECONNRESET, syscall.EPIPE} {
 		if errors.Is(err, e) {
 			return nil
 		}
