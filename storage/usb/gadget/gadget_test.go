@@ -3,7 +3,6 @@ package gadget
 import (
 	"errors"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -12,8 +11,8 @@ import (
 
 // What needs the kernel is in TestGuest of package usb.
 
-// TestCreateErrors has Create refuse what no gadget can be, and leave nothing behind, but for
-// directories that are always there in configfs, where it fails half-way.
+// TestCreateErrors has Create refuse what no gadget can be, and take its function away again
+// where it fails half-way.
 func TestCreateErrors(t *testing.T) {
 	root := t.TempDir()
 	one := []LUN{{}}
@@ -34,7 +33,7 @@ func TestCreateErrors(t *testing.T) {
 	if _, err := Create(Config{Name: "a", LUNs: one, Root: root}); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("half-way: %v", err)
 	}
-	if all, _ := filepath.Glob(filepath.Join(root, "a", "*", "*")); len(all) != 0 {
+	if all, _ := filepath.Glob(filepath.Join(root, "a", "functions", "*")); len(all) != 0 {
 		t.Errorf("left behind: %v", all)
 	}
 	if _, err := Create(Config{Name: "a", LUNs: one, Root: root}); !errors.Is(err, ErrExists) {
