@@ -35,7 +35,7 @@ type Server struct {
 	// zero.
 	Timeout time.Duration
 	// ErrorLog, if not nil, is called with what ended a connection other than the peer's
-	// wish.
+	// wish. It must not call the server, which may wait for it.
 	ErrorLog func(remote net.Addr, err error)
 
 	counters counters
@@ -174,13 +174,13 @@ func (s *Server) ServeConn(nc net.Conn) error {
 		return err
 	}
 	err = s.serve(c)
+	if err != nil && s.ErrorLog != nil {
+		s.ErrorLog(nc.RemoteAddr(), err)
+	}
 	s.mu.Lock()
 	delete(s.conns, c)
 	s.mu.Unlock()
 	close(c.ended)
-	if err != nil && s.ErrorLog != nil {
-		s.ErrorLog(nc.RemoteAddr(), err)
-	}
 	return err
 }
 

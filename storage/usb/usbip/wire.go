@@ -176,7 +176,7 @@ func appendAnswer(p []byte, t *usb.Transfer) []byte {
 // isEnd says whether a peer has gone, or the connection was closed here. A host that
 // detaches has answers unread as a rule, by which its kernel resets the connection.
 func isEnd(err error) bool {
-	for _, e := range []error{io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, syscall.ECONNRESET, syscall.EPIPE} {
+	for _, e := range []error{io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, io.ErrClosedPipe, syscall.ECONNRESET, syscall.EPIPE} {
 		if errors.Is(err, e) {
 			return true
 		}

@@ -25,7 +25,8 @@ const helloTimeout = 15 * time.Second
 type Server struct {
 	Device *usb.Device
 	// ErrorLog, if not nil, is called with what ended a connection other than the peer's
-	// wish, or that a second one has come.
+	// wish, or that a second one has come. It must not call the server, which may wait for
+	// it.
 	ErrorLog func(remote net.Addr, err error)
 
 	mu        sync.Mutex // of what follows; no transfer takes it
@@ -75,13 +76,13 @@ func (s *Server) ServeConn(c net.Conn) error {
 	s.conns[c] = ended
 	s.mu.Unlock()
 	err := serve(c, s.Device)
+	if err != nil && s.ErrorLog != nil {
+		s.ErrorLog(c.RemoteAddr(), err)
+	}
 	s.mu.Lock()
 	delete(s.conns, c)
 	s.mu.Unlock()
 	close(ended)
-	if err != nil && s.ErrorLog != nil {
-		s.ErrorLog(c.RemoteAddr(), err)
-	}
 	return err
 }
 
@@ -136,7 +137,7 @@ func serve(c net.Conn, d *usb.Device) error {
 
 // ended is the error of a connection, nil for one that the peer has ended.
 func ended(err error) error {
-	for _, e := range []error{io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, syscall.ECONNRESET, syscall.EPIPE} {
+	for _, e := range []error{io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, io.ErrClosedPipe, syscall.ECONNRESET, syscall.EPIPE} {
 		if errors.Is(err, e) {
 			return nil
 		}
