@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -79,7 +80,7 @@ type world struct {
 
 func newWorld(t *testing.T, change ...func(*imagestore.Config, *drive.Config, *Config)) *world {
 	t.Helper()
-	w := &world{t: t, dir: t.TempDir(), backend: newShelf()}
+	w := &world{t: t, dir: fastDir(t), backend: newShelf()}
 	sc, dc, c := imagestore.Config{Dir: w.dir}, drive.Config{Backend: w.backend}, Config{}
 	for _, f := range change {
 		f(&sc, &dc, &c)
@@ -104,6 +105,18 @@ func newWorld(t *testing.T, change ...func(*imagestore.Config, *drive.Config, *C
 		w.store.Close()
 	})
 	return w
+}
+
+// fastDir is a directory in memory where there is such a file system: what is durable is
+// the matter of imagestore's tests.
+func fastDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "drive-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
 }
 
 // ask makes a call, "POST /msd/remove?image=x", and returns its status, and its result or

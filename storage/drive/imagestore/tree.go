@@ -100,11 +100,10 @@ func mkdirs(t tree, name string) error {
 	case err == nil:
 		return t.SyncDir(path.Dir(name))
 	case errors.Is(err, fs.ErrExist):
-		info, err := t.Stat(name)
-		if err == nil && !info.IsDir() {
-			err = ErrExists
+		if info, err := t.Stat(name); err != nil || !info.IsDir() {
+			return ErrExists // of a link that leads out of the tree, too
 		}
-		return err
+		return nil
 	case !errors.Is(err, fs.ErrNotExist):
 		return err
 	}
