@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -95,12 +96,24 @@ func (d *Drive) open(ctx context.Context, s selection) (*medium, error) {
 		if err != nil {
 			return nil, errors.Join(ErrRemote, err, disk.Close())
 		}
+		if s.RW && s.Overlay {
+			over, err := d.config.Store.OverlayOver(d.config.Name, s.Image, strconv.FormatInt(size, 16), disk)
+			if err != nil {
+				return nil, errors.Join(err, disk.Close())
+			}
+			disk = over
+		}
 		m.disk, m.closers = disk, []func() error{disk.Close}
 		m.image = imagestore.Image{Name: s.Image, Size: size, Complete: true, Writable: !disk.ReadOnly()}
 	} else {
-		mount, err := d.config.Store.Mount(s.Image, s.RW)
+		mount, err := d.config.Store.Mount(s.Image, s.RW && !s.Overlay)
 		if err != nil {
 			return nil, err
+		}
+		if s.RW && s.Overlay {
+			if err := d.config.Store.Overlay(d.config.Name, mount); err != nil {
+				return nil, errors.Join(err, mount.Close())
+			}
 		}
 		m.disk, m.image, m.path, m.closers = mount.Disk, mount.Image, mount.Path, []func() error{mount.Close}
 	}

@@ -156,30 +156,35 @@ func (a *Auth) password(ctx context.Context, from netip.Prefix, name, password s
 	var id [32]byte
 	mac.Sum(id[:0])
 	var lately, tooMany bool
-	a.at(func(s *authState) {
-		lately = a.now().Before(s.verified[id])
-		f := s.failures[from]
-		tooMany = f.n >= maxFailures && a.now().Sub(f.since) < failuresIn
-	})
+	look := func() {
+		a.at(func(s *authState) {
+			lately = a.now().Before(s.verified[id])
+			f := s.failures[from]
+			tooMany = f.n >= maxFailures && a.now().Sub(f.since) < failuresIn
+		})
+	}
+	if look(); !lately && !tooMany {
+		wait, stop := context.WithTimeout(ctx, hashingWait)
+		defer stop()
+		select {
+		case a.hashing <- struct{}{}:
+			defer func() { <-a.hashing }()
+		case <-wait.Done():
+			return User{}, errUnavailable
+		}
+		look() // of many requests that come at once, one is the first
+	}
 	switch {
 	case lately:
 		return u, nil
 	case tooMany:
 		return User{}, errTooMany
 	}
-	wait, stop := context.WithTimeout(ctx, hashingWait)
-	defer stop()
-	select {
-	case a.hashing <- struct{}{}:
-	case <-wait.Done():
-		return User{}, errUnavailable
-	}
 	hash := u.Password
 	if !known { // takes as long, so that one does not learn who there is
 		hash = "$2a$10$JJnC0PHRs6AIvmUYzYyJfODzU9wD4wfYvFH1sDzxrGGvBXNlvwc5m"
 	}
 	err := bcrypt.CompareHashAndPassword([]byte(hash), []byte(password))
-	<-a.hashing
 	if err != nil || !known {
 		a.at(func(s *authState) { s.fail(from, a.now()) })
 		return User{}, errForbidden

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -206,4 +207,38 @@ func fill(r io.Reader, buf []byte) (n int, err error) {
 		n += m
 	}
 	return n, err
+}
+
+// overlayOf is the image whose overlay is meant, and the drive's name.
+func (s *Server) overlayOf(r *request) (drive, image string, err error) {
+	d, err := s.drive(r)
+	if err != nil {
+		return "", "", err
+	}
+	return d.Name(), r.names["image"], nil
+}
+
+func (s *Server) discardOverlay(r *request) (any, error) {
+	drive, image, err := s.overlayOf(r)
+	if err != nil {
+		return nil, err
+	}
+	return nil, s.config.Store.DiscardOverlay(drive, image)
+}
+
+func (s *Server) commitOverlay(r *request) (any, error) {
+	drive, image, err := s.overlayOf(r)
+	if err != nil {
+		return nil, err
+	}
+	b, err := s.jobs.start(r.user, "commit", image, func(ctx context.Context, b *job) error {
+		return s.config.Store.CommitOverlay(ctx, drive, image, func(done, size int64) {
+			b.done.Store(done)
+			b.size.Store(size)
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return map[string]any{"job": b.number}, nil
 }

@@ -33,6 +33,7 @@ type Server struct {
 	config Config
 	log    *slog.Logger
 	calls  []call
+	counts []callCounts                // of each of calls
 	routes map[string]map[string]*call // by path, by method
 	origin *http.CrossOriginProtection
 	places chan struct{} // has one in it for each call that is under way
@@ -57,7 +58,9 @@ func New(c Config) (*Server, error) {
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
+	s.counts = make([]callCounts, len(s.calls))
 	for i := range s.calls {
+		s.calls[i].index = i
 		c := &s.calls[i]
 		if s.routes[c.path] == nil {
 			s.routes[c.path] = map[string]*call{}
@@ -118,6 +121,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if _, done := result.(streamed); !done {
 			s.fail(w, err)
 		}
+	}
+	if err != nil {
+		s.counts[c.index].refused.Add(1)
+	} else {
+		s.counts[c.index].done.Add(1)
 	}
 	s.note(c, req, status, time.Since(began), err)
 }

@@ -53,13 +53,12 @@ type Store struct {
 // meanwhile, and puts it back.
 type state struct {
 	State
-	uses     uses
-	active   map[string]*progress // uploads by image
-	downs    map[string]*progress // downloads by image
-	reserved map[string]int64     // by part: what running uploads have still to write
-	version  uint64               // counts changes of State.Images that came from operations
-	changed  chan struct{}        // closed at the next change
-	closed   bool
+	uses    uses
+	active  map[string]*progress // uploads by image
+	downs   map[string]*progress // downloads by image
+	version uint64               // counts changes of State.Images that came from operations
+	changed chan struct{}        // closed at the next change
+	closed  bool
 }
 
 // ErrClosed says that the store is closed.
@@ -92,7 +91,7 @@ func Open(c Config) (*Store, error) {
 			return nil, errors.Join(err, s.tree.Close())
 		}
 	}
-	st := &state{uses: uses{}, active: map[string]*progress{}, downs: map[string]*progress{}, reserved: map[string]int64{}, changed: make(chan struct{})}
+	st := &state{uses: uses{}, active: map[string]*progress{}, downs: map[string]*progress{}, changed: make(chan struct{})}
 	first, err := s.scan()
 	if err != nil {
 		return nil, errors.Join(err, s.tree.Close())
@@ -273,6 +272,7 @@ func (s *Store) removeImage(name string) error {
 	}
 	err = s.tree.SyncDir(path.Dir(file))
 	s.forget(name)
+	s.dropAllOverlays(name)
 	s.removeEmpty(path.Dir(file))
 	return err
 }

@@ -1,0 +1,374 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/seed-012105e5/gonet/storage/nbd"
+)
+
+// TestMain is the program itself in a child of a test.
+func TestMain(m *testing.M) {
+	if args := os.Getenv("GONET_DRIVE_ARGS"); args != "" {
+		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+		defer stop()
+		if err := run(ctx, strings.Split(args, "\n"), os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// A child is the program, running.
+type child struct {
+	t        *testing.T
+	command  *exec.Cmd
+	base     string // URL
+	password string
+	export   string
+	client   *http.Client
+	print    string // the fingerprint of its certificate
+}
+
+// start starts the program on ports that are free, and reads where it is.
+func start(t *testing.T, dir, password string) *child {
+	t.Helper()
+	c := &child{t: t, password: password}
+	c.command = exec.Command(os.Args[0])
+	args := []string{"-listen", "127.0.0.1:0", "-nbd", "127.0.0.1:0", "-iscsi", "127.0.0.1:0", "-store", dir, "-sync-every", "256K", "-fetch-private"}
+	c.command.Env = append(os.Environ(), "GONET_DRIVE_ARGS="+strings.Join(args, "\n"))
+	var complaints bytes.Buffer
+	c.command.Stderr = &complaints
+	out, err := c.command.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.kill)
+	lines := bufio.NewScanner(out)
+	for !strings.HasPrefix(lines.Text(), "iscsi://") {
+		if !lines.Scan() {
+			t.Fatalf("the program ended: %s", complaints.String())
+		}
+		switch line := lines.Text(); {
+		case strings.HasPrefix(line, "https://"):
+			c.base = strings.TrimSuffix(line, "/")
+		case strings.HasPrefix(line, "nbd://"):
+			c.export = line
+		case strings.HasPrefix(line, "user admin, password "):
+			c.password = strings.Fields(line)[3]
+		case strings.HasPrefix(line, "certificate SHA-256 "):
+			c.print = strings.Fields(line)[2]
+		}
+	}
+	go io.Copy(io.Discard, out)
+	c.client = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true, VerifyConnection: func(s tls.ConnectionState) error {
+		sum := strings.ToUpper(strings.ReplaceAll(fmt.Sprintf("% x", sha256.Sum256(s.PeerCertificates[0].Raw)), " ", ":"))
+		if sum != c.print {
+			return errors.New("this is another certificate than the one that was printed")
+		}
+		return nil
+	}}}}
+	return c
+}
+
+// kill ends the program as kill -9 does.
+func (c *child) kill() {
+	c.command.Process.Kill()
+	c.command.Wait()
+}
+
+// call makes a call; the error is that of the connection, or what the API says.
+func (c *child) call(method, path string, body io.Reader) (map[string]any, error) {
+	r, err := http.NewRequest(method, c.base+"/api/"+path, body)
+	if err != nil {
+		return nil, err
+	}
+	r.SetBasicAuth("admin", c.password)
+	answer, err := c.client.Do(r)
+	if err != nil {
+		return nil, err
+	}
+	defer answer.Body.Close()
+	var e struct {
+		OK     bool
+		Result map[string]any
+	}
+	if err := json.NewDecoder(answer.Body).Decode(&e); err != nil {
+		return nil, err
+	}
+	if !e.OK {
+		return nil, fmt.Errorf("%v: %v", e.Result["error"], e.Result["error_msg"])
+	}
+	return e.Result, nil
+}
+
+// A state is what a test reads of GET /msd.
+type state struct {
+	Drive struct {
+		Connected, RW bool
+		Image         *struct{ Name string }
+	}
+	Storage struct {
+		Images  map[string]struct{ Complete bool }
+		Uploads map[string]struct{ Written int64 }
+	}
+}
+
+func (c *child) state() (s state) {
+	c.t.Helper()
+	result, err := c.call("GET", "msd", nil)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	text, _ := json.Marshal(result)
+	if err := json.Unmarshal(text, &s); err != nil {
+		c.t.Fatal(err)
+	}
+	return s
+}
+
+// TestKilled kills the program at random instants of uploads, removals and connections, and
+// starts it again: images are whole, uploads go on to their end, and the drive is as it was.
+func TestKilled(t *testing.T) {
+	rounds := 6
+	if testing.Short() {
+		rounds = 3
+	}
+	if os.Getenv("GONET_LONG") != "" {
+		rounds = 60
+	}
+	dir := filepath.Join(t.TempDir(), "store")
+	r := rand.New(rand.NewPCG(3, 4))
+	data := make([]byte, 3<<20)
+	for i := range data {
+		data[i] = byte(r.Uint32())
+	}
+	c := start(t, dir, "")
+	password := c.password
+	var whole, removed map[string]bool
+	whole, removed = map[string]bool{}, map[string]bool{}
+	wasConnected := false
+	for round := range rounds {
+		name := fmt.Sprintf("r%d.img", round)
+		going := make(chan struct{})
+		type outcome struct{ whole, removed, connected bool }
+		ended := make(chan outcome)
+		go func() {
+			defer close(going)
+			var o outcome
+			_, err := c.call("POST", "msd/write?image="+name, bytes.NewReader(data))
+			o.whole = err == nil
+			if o.whole && round%2 == 0 && !wasConnected {
+				_, err := c.call("POST", "msd/set_params?rw=1&image="+name, nil)
+				if err == nil {
+					_, err = c.call("POST", "msd/set_connected?connected=1", nil)
+				}
+				o.connected = err == nil
+			} else if o.whole {
+				_, err = c.call("POST", "msd/remove?image="+name, nil)
+				o.removed = err == nil
+			}
+			ended <- o
+		}()
+		var o outcome
+		select {
+		case <-time.After(time.Duration(r.IntN(150)) * time.Millisecond):
+			c.kill()
+			o = <-ended
+		case o = <-ended:
+			c.kill()
+		}
+		whole[name], removed[name] = o.whole, o.removed
+		wasConnected = wasConnected || o.connected
+		c = start(t, dir, password)
+		now := c.state()
+		for name, ok := range whole {
+			if ok && !removed[name] && !now.Storage.Images[name].Complete && name != fmt.Sprintf("r%d.img", round) {
+				t.Errorf("round %d: %s is gone", round, name)
+			}
+			if _, there := now.Storage.Images[name]; there && removed[name] {
+				t.Errorf("round %d: %s, which was removed, is there", round, name)
+			}
+		}
+		for name, u := range now.Storage.Uploads {
+			if _, err := c.call("POST", fmt.Sprintf("msd/write?image=%s&offset=%d", name, u.Written), bytes.NewReader(data[u.Written:])); err != nil {
+				t.Errorf("round %d: going on with %s at %d: %v", round, name, u.Written, err)
+			}
+			whole[name] = true
+		}
+		for name, i := range c.state().Storage.Images {
+			file, err := os.ReadFile(filepath.Join(dir, "images", name))
+			if err != nil || !i.Complete || !bytes.Equal(file, data) {
+				t.Errorf("round %d: %s is %+v, and has %d bytes, %v", round, name, i, len(file), err)
+			}
+		}
+		if wasConnected {
+			waitConnected(t, c)
+		}
+	}
+}
+
+// waitConnected waits until the drive is connected, and reads from it.
+func waitConnected(t *testing.T, c *child) {
+	t.Helper()
+	late := time.Now().Add(time.Minute)
+	for !c.state().Drive.Connected {
+		if time.Now().After(late) {
+			t.Fatalf("the drive is not connected again: %+v", c.state().Drive)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	d, err := nbd.Dial(t.Context(), c.export)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	if _, err := d.ReadAt(make([]byte, 4096), 0); err != nil {
+		t.Error(err)
+	}
+}
+
+// zeroes is a body of zeroes, slow if pause is set.
+type zeroes struct {
+	left  int64
+	pause time.Duration
+	wait  *atomic.Bool
+}
+
+func (z *zeroes) Read(p []byte) (int, error) {
+	if z.left == 0 {
+		return 0, io.EOF
+	}
+	for z.pause > 0 && z.wait.Load() {
+		time.Sleep(z.pause)
+		p = p[:1]
+		break
+	}
+	n := int(min(int64(len(p)), z.left))
+	clear(p[:n])
+	z.left -= int64(n)
+	return n, nil
+}
+
+// TestMemory has 50 slow uploads and one of many zeroes at the same time: the program takes
+// little memory, and the zeroes take no room.
+func TestMemory(t *testing.T) {
+	size, slow := int64(256<<20), int64(2<<20)
+	if os.Getenv("GONET_LONG") != "" {
+		size, slow = 10<<30, 64<<20
+	}
+	dir := filepath.Join(t.TempDir(), "store")
+	c := start(t, dir, "")
+	var wait atomic.Bool
+	wait.Store(true)
+	put := func(name string, size int64, pause time.Duration) error {
+		r, err := http.NewRequest("POST", c.base+"/api/msd/write?image="+name, &zeroes{size, pause, &wait})
+		if err != nil {
+			return err
+		}
+		r.ContentLength = size
+		r.SetBasicAuth("admin", c.password)
+		answer, err := c.client.Do(r)
+		if err != nil {
+			return err
+		}
+		defer answer.Body.Close()
+		text, _ := io.ReadAll(answer.Body)
+		if answer.StatusCode != 200 {
+			return fmt.Errorf("%s", text)
+		}
+		return nil
+	}
+	ended := make(chan error)
+	for i := range 50 {
+		go func() { ended <- put(fmt.Sprintf("slow%d.img", i), slow, 5*time.Millisecond) }()
+	}
+	began := time.Now()
+	if err := put("zeroes.img", size, 0); err != nil {
+		t.Error(err)
+	}
+	took := time.Since(began)
+	wait.Store(false)
+	for range 50 {
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", c.command.Process.Pid))
+	if err != nil {
+		t.Skip(err)
+	}
+	_, peak, _ := strings.Cut(string(status), "VmHWM:")
+	var kilobytes int64
+	fmt.Sscan(peak, &kilobytes)
+	info, err := os.Stat(filepath.Join(dir, "images", "zeroes.img"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := info.Sys().(*syscall.Stat_t).Blocks * 512
+	t.Logf("%d MB of zeroes in %v take %d KB of room; the program took at most %d MB", size>>20, took.Round(time.Millisecond), blocks>>10, kilobytes>>10)
+	if kilobytes > 256<<10 {
+		t.Errorf("the program took %d MB", kilobytes>>10)
+	}
+	if info.Size() != size || blocks > 1<<20 {
+		t.Errorf("%d bytes of zeroes take %d bytes of room", info.Size(), blocks)
+	}
+}
+
+// TestConfig prints the file of options, changes it and reads it.
+func TestConfig(t *testing.T) {
+	var text bytes.Buffer
+	if err := run(t.Context(), []string{"-print-config", "-quota", "2G"}, &text); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "drive.conf")
+	lines := strings.Replace(text.String(), "\ndrive = drive\n", "\ndrive = a b\n", 1)
+	if err := os.WriteFile(file, []byte(lines), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	o, err := parse([]string{"-config", file, "-quota", "3G"}, io.Discard)
+	if err != nil || o.quota != 3<<30 || len(o.drives) != 2 || o.idle != time.Minute || o.store != "images" {
+		t.Errorf("read back: %+v, %v", o, err)
+	}
+	for _, bad := range []string{"nothing = 1", "idle = soon", "listen", "config = x"} {
+		if err := os.WriteFile(file, []byte("# c\n"+bad+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := parse([]string{"-config", file}, io.Discard); err == nil || !strings.Contains(err.Error(), ":2: ") {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+	for _, bad := range [][]string{{"-tls", "x"}, {"-auth", "x"}, {"-nonsense"}, {"passwd", "a"}, {"token", "a", "boss"}} {
+		if err := run(t.Context(), bad, io.Discard); err == nil {
+			t.Errorf("%v was taken", bad)
+		}
+	}
+	var help bytes.Buffer
+	run(t.Context(), []string{"-h"}, &help)
+	if !strings.Contains(help.String(), "Examples:") || !strings.Contains(help.String(), "-fetch-private") {
+		t.Errorf("-h says %s", help.String())
+	}
+}
