@@ -25,6 +25,7 @@ type options struct {
 	listen, store, tls, users string
 	drives                    names
 	nbd, iscsi, iscsiName     string
+	usbip                     string
 	quota, syncEvery          size
 	static                    names
 	remote, fetchPrivate      bool
@@ -66,6 +67,7 @@ func parse(args []string, out io.Writer) (*options, error) {
 	f.Var(&o.drives, "drive", "`name` of a drive, any number of them (default drive)")
 	f.StringVar(&o.nbd, "nbd", "127.0.0.1:10809", "`address` where drives are exported by NBD, under their names; empty: not")
 	f.StringVar(&o.iscsi, "iscsi", "127.0.0.1:3260", "`address` where drives are LUN 0 of iSCSI targets; empty: not")
+	f.StringVar(&o.usbip, "usbip", "", "`address` where drives are USB devices 1-1, 1-2 ... for usbip attach, as 127.0.0.1:3240; there is no authentication (default not)")
 	f.StringVar(&o.iscsiName, "iscsi-name", "iqn.2026-01.org.example", "the `name` of the targets, before a colon and the drive's")
 	f.Var(&o.quota, "quota", "what images may take in all, as 100G (default no limit)")
 	f.Var(&o.syncEvery, "sync-every", "`bytes` of an upload after which it is made durable")

@@ -23,6 +23,8 @@ import (
 	"github.com/seed-012105e5/gonet/storage/drive/imagestore"
 	"github.com/seed-012105e5/gonet/storage/iscsi"
 	"github.com/seed-012105e5/gonet/storage/nbd"
+	"github.com/seed-012105e5/gonet/storage/usb"
+	"github.com/seed-012105e5/gonet/storage/usb/usbip"
 )
 
 // Files in the store that are no images.
@@ -45,6 +47,7 @@ type daemon struct {
 	web     *http.Server
 	nbd     *nbd.Server
 	iscsi   *iscsi.Server
+	usbip   *usbip.Server
 	serving []func() error
 }
 
@@ -102,15 +105,28 @@ func (d *daemon) openDoors(ctx context.Context) (lines []string, err error) {
 			lines = append(lines, fmt.Sprintf("iscsi://%s/%s:%s/0", at, o.iscsiName, name))
 		}
 	}
-	for _, name := range o.drives {
-		if err := d.addDrive(name); err != nil {
+	if o.usbip != "" {
+		d.usbip = &usbip.Server{}
+		at, err := d.listen(ctx, o.usbip, d.usbip.Serve)
+		if err != nil {
+			return nil, fmt.Errorf("-usbip: %w", err)
+		}
+		for i := range o.drives {
+			lines = append(lines, fmt.Sprintf("usbip at %s, bus ID %s", at, busID(i)))
+		}
+	}
+	for i, name := range o.drives {
+		if err := d.addDrive(i, name); err != nil {
 			return nil, fmt.Errorf("drive %s: %w", name, err)
 		}
 	}
 	return lines, nil
 }
 
-func (d *daemon) addDrive(name string) error {
+// busID is the bus ID of a drive's USB device.
+func busID(drive int) string { return fmt.Sprintf("1-%d", drive+1) }
+
+func (d *daemon) addDrive(i int, name string) error {
 	var doors []drive.Backend
 	if d.iscsi != nil {
 		target, err := d.iscsi.Add(iscsi.Target{Name: d.options.iscsiName + ":" + name})
@@ -122,6 +138,17 @@ func (d *daemon) addDrive(name string) error {
 			return err
 		}
 		doors = append(doors, lun)
+	}
+	if d.usbip != nil {
+		c := usb.Config{Serial: fmt.Sprintf("%012X", i+1), Product: "Drive " + name}
+		device, err := drive.NewUSB(c, drive.LUNConfig{Serial: name}, func(*usb.Device) { d.usbip.Unplug(busID(i)) })
+		if err != nil {
+			return err
+		}
+		if err := d.usbip.Add(busID(i), device.Device()); err != nil {
+			return err
+		}
+		doors = append(doors, device)
 	}
 	if d.nbd != nil {
 		doors = append(doors, drive.NewNBD(d.nbd, name))
@@ -261,6 +288,9 @@ func (d *daemon) close() error {
 	}
 	if d.iscsi != nil {
 		d.iscsi.Shutdown(late)
+	}
+	if d.usbip != nil {
+		d.usbip.Close()
 	}
 	if d.nbd != nil {
 		d.nbd.Shutdown(late)
