@@ -167,9 +167,16 @@ func TestCHAPAlgorithms(t *testing.T) {
 			t.Errorf("%q: %d %v", list, a, ok)
 		}
 	}
-	// RFC 1994 has no vectors; this is md5("\x01" "abcdefghijkl" "challenge").
-	if got := formatBinary(chapMD5.response(1, "abcdefghijkl", []byte("challenge"))); len(got) != 2+32 {
-		t.Error(got)
+	// As Python's hashlib has them, of 07h, the secret and the challenge.
+	for a, want := range map[chapAlgorithm]string{
+		chapMD5:     "0xb1cce0fd57d7f3a646a25b9405612750",
+		chapSHA1:    "0x8d92a060e2201fb0f6151326605503f34f99df8e",
+		chapSHA256:  "0x3717bceedaebd122be995f49dbe96aa50a1c17845ec686553e3a955ef92ca957",
+		chapSHA3256: "0xccdd64be3bc8604348bf4a701cbb10adf4327840f21b542dad0a00f120a4d209",
+	} {
+		if got := formatBinary(a.response(7, "abcdefghijkl", []byte("challenge"))); !strings.EqualFold(got, want) {
+			t.Errorf("algorithm %d: %s, want %s", a, got, want)
+		}
 	}
 }
 

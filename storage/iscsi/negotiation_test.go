@@ -1,6 +1,10 @@
 package iscsi
 
-import "testing"
+import (
+	"strconv"
+	"strings"
+	"testing"
+)
 
 // targetValues are what the tests' target would have.
 func testValues() (v values) {
@@ -68,6 +72,32 @@ func TestAnswers(t *testing.T) {
 		}
 		if _, err := n.take(id, c.offer); err == nil {
 			t.Errorf("6.2: %s is negotiated twice", c.key)
+		}
+	}
+}
+
+// What is no value of a key is rejected, of every key, and changes nothing (RFC 7143,
+// 6.1 and 6.2).
+func TestNoValues(t *testing.T) {
+	for id, r := range keyRules {
+		bad := []string{"", "Reject", " ", "yes", "Yes,No", "1.5", "0x", "0xg", "99999999999999999999", "-1", "None,,CRC32C "}
+		if !r.isBoolean() && r.combine != first {
+			bad = append(bad, "Yes", "None", strconv.Itoa(int(r.high)+1))
+			if r.low > 0 {
+				bad = append(bad, strconv.Itoa(int(r.low)-1))
+			}
+		}
+		for _, v := range bad {
+			if r.combine == first && strings.Contains(v, "None") {
+				continue // a list in which there is one
+			}
+			n := testNegotiation()
+			if answer, err := n.take(keyID(id), v); err == nil && answer != valueReject {
+				t.Errorf("%s=%q is answered by %q", r.name, v, answer)
+			}
+			if n.agreed[id] != testNegotiation().agreed[id] {
+				t.Errorf("%s=%q changes what is agreed", r.name, v)
+			}
 		}
 	}
 }

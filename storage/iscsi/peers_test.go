@@ -241,6 +241,9 @@ func useDevice(t *testing.T, dev *Device) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if i := dev.Info(); !i.Trim || !i.Zero || !i.FUA {
+		t.Errorf("the unit is said to have no UNMAP, WRITE SAME or FUA: %+v", i)
+	}
 	model := pattern(8 << 20)
 	check := func(what string) {
 		t.Helper()
