@@ -13,7 +13,7 @@ import (
 
 func copyExtendedCommands() []command {
 	return []command{{
-		name:  "EXTENDED COPY(LID1)", // SPC-4 6.4
+		name:  "EXTENDED COPY(LID1)", // SPC-4 6.5
 		usage: []byte{0x83, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0xff, 0xff, 0xff, 0xff, 0x00, 0x00},
 		types: disks(), action: true, reserve: reserveWrites,
 		plan: (*Task).planCopy, run: (*Task).extendedCopy,
@@ -31,7 +31,7 @@ type copyRecord struct {
 	bytes    atomic.Int64
 }
 
-// COPY COMMAND STATUS (SPC-4 6.28.3).
+// COPY COMMAND STATUS (SPC-4 6.24).
 const (
 	copyRuns   = 0x00
 	copyDone   = 0x01

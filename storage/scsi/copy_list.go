@@ -14,14 +14,14 @@ const (
 	blockLength = 28 // of a segment descriptor from blocks to blocks
 )
 
-// Descriptor types that are taken (SPC-4 6.6.5, 6.6.6).
+// Descriptor types that are taken (SPC-4 6.4.5, 6.4.6).
 const (
 	unitDescriptor    = 0xe4 // a unit by its designator
 	segmentDescriptor = 0x02 // from a block device to a block device
 	ownUnit           = 0xffff
 )
 
-// A copyList is the parameter list of EXTENDED COPY(LID1), SPC-4 6.4.
+// A copyList is the parameter list of EXTENDED COPY(LID1), SPC-4 6.5.
 type copyList struct {
 	id       byte
 	usage    byte // LIST ID USAGE
@@ -91,7 +91,7 @@ func parseCopyList(p []byte) (l copyList, s Sense) {
 	return l, s
 }
 
-// parseCopyUnit reads a CSCD descriptor (SPC-4 6.6.5.6). LU ID TYPE is not looked at, nor is
+// parseCopyUnit reads a CSCD descriptor (SPC-4 6.4.5.6). LU ID TYPE is not looked at, nor is
 // NUL.
 func parseCopyUnit(d []byte, at int) (u copyUnit, s Sense) {
 	u.at = at
@@ -110,7 +110,7 @@ func parseCopyUnit(d []byte, at int) (u copyUnit, s Sense) {
 	return u, s
 }
 
-// parseCopySegment reads the first segment descriptor of p (SPC-4 6.6.6.3), whose length is n.
+// parseCopySegment reads the first segment descriptor of p (SPC-4 6.4.6.4), whose length is n.
 func parseCopySegment(p []byte, at int) (g copySegment, n int, s Sense) {
 	switch {
 	case p[0] != segmentDescriptor:

@@ -14,10 +14,10 @@ func copyReceiveCommands() []command {
 		}
 	}
 	return []command{
-		row("RECEIVE COPY STATUS(LID1)", 0x00, 0xff, (*Task).copyStatus),               // SPC-4 6.28
-		row("RECEIVE COPY DATA(LID1)", 0x01, 0xff, (*Task).copyData),                   // SPC-4 6.24
-		row("RECEIVE COPY OPERATING PARAMETERS", 0x03, 0x00, (*Task).copyParameters),   // SPC-4 6.26
-		row("RECEIVE COPY FAILURE DETAILS(LID1)", 0x04, 0xff, (*Task).copyFailureData), // SPC-4 6.25
+		row("RECEIVE COPY STATUS(LID1)", 0x00, 0xff, (*Task).copyStatus),               // SPC-4 6.24
+		row("RECEIVE COPY DATA(LID1)", 0x01, 0xff, (*Task).copyData),                   // SPC-4 6.21
+		row("RECEIVE COPY OPERATING PARAMETERS", 0x03, 0x00, (*Task).copyParameters),   // SPC-4 6.22
+		row("RECEIVE COPY FAILURE DETAILS(LID1)", 0x04, 0xff, (*Task).copyFailureData), // SPC-4 6.23
 	}
 }
 

@@ -131,7 +131,7 @@ func (t *Task) parseOut(out []byte) (q outRequest, s Sense) {
 		return q, inList(flagsAt, 0)
 	case q.action == outMove:
 		return q, t.parseMove(out, &q)
-	case registers && flags&0x04 != 0: // ALL_TG_PT, and ATP_C is zero (SPC-4 6.16.3)
+	case registers && flags&0x04 != 0: // ALL_TG_PT is optional (SPC-4 6.16.3), and ATP_C zero
 		return q, inList(20, 2)
 	case flags&0x08 != 0: // SPEC_I_PT
 		if q.action != outRegister {

@@ -9,8 +9,8 @@ func spcLogCommands() []command {
 	}}
 }
 
-// logPages are the pages that there are: the list of them (SPC-4 7.3.22, with subpages
-// 7.3.21), and that no failure is predicted (7.3.12).
+// logPages are the pages that there are: the list of them (SPC-4 7.3.18, with subpages
+// 7.3.19), and that no failure is predicted (7.3.8).
 var logPages = [...][2]byte{{0x00, 0x00}, {0x00, 0xff}, {0x2f, 0x00}}
 
 // logSense gives the current cumulative values (PC 01b), which are also all others.

@@ -95,7 +95,7 @@ var controlPage = modePage{
 	},
 }
 
-// exceptionsPage is the informational exceptions control page (SPC-4 7.5.13): none are
+// exceptionsPage is the informational exceptions control page (SPC-4 7.5): none are
 // reported.
 var exceptionsPage = modePage{
 	code: 0x1c, length: 12,
