@@ -101,6 +101,7 @@ func TestTrains(t *testing.T) {
 			t.Errorf("%d bytes came, in segments of %d", got.Len(), got.SegmentSize)
 		}
 		got.Release()
+		synctest.Wait()
 		if n := a.Stats.TxFrames.Load(); n != 4 || b.Stats.Joined.Load() != 3 || b.Stats.RxFrames.Load() != 1 {
 			t.Errorf("%d frames were sent, %d joined, %d received", n, b.Stats.Joined.Load(), b.Stats.RxFrames.Load())
 		}
@@ -369,7 +370,7 @@ func talk(t *testing.T, a, b link.Link) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	text := make([]byte, 2<<20)
+	text := make([]byte, 512<<10)
 	for i := range text {
 		text[i] = byte(i) ^ byte(i>>11)
 	}

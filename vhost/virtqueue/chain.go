@@ -47,7 +47,7 @@ const (
 
 // A descriptor is one, as it was read, once. It is struct virtq_desc or struct
 // pvirtq_desc. With one field more the compiler would keep it in memory and not in
-// registers, which costs a fifth of the packets (measured.md).
+// registers, which costs a quarter of the packets (vhost/measured.md).
 type descriptor struct {
 	addr  uint64
 	len   uint32

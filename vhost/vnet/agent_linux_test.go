@@ -68,7 +68,9 @@ type agency struct {
 func (a *agency) do(o order) (string, error) {
 	switch o.Do {
 	case "up":
-		return "", a.up(o.Args[0])
+		return "", a.up("eth0", o.Args[0])
+	case "address":
+		return "", a.address(o.Args[0], o.Args[1])
 	case "post":
 		return post(&http.Client{Timeout: 2 * time.Minute}, o.Args[0])
 	case "run":
@@ -98,21 +100,26 @@ func (a *agency) do(o order) (string, error) {
 	return "", fmt.Errorf("there is no %q", o.Do)
 }
 
-// up gives the card its address, and serves HTTP.
-func (a *agency) up(address string) error {
+// address gives a card its address.
+func (a *agency) address(name, address string) error {
 	c, err := netlink.Dial()
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	card, err := net.InterfaceByName("eth0")
+	card, err := net.InterfaceByName(name)
 	if err != nil {
 		return err
 	}
 	if err := c.SetUp(card.Index); err != nil {
 		return err
 	}
-	if err := c.AddAddr(card.Index, netip.MustParsePrefix(address)); err != nil {
+	return c.AddAddr(card.Index, netip.MustParsePrefix(address))
+}
+
+// up gives a card its address, and serves HTTP.
+func (a *agency) up(name, address string) error {
+	if err := a.address(name, address); err != nil {
 		return err
 	}
 	l, err := net.Listen("tcp", ":80")
