@@ -43,6 +43,7 @@ var (
 type Mapping struct {
 	Region
 	mem     []byte
+	whole   []byte // of which mem is a part, in whole pages
 	unmap   func()
 	holders atomic.Int64
 }
@@ -56,7 +57,7 @@ func New(r Region, mem []byte, unmap func()) (*Mapping, error) {
 	if uint64(len(mem)) != r.Size {
 		return nil, fmt.Errorf("%w: %d bytes for a size of %d", ErrRegion, len(mem), r.Size)
 	}
-	m := &Mapping{Region: r, mem: mem, unmap: unmap}
+	m := &Mapping{Region: r, mem: mem, whole: mem, unmap: unmap}
 	m.holders.Store(1)
 	return m, nil
 }
@@ -71,6 +72,13 @@ func (r Region) check() error {
 	}
 	return nil
 }
+
+// Address is where m lies in this process.
+func (m *Mapping) Address() uint64 { return Address(m.mem) }
+
+// Mapped is where its pages lie in this process, of which it may use a part, and how many
+// bytes those are.
+func (m *Mapping) Mapped() (at, n uint64) { return Address(m.whole), uint64(len(m.whole)) }
 
 // Release ends the hold of who made m.
 func (m *Mapping) Release() {
@@ -135,8 +143,8 @@ func (t *Table) mappings() (all []*Mapping) {
 }
 
 // With returns a table that has m besides, and that the caller holds.
-func (t *Table) With(m *Mapping) (*Table, error) {
-	return NewTable(append(t.mappings(), m)...)
+func (t *Table) With(more ...*Mapping) (*Table, error) {
+	return NewTable(append(t.mappings(), more...)...)
 }
 
 // Without returns a table that lacks the region with the addresses and the size
