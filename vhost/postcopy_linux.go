@@ -14,14 +14,15 @@ import (
 // A postcopy is a migration that has the guest run here before all of its memory has
 // come (section "Migration", on postcopy). Whoever touches a page that has not come yet
 // waits in the kernel, which tells the front end by a userfaultfd, which has the page
-// sent, and wakes him. A goroutine that waits so holds up its thread, but nobody else:
-// the runtime interrupts it when it wants to.
+// sent, and wakes him. Whoever is to touch it waits in a system call before, so that
+// nobody else waits with him (memory.Mapping.SetLate).
 type postcopy struct {
 	faults    int    // the userfaultfd
 	args      []byte // where the arguments of its ioctls lie
 	listening bool
 	pending   []*memory.Mapping // regions whose addresses the front end has been told, and not yet acknowledged
-	ranges    [][2]uint64       // that are registered: address in this process, and length
+	late      []*memory.Mapping // those that are registered, as long as tables have them
+	ranges    [][2]uint64       // where they lie: address in this process, and length
 }
 
 // ioctls of a userfaultfd (linux/userfaultfd.h).
@@ -79,8 +80,11 @@ func openUserfault() (int, error) {
 	return int(fd), nil
 }
 
-// canPostcopy says whether this process may have a userfaultfd.
+// canPostcopy says whether this process may have a userfaultfd, and can wait well.
 func canPostcopy() bool {
+	if !memory.CanAwait() {
+		return false
+	}
 	p, err := openPostcopy()
 	if err != nil {
 		return false
@@ -110,7 +114,8 @@ func (p *postcopy) register(all []*memory.Mapping) error {
 		if _, err := p.call("UFFDIO_REGISTER", uffdRegister, at, n, uffdMissing, 0); err != nil {
 			return fmt.Errorf("%w: %w", ErrRefused, err)
 		}
-		p.ranges = append(p.ranges, [2]uint64{at, n})
+		p.ranges, p.late = append(p.ranges, [2]uint64{at, n}), append(p.late, m)
+		m.SetLate(true)
 	}
 	return nil
 }
@@ -131,7 +136,10 @@ func (p *postcopy) unregister() {
 	for _, r := range p.ranges {
 		p.call("UFFDIO_UNREGISTER", uffdUnregister, r[0], r[1]) // it fails for a region that is gone
 	}
-	p.ranges = nil
+	for _, m := range p.late {
+		m.SetLate(false)
+	}
+	p.ranges, p.late = nil, nil
 }
 
 // drop forgets regions that were not acknowledged.
@@ -202,8 +210,7 @@ func (s *session) postponed(r memory.Region, fd int) (uint64, error) {
 		}
 	}
 	if s.table != nil && s.table.Has(r) {
-		b, err := s.table.Slice(r.Guest, r.Size)
-		return memory.Address(b), err
+		return s.table.Find(r).Address(), nil
 	}
 	m, err := memory.Map(r, fd)
 	if err != nil {

@@ -41,6 +41,27 @@ func Map(r Region, fd int) (*Mapping, error) {
 	return m, err
 }
 
+// await waits until a part of m has come.
+func (m *Mapping) await(b []byte) {
+	if len(b) == 0 {
+		return
+	}
+	at := Address(b) - Address(m.whole)
+	from := at &^ (uint64(unix.Getpagesize()) - 1)
+	// It fails where there is nothing, which an access tells of, too.
+	unix.Madvise(m.whole[from:at+uint64(len(b))], unix.MADV_POPULATE_READ)
+}
+
+// CanAwait says whether the kernel can wait so (Linux 5.14).
+func CanAwait() bool {
+	page, err := unix.Mmap(-1, 0, unix.Getpagesize(), unix.PROT_READ, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
+	if err != nil {
+		return false
+	}
+	defer unix.Munmap(page)
+	return unix.Madvise(page, unix.MADV_POPULATE_READ) == nil
+}
+
 // pageSize is the size of the pages of a file.
 func pageSize(fd int) int {
 	var fs unix.Statfs_t
