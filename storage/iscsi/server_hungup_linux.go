@@ -30,9 +30,9 @@ func hungUp(conn net.Conn) (ended bool) {
 		return true
 	}
 	// Control does not wait for who reads; a stack of ours has no socket for it.
-	if err := raw.Control(func(fd uintptr) { look(fd) }); err == nil && !socket {
+	err = raw.Control(func(fd uintptr) { look(fd) })
+	if err == nil && !socket {
 		err = raw.Read(look)
-		return ended || err != nil
 	}
 	return ended || err != nil
 }

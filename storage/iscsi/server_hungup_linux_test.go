@@ -16,6 +16,49 @@ import (
 	"github.com/seed-012105e5/gonet/storage/scsi"
 )
 
+// Either side's close is seen, also behind data that nobody has read.
+func TestHungUp(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	for _, c := range []struct {
+		name string
+		do   func(here, there net.Conn)
+		want bool
+	}{
+		{"open", func(here, there net.Conn) {}, false},
+		{"data", func(here, there net.Conn) { there.Write([]byte("x")) }, false},
+		{"theirs", func(here, there net.Conn) { there.Close() }, true},
+		{"theirs, behind data", func(here, there net.Conn) { there.Write([]byte("x")); there.Close() }, true},
+		{"theirs, by a reset", func(here, there net.Conn) { there.(*net.TCPConn).SetLinger(0); there.Close() }, true},
+		{"ours", func(here, there net.Conn) { here.Close() }, true},
+	} {
+		there, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		here, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.do(here, there)
+		got := hungUp(here)
+		for deadline := time.Now().Add(time.Minute); c.want && !got && time.Now().Before(deadline); got = hungUp(here) {
+			time.Sleep(time.Millisecond) // it is on its way
+		}
+		if got != c.want {
+			t.Errorf("%s: %v", c.name, got)
+		}
+		here.Close()
+		there.Close()
+	}
+	if near, _ := net.Pipe(); hungUp(near) {
+		t.Error("a pipe, of which nothing is known")
+	}
+}
+
 // lateConn is a connection whose end is seen late.
 type lateConn struct{ net.Conn }
 
@@ -77,7 +120,7 @@ func TestDropAndLoginAgain(t *testing.T) {
 			}
 			defer s.Close()
 			d := &Dialer{Dial: c.dial, ReplacementTimeout: -1}
-			for range 5 {
+			for range 3 {
 				i, err := d.Session(t.Context(), l.Addr().String(), testTarget)
 				if err != nil {
 					t.Fatal(err)
