@@ -176,6 +176,11 @@ func (p *process) run() error {
 	m.part()
 	p.collect()
 	<-p.token
+	if m.parting != nil {
+		p.pen <- struct{}{} // behind whoever writes at this moment
+		p.write()
+		<-p.pen
+	}
 	p.hangUp()
 	p.helpers.Wait()
 	if extra := p.started - 1; extra > 0 {

@@ -276,3 +276,27 @@ func TestTSIH(t *testing.T) {
 		}
 	})
 }
+
+// 11.15: the answer to a Logout is given though somebody is still writing when the session
+// ends.
+func TestLogoutBehindPing(t *testing.T) {
+	inBubble(t, &Server{PingInterval: time.Minute}, Target{}, func(t *testing.T, n *testNet, _ *scsi.Target) {
+		conn := n.connect()
+		defer conn.Close()
+		h := say{toFull, names, nil}.header()
+		go conn.Write(appendPDU(nil, &h, say{toFull, names, nil}.bytes(), digests{}))
+		r := &reader{in: conn, maxData: 8192}
+		r.header(&h)
+		r.data(make([]byte, h.dataLength()))
+		time.Sleep(90 * time.Second) // a ping that is not taken is being written
+		logout := newHeader(opLogout, flagFinal, 6)
+		logout.setCmdSN(10)
+		conn.Write(appendPDU(nil, &logout, nil, digests{}))
+		synctest.Wait()
+		for _, want := range []opcode{opNopIn, opLogoutResp} {
+			if _, err := r.header(&h); err != nil || h.opcode() != want {
+				t.Fatalf("%v %v, want %v", h.opcode(), err, want)
+			}
+		}
+	})
+}
