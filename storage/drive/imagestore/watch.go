@@ -35,9 +35,9 @@ func (s *Store) watch(ctx context.Context) {
 			s.follow(watcher)
 		}
 	}
-	settle := time.NewTimer(watchAnyway)
+	settle := time.NewTimer(watchSettle) // once: files may have come between the first look and the watch
 	defer settle.Stop()
-	soon := false
+	soon := true
 	for {
 		select {
 		case <-ctx.Done():
@@ -50,11 +50,11 @@ func (s *Store) watch(ctx context.Context) {
 			}
 		case <-settle.C:
 			soon = false
+			if watcher != nil { // first, so that what changes while it looks is told
+				s.follow(watcher)
+			}
 			if err := s.Refresh(); err != nil && !errors.Is(err, ErrClosed) {
 				s.log.Warn("the storage cannot be read", "err", err)
-			}
-			if watcher != nil {
-				s.follow(watcher)
 			}
 			settle.Reset(watchAnyway)
 			continue

@@ -276,7 +276,7 @@ func (z *zeroes) Read(p []byte) (int, error) {
 // TestMemory has 50 slow uploads and one of many zeroes at the same time: the program takes
 // little memory, and the zeroes take no room.
 func TestMemory(t *testing.T) {
-	size, slow := int64(256<<20), int64(2<<20)
+	size, slow := int64(64<<20), int64(256<<10)
 	if os.Getenv("GONET_LONG") != "" {
 		size, slow = 10<<30, 64<<20
 	}
