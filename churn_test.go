@@ -363,7 +363,7 @@ func (c *churn) datagrams(t *testing.T, dice *rand.Rand) error {
 		return err
 	}
 	defer u.Close()
-	u.SetDeadline(time.Now().Add(max(10*c.unit, 100*time.Millisecond)))
+	u.SetDeadline(time.Now().Add(max(10*c.unit, 2*time.Second)))
 	want, got := payload(1+dice.IntN(1400)), make([]byte, 2000)
 	if _, err := u.Write(want); err != nil {
 		return err
@@ -376,7 +376,7 @@ func (c *churn) datagrams(t *testing.T, dice *rand.Rand) error {
 }
 
 func (c *churn) ping(t *testing.T, _ *rand.Rand) error {
-	ctx, cancel := context.WithTimeout(t.Context(), max(10*c.unit, 100*time.Millisecond))
+	ctx, cancel := context.WithTimeout(t.Context(), max(10*c.unit, 2*time.Second))
 	defer cancel()
 	_, err := c.a.Ping(ctx, netip.MustParseAddr("10.0.0.2"))
 	return err

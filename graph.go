@@ -29,11 +29,15 @@ import (
 //	                 ▲                  │ ▲  └──── tcpRx ▶ tcp.Demux ────▶┤
 //	                 └──── groups ──────┘ │                  │ segments   │
 //	                                    joins                ▼            │
-//	                                      └─ udp sockets   connections ──▶┘
+//	                                      └─ udp sockets   connections ──▶┤
+//	                                                         │            │
+//	                                                       tcp.Transmit ─▶┘
 //
 // There is one ethernet.Rx, one arp.Resolver and one ipv4.Tx for each link, one
-// more ipv4.Tx for loopback, one process a connection, and one of each of the
-// others. A link of IP datagrams has rawip.Rx in place of ethernet.Rx, and no
+// more ipv4.Tx for loopback, one tcp.Transmit for each of these, and one of each of
+// the others. A connection is no process: its state belongs to whoever holds its
+// token (tcp/token.go), be it tcp.Demux, a user, a timer, or tcp.Transmit, which
+// waits for the edge when that is full. A link of IP datagrams has rawip.Rx in place of ethernet.Rx, and no
 // arp.Resolver: its hop is link.Tx itself. Not drawn: problems, on which ipv4 and udp tell icmp.Run of datagrams
 // that deserve an ICMP error; advice of connections about paths that seem dead;
 // diverted, by which one ipv4.Tx gives another what has lost its own gateway; and
@@ -52,7 +56,8 @@ import (
 //     advice) drops and counts its own packet when the edge is full. What it
 //     sends has an edge of its own into ipv4.Tx, answers: on an edge where
 //     others wait, who does not wait never finds room.
-//  3. A connection's process selects on both directions.
+//  3. Who holds the token of a connection waits for nothing. tcp.Transmit waits
+//     without it.
 //  4. Loopback is the edge from ipv4.Tx to ip. It may block, because by rule 2
 //     ipv4.Rx never waits for ipv4.Tx.
 //  5. What an ipv4.Tx has for the link of another it drops and counts when there
@@ -85,28 +90,30 @@ type packets = chan *packet.Buffer
 // start makes the channels and the processes of s.
 func (s *Stack) start(cfg Config, all []Interface, table *ipv4.Table, random *randomness) {
 	var (
-		ip       = make(packets, queue)
-		loopTx   = make(packets, queue)
-		loopBack = make(packets, answerQueue)
-		icmpRx   = make(packets, queue)
-		udpRx    = make(packets, queue)
-		tcpRx    = make(packets, queue)
-		dead     = make(packets, queue)
-		problems = make(chan ipv4.Problem, problemQueue)
-		udpErrs  = make(chan ipv4.Report, queue)
-		tcpErrs  = make(chan ipv4.Report, queue)
-		joins    = make(chan ipv4.Membership)
-		pings    = make(chan icmp.Ping)
-		udpCalls = make(chan udp.Call)
-		tcpCalls = make(chan tcp.Call)
-		lookups  = make(chan dns.Call)
-		ipTx     []chan<- *packet.Buffer // by link, as the following are
-		answers  []chan<- *packet.Buffer
-		diverted []chan<- *packet.Buffer
-		advice   []chan<- ipv4.Advice
-		groups   []chan<- []ethernet.Addr
-		senders  []func(ipv4.TxConfig)
-		open     = []packets{loopTx, loopBack, dead} // edges that nobody closes
+		ip        = make(packets, queue)
+		loopTx    = make(packets, queue)
+		loopBack  = make(packets, answerQueue)
+		icmpRx    = make(packets, queue)
+		udpRx     = make(packets, queue)
+		tcpRx     = make(packets, queue)
+		dead      = make(packets, queue)
+		problems  = make(chan ipv4.Problem, problemQueue)
+		udpErrs   = make(chan ipv4.Report, queue)
+		tcpErrs   = make(chan ipv4.Report, queue)
+		joins     = make(chan ipv4.Membership)
+		pings     = make(chan icmp.Ping)
+		udpCalls  = make(chan udp.Call)
+		tcpCalls  = make(chan tcp.Call)
+		lookups   = make(chan dns.Call)
+		loopQueue = tcp.NewTransmitQueue(loopTx)
+		queues    = []*tcp.TransmitQueue{loopQueue}
+		ipTx      []chan<- *packet.Buffer // by link, as the following are
+		answers   []chan<- *packet.Buffer
+		diverted  []chan<- *packet.Buffer
+		advice    []chan<- ipv4.Advice
+		groups    []chan<- []ethernet.Addr
+		senders   []func(ipv4.TxConfig)
+		open      = []packets{loopTx, loopBack, dead} // edges that nobody closes
 	)
 
 	var intoIP sync.WaitGroup // those who write to ip
@@ -127,6 +134,9 @@ func (s *Stack) start(cfg Config, all []Interface, table *ipv4.Table, random *ra
 		} else {
 			s.run(func() { arp.Resolver(arpRx, hop, f.Link.Tx, dead, resolver, &s.stats.arp[i]) })
 		}
+		waiting := tcp.NewTransmitQueue(in)
+		queues = append(queues, waiting)
+		s.run(func() { tcp.Transmit(waiting, in) })
 		intoIP.Add(2)
 		s.run(func() {
 			arrive()
@@ -159,7 +169,8 @@ func (s *Stack) start(cfg Config, all []Interface, table *ipv4.Table, random *ra
 	udpEnded := s.run(func() { udp.Demux(udpRx, udpErrs, udpCalls, problems, datagrams, &s.stats.udp) })
 	streams := cfg.TCP
 	streams.Table, streams.Random = table, random.source()
-	tcpEnded := s.run(func() { tcp.Demux(tcpRx, tcpErrs, tcpCalls, waits, drops, advice, streams, &s.stats.tcp) })
+	s.run(func() { tcp.Transmit(loopQueue, loopTx) })
+	tcpEnded := s.run(func() { tcp.Demux(tcpRx, tcpErrs, tcpCalls, waits, queues, drops, advice, streams, &s.stats.tcp) })
 	loop := ipv4.TxConfig{Table: table, Link: -1, Random: random.source()}
 	intoIP.Add(1)
 	s.run(func() {

@@ -329,7 +329,7 @@ func (g *graph) nodes() (nodes []string) {
 
 // perLink says whether there is one of the process for each link.
 func perLink(process string) bool {
-	return process == "link" || process == "ipv4.Tx" || strings.HasPrefix(process, "arp.") || strings.HasPrefix(process, "ethernet.") || strings.HasPrefix(process, "rawip.")
+	return process == "link" || process == "ipv4.Tx" || process == "tcp.Transmit" || strings.HasPrefix(process, "arp.") || strings.HasPrefix(process, "ethernet.") || strings.HasPrefix(process, "rawip.")
 }
 
 // dot is the graph for Graphviz: dot -Tsvg doc/graph.dot.
@@ -364,7 +364,8 @@ func (g *graph) markdown() string {
 	var b strings.Builder
 	b.WriteString("# The graph\n\nDrawn from `graph.go` by `TestGraph`. Solid edges carry packets, dashed ones news about\n" +
 		"them. There is one of each process with double sides for each link, and one more `ipv4.Tx` for loopback.\n" +
-		"`tcp.Demux` starts one process for each connection, which receives from it, and sends on `ipTx` or `loopTx` as it does.\n\n```mermaid\nflowchart LR\n")
+		"A TCP connection is no process: `tcp.Demux`, users and timers run it in turns, and send on `ipTx` or `loopTx` while there\n" +
+		"is room; `tcp.Transmit` waits there for connections. There is one for each of these edges.\n\n```mermaid\nflowchart LR\n")
 	for _, n := range g.nodes() {
 		switch {
 		case strings.HasPrefix(n, "users"):

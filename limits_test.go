@@ -1,7 +1,6 @@
 package gonet
 
 import (
-	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -17,29 +16,6 @@ import (
 // limitsFile says of everything in the stack that a peer can make grow how far,
 // and which test reaches that bound.
 const limitsFile = "doc/limits.md"
-
-// expectedFailures are the tests that are written but do not pass yet, and why.
-// limitsFile lists them too.
-var expectedFailures = map[string]string{
-	"TestNoConnectionDelaysOthers": "tcp.Demux waits for a full inbox of a connection",
-}
-
-// holds fails the test t when it does not. Of a test that is expected to fail it
-// is the other way round: that the fault is gone must be said, or nobody would
-// take it from the list.
-func holds(t *testing.T, ok bool, format string, args ...any) {
-	t.Helper()
-	message := fmt.Sprintf(format, args...)
-	reason, expected := expectedFailures[t.Name()]
-	switch {
-	case expected && ok:
-		t.Errorf("begins to pass: take it from expectedFailures and from %s, and this helper out of it", limitsFile)
-	case expected:
-		t.Logf("fails as expected (%s): %s", reason, message)
-	case !ok:
-		t.Error(message)
-	}
-}
 
 // A declared is what the stack declares, by its name as limitsFile has it:
 // tcp.maxFlights, tcp.scoreboard.flights, tcp.TestScoreboardFull; the root package
@@ -280,28 +256,4 @@ func namesTest(cell string) bool {
 		}
 	}
 	return false
-}
-
-// TestRuleExpectedFailures: the list in limitsFile and that of the tests are the
-// same.
-func TestRuleExpectedFailures(t *testing.T) {
-	listed := map[string]bool{}
-	for _, r := range limitsRows(t) {
-		if r.section != "Expected to fail" {
-			continue
-		}
-		for _, m := range named.FindAllStringSubmatch(r.cells[0], -1) {
-			listed[strings.TrimPrefix(m[1], "gonet.")] = true
-		}
-	}
-	for name := range expectedFailures {
-		if !listed[name] {
-			t.Errorf("%s is expected to fail, and not listed in %s", name, limitsFile)
-		}
-	}
-	for name := range listed {
-		if _, ok := expectedFailures[name]; !ok {
-			t.Errorf("%s is listed in %s, and not expected to fail", name, limitsFile)
-		}
-	}
 }

@@ -263,7 +263,7 @@ func TestCloseDelivers(t *testing.T) {
 	})
 }
 
-// Reading after the peer has closed and the connection's process has ended
+// Reading after the peer has closed and the connection has ended
 // returns what had arrived.
 func TestReadAfterEnd(t *testing.T) {
 	inBubble(t, func(t *testing.T) {

@@ -101,9 +101,9 @@ type Config struct {
 	// those that nobody has accepted. 0 means 1 GiB.
 	MaxMemory int
 
-	// SleepAfter is for how long a connection must have been quiet until its
-	// process ends, to be begun again by the next segment or call. 0 means a
-	// second. A negative value keeps the process.
+	// SleepAfter is for how long a connection must have been quiet until it is
+	// parked: it gives up most of its memory until the next segment or call. 0
+	// means a second. A negative value parks none.
 	SleepAfter time.Duration
 
 	// TimerGrain has the timers of connections fire at multiples of it only,

@@ -52,7 +52,9 @@ func withCaller(tb testing.TB, serve func(l net.Listener), f func(c *caller)) {
 	calls, reports, ended := make(chan Call), make(chan ipv4.Report), make(chan struct{})
 	cfg := Config{Table: table, Random: rand.New(rand.NewPCG(1, 8)).Uint64}
 	go func() {
-		Demux(c.in, reports, calls, ipv4.Edges{Loop: c.out}, ipv4.Edges{Loop: c.out}, nil, cfg, new(Stats))
+		queue := NewTransmitQueue(c.out)
+		go Transmit(queue, c.out)
+		Demux(c.in, reports, calls, ipv4.Edges{Loop: c.out}, []*TransmitQueue{queue}, ipv4.Edges{Loop: c.out}, nil, cfg, new(Stats))
 		close(ended)
 	}()
 	s := NewSockets(calls, ended)

@@ -104,7 +104,7 @@ func (c *Conn) SetLossRecovery(name string) error {
 	return c.set(func(_ time.Time, t *tcb) error { return t.setLossRecovery(name) })
 }
 
-// set runs f in the process of the connection, and returns its error.
+// set runs f with the state of the connection, and returns its error.
 func (c *Conn) set(f func(now time.Time, t *tcb) error) error {
 	var err error
 	if e := c.call("set", func(now time.Time, t *tcb) { err = f(now, t) }); e != nil {

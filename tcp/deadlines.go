@@ -38,18 +38,17 @@ func (c *Conn) setDeadlines(t time.Time, slots ...*deadlineSlot) error {
 		}
 		s.Load().Set(t)
 	}
-	if first && c.unlimited.Load() {
-		c.do(func(time.Time, *tcb) { c.stir() })
+	if first { // calls that wait do not know of it
+		c.take()
+		c.wakeAll()
+		c.release()
 	}
 	return nil
 }
 
 // passed returns a channel that is closed when the deadline passes, or nil as
-// long as none was ever set: then the first one has the connection stirred.
-func (c *Conn) passed(s *deadlineSlot) <-chan struct{} {
-	if s.Load() == nil && !c.unlimited.Load() {
-		c.unlimited.Store(true) // before the next look
-	}
+// long as none was ever set: the first one wakes all calls.
+func passed(s *deadlineSlot) <-chan struct{} {
 	if d := s.Load(); d != nil {
 		return d.Passed()
 	}

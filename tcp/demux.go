@@ -13,64 +13,39 @@ import (
 // the demultiplexer. Package gonet makes the channel; [Sockets] sends on it.
 type Call func(now time.Time, d *demux)
 
-// A notice is what a connection's process tells the demultiplexer: how a Fast
-// Open has gone, and, last, that it has ended. With that it hands itself over, with
-// all that it owns, and touches none of it any more.
-type notice struct {
-	flow     flow
-	departs  *process  // the connection has ended, and its process
-	slept    *process  // the process has, but the connection only needs none for now (sleep.go)
-	wakes    *Conn     // it is the user's: a process is wanted
-	timeWait *timeWait // with departs: nil when it ended otherwise
-	fastOpen *fastOpen // nil when there is nothing to tell
-	reset    bool      // and the peer has reset it
-	pressed  bool      // all connections together hold too much
-	mtu      int       // of the path, if that has been found out; 0 otherwise
-}
-
 // demux is what the demultiplexer owns.
 type demux struct {
 	door
-	out     ipv4.Edges           // for connections, which wait
-	answers ipv4.Edges           // for itself
-	advice  []chan<- ipv4.Advice // for connections, which do not wait
-	notices chan notice
+	out     ipv4.Edges       // for connections, where there is room,
+	queues  []*TransmitQueue // and for each of its edges, where there is none
+	answers ipv4.Edges       // for itself
+	shared  shared
 	ports   *port.Chooser
 
-	conns    map[flow]handle
+	conns    map[flow]*Conn
 	portUses map[uint16]int // how many connections and listeners have a local port
 	servers  servers        // for Fast Open as a client
+	holding  []*Conn        // whose tokens it keeps until the end of the burst
 
-	keepAlives keepAlives // of connections that sleep
-
-	running     int // processes
-	free        stock[process]
 	closing     bool            // the stack ends: nothing new begins
 	answerUntil time.Time       // then: challenges of peers are answered until this instant
-	pressed     bool            // memory is short
-	idle        []chan struct{} // to be closed when none is running
+	idle        []chan struct{} // to be closed when there is no connection
 
 	timer *time.Timer
 	armed time.Time // when timer fires
 }
 
-// A handle is how the demultiplexer reaches a connection.
-type handle struct {
-	in   chan *packet.Buffer
-	conn *Conn
-}
-
-func newDemux(cfg Config, stats *Stats, out, answers ipv4.Edges, advice []chan<- ipv4.Advice) *demux {
+func newDemux(cfg Config, stats *Stats, out ipv4.Edges, queues []*TransmitQueue, answers ipv4.Edges, advice []chan<- ipv4.Advice) *demux {
 	cfg = cfg.withDefaults()
 	d := &demux{
-		out: out, answers: answers, advice: advice,
-		notices:  make(chan notice, inbox),
-		conns:    make(map[flow]handle),
+		out: out, queues: queues, answers: answers,
+		conns:    make(map[flow]*Conn),
 		portUses: make(map[uint16]int),
 		servers:  servers{limit: cfg.FastOpenServers},
 		timer:    time.NewTimer(time.Hour),
 	}
 	d.door = newDoor(cfg, d, stats)
+	d.shared = shared{events: events{list: newList[event]()}, activities: d.free.activities, advice: advice}
 	d.ports = port.NewChooser(cfg.Random)
 	return d
 }
@@ -81,21 +56,19 @@ func newDemux(cfg Config, stats *Stats, out, answers ipv4.Edges, advice []chan<-
 // wants. Here, and only here, connections start. It returns when in and reports
 // are both closed, and all connections have ended.
 //
-// Owns: the tables of connections, listeners, half-open connections, TIME-WAIT, ports and cookies.
-// Reads: in (packets from ipv4.Rx), reports (ICMP errors), calls (of users), the notices of connections, its timer.
-// Writes: the inbox of each connection; answers (resets, SYN-ACKs), where it drops when it would block. Connections write out and advice.
-// Blocks on: its own select, and on a connection's inbox, which is always served until the connection departs.
-func Demux(in <-chan *packet.Buffer, reports <-chan ipv4.Report, calls <-chan Call, out, answers ipv4.Edges, advice []chan<- ipv4.Advice, cfg Config, stats *Stats) {
-	d := newDemux(cfg, stats, out, answers, advice)
+// Owns: the tables of connections, listeners, half-open connections, TIME-WAIT, ports and cookies; a connection's state while it has the token.
+// Reads: in (packets from ipv4.Rx), reports (ICMP errors), calls (of users), the events of connections, its timer.
+// Writes: mailboxes of connections; out and answers, where it does not wait: what connections have to say goes on by Transmit, and resets and SYN-ACKs are dropped.
+// Blocks on: its own select, and on the token of a connection whose mailbox is full, which nobody keeps for long.
+func Demux(in <-chan *packet.Buffer, reports <-chan ipv4.Report, calls <-chan Call, out ipv4.Edges, queues []*TransmitQueue, answers ipv4.Edges, advice []chan<- ipv4.Advice, cfg Config, stats *Stats) {
+	d := newDemux(cfg, stats, out, queues, answers, advice)
 	defer d.timer.Stop()
 	for in != nil || reports != nil {
-		if d.pressed {
-			d.evictUnaccepted()
-		}
 		if in != nil && !d.burst(in) {
 			in = nil
 			continue
 		}
+		d.settle()
 		d.setTimer()
 		select {
 		case b, ok := <-in:
@@ -112,16 +85,20 @@ func Demux(in <-chan *packet.Buffer, reports <-chan ipv4.Report, calls <-chan Ca
 			d.report(r)
 		case call := <-calls:
 			call(time.Now(), d)
-		case n := <-d.notices:
-			d.noticed(n)
+		case <-d.shared.events.ready:
+			d.takeEvents()
 		case now := <-d.timer.C:
 			d.armed = time.Time{}
 			d.expire(now)
 		}
 	}
 	d.closeAll()
-	for d.running > 0 {
-		d.noticed(<-d.notices)
+	for d.settle(); len(d.conns) > 0; d.settle() {
+		<-d.shared.events.ready
+		d.takeEvents()
+	}
+	for _, q := range queues {
+		close(q.ended)
 	}
 }
 
@@ -162,133 +139,169 @@ func (d *demux) arrives(b *packet.Buffer) {
 		return
 	}
 	if c, ok := d.conns[f]; ok {
-		d.hand(f, c, b)
+		d.hand(c, b)
 		return
 	}
 	d.stranger(f, b)
 }
 
-// hand gives b to the connection f. If that departs just then, b is a
-// stranger's.
-func (d *demux) hand(f flow, c handle, b *packet.Buffer) {
-	if d.closing { // the inbox is closed
+// hand gives b to the connection c, or leaves it to whoever has the token. If c has
+// ended just then, b is a stranger's.
+func (d *demux) hand(c *Conn, b *packet.Buffer) {
+	if d.closing {
 		d.stats.DropClosing.Add(1)
 		b.Release()
 		return
 	}
-	for {
-		if c.asleep() {
-			c = d.wake(c)
+	if !c.held && !c.tryTake() {
+		if d.mail(c, b) {
+			if !c.tryTake() {
+				return
+			}
+			b = nil // in the mailbox
+		} else {
+			c.take()
 		}
-		select {
-		case c.in <- b:
-			return
-		default: // a look at one channel costs much less than a select over two
+	}
+	if !d.keep(c) {
+		if b != nil {
+			d.stranger(c.flow, b)
 		}
-		select {
-		case c.in <- b:
-			return
-		case n := <-d.notices:
-			d.noticed(n)
-		}
-		var ok bool
-		if c, ok = d.conns[f]; !ok {
-			d.stranger(f, b)
-			return
-		}
+		return
+	}
+	c.takeMail()
+	if b != nil {
+		c.receive(b)
+	}
+	if c.t.over() { // what comes now is not for it any more
+		d.giveBack(time.Now(), c)
+		d.takeEvents()
 	}
 }
 
-// start begins a connection; asleep, when nothing is to be done yet. Opened,
-// if it is not nil, has room for the outcome of the handshake.
+// mail leaves b in the mailbox of c, and says whether there was room.
+func (d *demux) mail(c *Conn, b *packet.Buffer) bool {
+	m := c.mailbox.Load()
+	if m == nil {
+		m = &mailbox{make(chan *packet.Buffer, mailboxLen)}
+		c.mailbox.Store(m)
+	}
+	select {
+	case m.segments <- b:
+		return true
+	default:
+		return false
+	}
+}
+
+// keep keeps the token of c, which has been taken, until the end of the burst. It
+// returns false when c has ended, and is forgotten.
+func (d *demux) keep(c *Conn) bool {
+	switch {
+	case c.held:
+		return true
+	case c.t == nil:
+		c.token <- struct{}{}
+		d.takeEvents() // its end is among them
+		return false
+	}
+	c.held = true
+	d.holding = append(d.holding, c)
+	return true
+}
+
+// hold is keep that takes the token, and has the connection at work.
+func (d *demux) hold(c *Conn) bool {
+	if !c.held {
+		c.take()
+	}
+	if !d.keep(c) {
+		return false
+	}
+	c.unpark()
+	return true
+}
+
+// settle gives back the tokens that were kept during the burst.
+func (d *demux) settle() {
+	for len(d.holding) > 0 {
+		now := time.Now()
+		for i, c := range d.holding {
+			d.holding[i] = nil
+			if c.held {
+				d.giveBack(now, c)
+			}
+		}
+		d.holding = d.holding[:0]
+		d.takeEvents() // which may begin connections, and end more
+	}
+}
+
+func (d *demux) giveBack(now time.Time, c *Conn) {
+	c.held = false
+	c.put(now)
+}
+
+// start begins a connection, whose token it keeps; a parked one, when nothing is to
+// be done yet. Opened, if it is not nil, has room for the outcome of the handshake.
 func (d *demux) start(t *tcb, isV4 bool, opened chan<- error) *Conn {
-	c := newConn(t.flow, isV4, d.notices)
+	edge := d.out.To(t.flow.local.addr(), t.route.towards(t.flow.remote.addr()))
+	tx := slices.IndexFunc(d.queues, func(q *TransmitQueue) bool { return q.edge == edge })
+	c := newConn(t.flow, isV4, &d.shared, d.queues[tx])
+	c.t, c.opened = t, opened
+	d.conns[c.flow] = c
 	d.portUses[c.flow.local.port]++
 	if t.cfg.SleepAfter > 0 && t.quiet() {
-		d.rest(c, t)
+		c.park(time.Now())
+		c.release()
 	} else {
-		d.spawn(d.process(), c, t, opened)
+		d.keep(c)
 	}
 	return c
 }
 
-// process is one to be spawned, with an empty inbox.
-func (d *demux) process() *process {
-	p := d.free.take()
-	if p.in == nil {
-		p.in, p.timer = make(chan *packet.Buffer, inbox), time.NewTimer(time.Hour)
-	}
-	return p
-}
-
-// spawn begins the process of a connection, of whose fields it takes inbox and
-// timer.
-func (d *demux) spawn(p *process, c *Conn, t *tcb, opened chan<- error) handle {
-	c.wanted = false
-	h := handle{p.in, c}
-	d.conns[c.flow] = h
-	d.running++
-	*p = process{
-		Conn: c, at: staffed(), t: t, in: p.in, out: d.out.To(t.flow.local.addr(), t.route.towards(t.flow.remote.addr())), advice: d.advice,
-		opened: opened, timer: p.timer, began: time.Now(),
-	}
-	p.move(p.at)
-	go p.run()
-	return h
-}
-
-// dismiss keeps a process that has ended for another connection. Its inbox is
-// empty, its timer stopped.
-func (d *demux) dismiss(p *process) {
-	if d.closing {
-		return // the inbox is closed
-	}
-	*p = process{in: p.in, timer: p.timer}
-	d.free.put(p)
-}
-
-// noticed takes what a connection has to tell.
-func (d *demux) noticed(n notice) {
-	d.pressed = d.pressed || n.pressed
-	if o := n.fastOpen; o != nil {
-		if now := time.Now(); o.passive {
-			d.fastOpens.end(now, n.flow, n.reset)
-		} else {
-			d.servers.learn(now, n.flow, o)
+// takeEvents takes what connections have to tell.
+func (d *demux) takeEvents() {
+	for _, e := range d.shared.events.all() {
+		if o := e.fastOpen; o != nil {
+			if now := time.Now(); o.passive {
+				d.fastOpens.end(now, e.flow, e.reset)
+			} else {
+				d.servers.learn(now, e.flow, o)
+			}
+		}
+		if e.pressed {
+			d.shared.events.pressed.Store(false)
+			d.evictUnaccepted()
+		}
+		if e.ended != nil {
+			d.ended(&e)
 		}
 	}
-	switch {
-	case n.departs != nil:
-		d.departed(n)
-	case n.slept != nil:
-		d.slept(n)
-	case n.wakes != nil:
-		d.wanted(n.wakes)
-	}
 }
 
-// departed forgets a connection whose process has ended. What has come too
-// late for it is a stranger's.
-func (d *demux) departed(n notice) {
-	c := d.conns[n.flow]
-	delete(d.conns, n.flow)
-	d.unusePort(n.flow.local.port)
-	d.found(time.Now(), n.flow, n.mtu)
-	if n.timeWait != nil {
-		d.timeWaits.add(n.flow, *n.timeWait, d.stats)
+// ended forgets a connection that has ended. What has come too late for it is a
+// stranger's.
+func (d *demux) ended(e *event) {
+	now := time.Now()
+	delete(d.conns, e.flow)
+	d.unusePort(e.flow.local.port)
+	d.found(now, e.flow, e.mtu)
+	if e.timeWait != nil {
+		d.timeWaits.add(e.flow, *e.timeWait, d.stats)
 	}
-	for len(c.in) > 0 {
-		d.stranger(n.flow, <-c.in)
+	if m := e.ended.mailbox.Load(); m != nil {
+		for len(m.segments) > 0 {
+			d.stranger(e.flow, <-m.segments)
+		}
 	}
-	if t := n.departs.t; d.closing && t.challengeable {
-		if until := time.Now().Add(answerTime(t.rtt.srtt)); until.After(d.answerUntil) {
+	if d.closing && e.t.challengeable {
+		if until := now.Add(answerTime(e.t.rtt.srtt)); until.After(d.answerUntil) {
 			d.answerUntil = until
 		}
 	}
-	d.spares.putTCB(n.departs.t)
-	d.dismiss(n.departs)
-	d.running--
-	d.tellIdle(time.Now())
+	d.free.putTCB(e.t)
+	d.tellIdle(now)
 }
 
 // answerTime is how long the demultiplexer of a stack that ends answers challenges of
@@ -300,7 +313,7 @@ func answerTime(rtt time.Duration) time.Duration {
 // tellIdle tells those who wait for it that no connection is left, and that nobody
 // may yet challenge a reset.
 func (d *demux) tellIdle(now time.Time) {
-	if d.running > 0 || now.Before(d.answerUntil) {
+	if len(d.conns) > 0 || now.Before(d.answerUntil) {
 		return
 	}
 	for _, idle := range d.idle {
@@ -326,30 +339,19 @@ func (d *demux) report(r ipv4.Report) {
 		d.stats.IgnoredReports.Add(1)
 		return
 	}
-	mtu := make(chan int, 1)
-	if d.tell(c.conn, func(now time.Time, t *tcb) { t.icmpReport(now, r); mtu <- t.path.finding() }) {
-		d.found(time.Now(), f, <-mtu) // it runs at once, and blocks on nothing
+	if d.hold(c) {
+		now := time.Now()
+		c.t.icmpReport(now, r)
+		d.found(now, f, c.t.path.finding())
 	}
 }
 
-// tell has the process of c run f, and says whether it does: not when it has
-// ended.
-func (d *demux) tell(c *Conn, f func(now time.Time, t *tcb)) bool {
-	for {
-		if h := d.conns[c.flow]; h.conn == c && h.asleep() {
-			d.wake(h)
-		}
-		k := c.desk.Load()
-		if k.ended != nil {
-			return false
-		}
-		select {
-		case k.ctl <- order{run: f}:
-			return true
-		case <-k.left:
-		case n := <-d.notices:
-			d.noticed(n)
-		}
+// abandon ends a connection that nobody has accepted.
+func (d *demux) abandon(c *Conn) {
+	if d.hold(c) {
+		c.t.abandon(nil)
+	} else {
+		c.discard() // it has ended by itself
 	}
 }
 
@@ -359,7 +361,7 @@ func (d *demux) answer(b *packet.Buffer) bool { return d.answers.Offer(b, d.cfg.
 // room says whether somebody accepts what l gets.
 func (d *demux) room(l *Listener) bool { return len(l.accept) < cap(l.accept) }
 
-// opened gives a connection its process, and puts it in the listener's queue.
+// opened puts a connection in the listener's queue.
 func (d *demux) opened(l *Listener, t *tcb) {
 	l.accept <- d.start(t, l.isV4, nil) // there is room, and nobody else sends
 }
@@ -377,10 +379,9 @@ func (d *demux) closeAll() {
 	}
 	d.refuseHalfOpen()
 	for _, c := range d.conns {
-		if c.asleep() {
-			c = d.wake(c)
+		if d.hold(c) {
+			c.t.depart()
 		}
-		close(c.in)
 	}
 }
 
@@ -398,4 +399,20 @@ func (d *demux) refuseHalfOpen() {
 		d.stats.OutResets.Add(1)
 	}
 	clear(d.halfOpens.byFlow)
+}
+
+// deadline is when expire has something to do; zero for never.
+func (d *demux) deadline() time.Time {
+	at := d.door.deadline()
+	if len(d.idle) > 0 && len(d.conns) == 0 {
+		at = earliest(at, d.answerUntil)
+	}
+	return at
+}
+
+// expire is that of the door. At the end of a stack it tells that challenges are
+// over.
+func (d *demux) expire(now time.Time) {
+	d.tellIdle(now)
+	d.door.expire(now)
 }

@@ -107,9 +107,7 @@ func (d *demux) dial(now time.Time, remote endpoint, route *sourceRoute, o *acti
 		if len(o.text) > d.cfg.sendLimit() {
 			return dialling{}, syscall.EMSGSIZE
 		}
-		for len(d.notices) > 0 { // of a handshake that the caller knows to be over
-			d.noticed(<-d.notices)
-		}
+		d.takeEvents() // of a handshake that the caller knows to be over
 	}
 	t, err := d.newActive(now, remote, route, &o.DialOptions)
 	if err != nil {
@@ -149,11 +147,12 @@ func (d *demux) newActive(now time.Time, remote endpoint, route *sourceRoute, o 
 		return nil, syscall.EADDRNOTAVAIL
 	}
 	f := flow{local, remote}
+	d.takeEvents() // the user may know of an end that we do not
 	if err := d.choosePort(now, &f); err != nil {
 		return nil, err
 	}
 	old := d.timeWaits.reuse(f, d.stats)
-	t := d.spares.newTCB(&d.cfg, d.stats, f, d.initialSeq(now, f, old), d.mtu(flow{remote: toEndpoint(netip.AddrPortFrom(route.towards(to), 0))}))
+	t := d.free.newTCB(&d.cfg, d.stats, f, d.initialSeq(now, f, old), d.mtu(flow{remote: toEndpoint(netip.AddrPortFrom(route.towards(to), 0))}))
 	t.adopt(opts)
 	t.beginControl(time.Time{})
 	t.route = route

@@ -36,9 +36,11 @@
 // together.
 //
 // The processes around the machines only move events. [Demux] owns the tables and
-// hands each segment to its connection; a connection with something to do has a
-// process of its own (conn.go), and a quiet one none (sleep.go). socket.go is what
-// users call.
+// finds for each segment its connection. A connection has no goroutine: whoever has
+// something for it takes its token (token.go) and runs the machine, the
+// demultiplexer as well as users (socket.go) and timers (conn.go). They only try to
+// send; [Transmit] waits for the network layer (transmit.go). A quiet connection is
+// parked (park.go).
 //
 // [Machine] is the same machines for a program that calls the layers in one loop,
 // without goroutines and channels.

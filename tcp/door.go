@@ -25,7 +25,7 @@ type door struct {
 	paths     pathMTUs
 	fastOpens fastOpens // as a server
 
-	spares spares
+	free freeLists
 }
 
 // A host is what a door is part of: the demultiplexer, or a Machine.
@@ -39,6 +39,7 @@ type host interface {
 func newDoor(cfg Config, h host, stats *Stats) door {
 	return door{
 		cfg: cfg, stats: stats, host: h, secrets: newSecrets(cfg.Random),
+		free:      newFreeLists(),
 		listeners: make(map[endpoint]*listeners),
 		listened:  make(map[uint16]int),
 		halfOpens: halfOpens{limit: cfg.SynBacklog, random: cfg.Random},

@@ -216,9 +216,8 @@ func TestTrainWithCWR(t *testing.T) {
 	}
 }
 
-// TestECNOnTheWire: RFC3168-6.1.1, RFC3168-6.1.3: the process of a connection
-// sees the marks in the IP header, and its SYN-ACK is not ECT, whatever the
-// user sets.
+// TestECNOnTheWire: RFC3168-6.1.1, RFC3168-6.1.3: a connection sees the marks in
+// the IP header, and its SYN-ACK is not ECT, whatever the user sets.
 func TestECNOnTheWire(t *testing.T) {
 	withPeer(t, Config{}, func(p *peer) {
 		l := p.listen()
@@ -355,25 +354,24 @@ func TestMarkedBytes(t *testing.T) {
 	}
 }
 
-// TestPriorAcknowledgementFirst: RFC8257-3.2: a process that has found the marks
-// to begin says so before it takes what has come behind.
+// TestPriorAcknowledgementFirst: RFC8257-3.2: a connection that has found the marks
+// to begin says so before it takes what has come behind, though all are in one
+// burst.
 func TestPriorAcknowledgementFirst(t *testing.T) {
 	leakCheck(t)
 	n := ecnNode(t, "precise")
-	in := make(chan *packet.Buffer, 3)
+	out := make(chan *packet.Buffer, 8)
+	c := newConn(n.flow, false, &shared{}, NewTransmitQueue(out))
+	c.t = n.t
 	f := flow{local: n.flow.remote, remote: n.flow.local}
-	for i, e := range []ipv4.ECN{ipv4.ECT0, ipv4.CE, ipv4.ECT0} {
-		in <- wire(segment{seq: n.t.rcv.nxt.add(100 * i), ack: n.t.snd.nxt, flags: ACK, window: 65535, ecn: e}, f, make([]byte, 100))
+	for _, e := range []ipv4.ECN{ipv4.ECT0, ipv4.CE, ipv4.ECT0} {
+		c.receive(wire(segment{seq: n.t.rcv.nxt, ack: n.t.snd.nxt, flags: ACK, window: 65535, ecn: e}, f, make([]byte, 100)))
 	}
-	p := &process{Conn: newConn(n.flow, false, nil), t: n.t, in: in}
-	for _, want := range []struct {
-		left int
-		acks []echoed
-	}{{1, []echoed{{100, false}, {200, true}}}, {0, []echoed{{300, false}}}} {
-		p.receive(<-in, true)
-		n.pump()
-		if got := n.acks(); len(in) != want.left || !slices.Equal(got, want.acks) || n.err != nil {
-			t.Fatalf("%d left, sent %v; want %d, %v; %v", len(in), got, want.left, want.acks, n.err)
-		}
+	c.transmit(time.Now())
+	for len(out) > 0 {
+		n.sent = append(n.sent, *decode(t, <-out))
+	}
+	if got, want := n.acks(), []echoed{{100, false}, {200, true}, {300, false}}; !slices.Equal(got, want) {
+		t.Errorf("sent %v, want %v", got, want)
 	}
 }

@@ -39,9 +39,9 @@ func (t *tcb) failing() bool {
 
 // advise tells the network layer that the path to the peer seems dead. When it
 // is busy the advice is lost: the machine must not wait, and R2 still comes.
-func (p *process) advise() {
-	p.t.failure.advise = false
-	if !ipv4.Advise(p.advice, ipv4.Advice{Dst: p.flow.remote.addr()}) {
-		p.t.stats.DropAdviceFull.Add(1)
+func (c *Conn) advise() {
+	c.t.failure.advise = false
+	if !ipv4.Advise(c.shared.advice, ipv4.Advice{Dst: c.flow.remote.addr()}) {
+		c.t.stats.DropAdviceFull.Add(1)
 	}
 }

@@ -128,7 +128,7 @@ func (d *door) fastOpenArrives(now time.Time, f flow, l *Listener, s *segment, o
 		return false
 	}
 	h := newHalfOpen(now, s, d.initialSeq(now, f, old), d.secrets.timestampOffset(f), &d.cfg)
-	t := d.spares.newTCB(&d.cfg, d.stats, f, h.iss, d.mtu(f))
+	t := d.free.newTCB(&d.cfg, d.stats, f, h.iss, d.mtu(f))
 	t.adopt(l.opts)
 	reply := h.early(now, t, s)
 	d.recall(now, t)

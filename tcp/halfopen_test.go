@@ -106,7 +106,7 @@ func TestHalfOpensFromTimeWait(t *testing.T) {
 	const limit = 4
 	var stats Stats
 	answers := make(chan *packet.Buffer, 100)
-	d := newDemux(Config{Table: table, Random: rand.New(rand.NewPCG(1, 8)).Uint64, SynBacklog: limit}, &stats, ipv4.Edges{Loop: answers}, ipv4.Edges{Loop: answers}, nil)
+	d := newDemux(Config{Table: table, Random: rand.New(rand.NewPCG(1, 8)).Uint64, SynBacklog: limit}, &stats, ipv4.Edges{Loop: answers}, nil, ipv4.Edges{Loop: answers}, nil)
 	if _, err := d.listen(nil, endpoint{port: 80}, &ListenOptions{}); err != nil {
 		t.Fatal(err)
 	}

@@ -74,17 +74,21 @@ type Info struct {
 
 // Info returns the state of the connection; after its end, the last one.
 func (c *Conn) Info() Info {
-	var i Info
-	if !c.do(func(_ time.Time, t *tcb) { i = t.info() }) {
-		i = c.desk.Load().ended.info
+	c.take()
+	defer c.release()
+	switch {
+	case c.t == nil:
+		return c.ended.info
+	case c.parked():
+		return c.t.parkedInfo()
 	}
-	return i
+	return c.t.info()
 }
 
-// sleepingInfo is the state of a connection that sleeps on.
-func (t *tcb) sleepingInfo() Info {
-	t.rise(new(activity))
-	defer t.rest()
+// parkedInfo is the state of a connection that stays parked.
+func (t *tcb) parkedInfo() Info {
+	t.unpark(new(activity))
+	defer t.park()
 	return t.info()
 }
 

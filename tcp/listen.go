@@ -100,9 +100,7 @@ func (d *demux) inherit(l *Listener, c *Conn) {
 		next.accept <- c
 		return
 	}
-	if !d.tell(c, func(_ time.Time, t *tcb) { t.abandon(nil) }) {
-		c.discard() // of one that has ended by itself
-	}
+	d.abandon(c)
 }
 
 // Listeners are those at one address: several, where they share it.

@@ -11,8 +11,8 @@ import (
 )
 
 // A Machine is all of TCP for a program that calls the layers itself, in one
-// loop: the door and the tcbs that Demux and the processes of connections have,
-// without goroutines, channels and clock. It has one caller at a time.
+// loop: the door that Demux has and the tcbs that connections have, without
+// goroutines, channels and clock. It has one caller at a time.
 //
 // Packets go in by Arrives, and the time by Expire. Work then serves every
 // connection to which something has happened, and sends what it has to say: one

@@ -11,7 +11,7 @@ import (
 )
 
 // A node is one end of TCP without a goroutine, in fake time: the pure
-// machines, joined as the demultiplexer and a connection's process join them.
+// machines, joined as the demultiplexer and a connection join them.
 // It serves one connection of its own, and any number of half-open ones.
 type node struct {
 	cfg   Config

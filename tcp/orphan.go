@@ -109,7 +109,6 @@ func (t *tcb) pressed() bool { return t.stats.Buffered.Load() > uint64(t.cfg.Max
 // evictUnaccepted resets the connection that has waited longest in the fullest
 // listener, since memory is short, and nobody has it yet.
 func (d *demux) evictUnaccepted() {
-	d.pressed = false
 	var fullest *Listener
 	for _, at := range d.listeners {
 		for _, l := range at.all {
@@ -124,9 +123,7 @@ func (d *demux) evictUnaccepted() {
 	select {
 	case c := <-fullest.accept:
 		d.stats.UnacceptedEvicted.Add(1)
-		if !d.tell(c, func(_ time.Time, t *tcb) { t.abandon(nil) }) {
-			c.discard() // it has ended by itself
-		}
+		d.abandon(c)
 	default: // it has been accepted in this moment
 	}
 }

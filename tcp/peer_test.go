@@ -66,8 +66,9 @@ func newPeer(t *testing.T, cfg Config) *peer {
 	calls := make(chan Call)
 	p.sockets = NewSockets(calls, p.ended)
 	go func() {
-		out := ipv4.Edges{Loop: p.out}
-		Demux(p.in, p.reports, calls, out, out, []chan<- ipv4.Advice{p.advice}, cfg, &p.stats)
+		out, queue := ipv4.Edges{Loop: p.out}, NewTransmitQueue(p.out)
+		go Transmit(queue, p.out)
+		Demux(p.in, p.reports, calls, out, []*TransmitQueue{queue}, out, []chan<- ipv4.Advice{p.advice}, cfg, &p.stats)
 		close(p.ended)
 	}()
 	return p
@@ -117,24 +118,30 @@ func (p *peer) next() *wireSegment {
 	synctest.Wait()
 	select {
 	case b := <-p.out:
-		defer b.Release()
-		b.MarkNetwork()
-		ip := ipv4.Header(b.Bytes())
-		h := header(b.Bytes()[ip.Len():])
-		f := flow{endpoint{ip.Src().As4(), h.srcPort()}, endpoint{ip.Dst().As4(), h.dstPort()}}
-		b.Pull(ip.Len())
-		if b.SegmentSize == 0 {
-			b.CompleteChecksum()
-		}
-		s, err := parseSegment(b)
-		if err != nil {
-			p.t.Fatal(err)
-		}
-		s.text = nil
-		return &wireSegment{segment: s, flow: f, data: append([]byte(nil), b.Bytes()...)}
+		return decode(p.t, b)
 	default:
 		return nil
 	}
+}
+
+// decode is the segment in b, an IP datagram that the stack has sent.
+func decode(t *testing.T, b *packet.Buffer) *wireSegment {
+	t.Helper()
+	defer b.Release()
+	b.MarkNetwork()
+	ip := ipv4.Header(b.Bytes())
+	h := header(b.Bytes()[ip.Len():])
+	f := flow{endpoint{ip.Src().As4(), h.srcPort()}, endpoint{ip.Dst().As4(), h.dstPort()}}
+	b.Pull(ip.Len())
+	if b.SegmentSize == 0 {
+		b.CompleteChecksum()
+	}
+	s, err := parseSegment(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.text = nil
+	return &wireSegment{segment: s, flow: f, data: append([]byte(nil), b.Bytes()...)}
 }
 
 // want fails unless the stack now sends the segment text, and says why it

@@ -19,8 +19,8 @@ func (p *peer) text(c *Conn, from, n int) {
 func (p *peer) sent() (n int) {
 	var conns []*Conn
 	p.sockets.ask(func(_ time.Time, d *demux) {
-		for _, h := range d.conns {
-			conns = append(conns, h.conn)
+		for _, c := range d.conns {
+			conns = append(conns, c)
 		}
 	})
 	for _, c := range conns {

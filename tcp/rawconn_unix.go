@@ -47,8 +47,7 @@ func (r rawConn) Control(f func(fd uintptr)) error {
 
 func (r rawConn) Read(f func(fd uintptr) (done bool)) error {
 	for {
-		_, _, err := r.conn.approach(&r.conn.readDeadline)
-		if err != nil {
+		if err := r.conn.callError(passed(&r.conn.readDeadline)); err != nil {
 			return r.conn.opError("raw-read", err)
 		}
 		done, err := r.read(f)
@@ -57,7 +56,7 @@ func (r rawConn) Read(f func(fd uintptr) (done bool)) error {
 		}
 		// An empty slice waits for something to read, and takes nothing. An end is
 		// what f is there to see.
-		if err := r.conn.lendRead([]byte{}).err; errors.Is(err, net.ErrClosed) || errors.Is(err, os.ErrDeadlineExceeded) {
+		if err := r.conn.read([]byte{}).err; errors.Is(err, net.ErrClosed) || errors.Is(err, os.ErrDeadlineExceeded) {
 			return r.conn.opError("raw-read", err)
 		}
 	}
@@ -78,7 +77,7 @@ func (r rawConn) read(f func(fd uintptr) bool) (done bool, err error) {
 	done = f(uintptr(m.theirs))
 	taken := text[:len(text)-len(drain(m.theirs))]
 	for len(taken) > 0 {
-		got := r.conn.lendRead(taken)
+		got := r.conn.read(taken)
 		if got.err != nil {
 			return done, got.err
 		}
@@ -93,11 +92,7 @@ func (r rawConn) Write(f func(fd uintptr) (done bool)) error {
 		if err != nil {
 			return r.conn.opError("raw-write", err)
 		}
-		_, _, err = r.conn.approach(&r.conn.writeDeadline)
-		if err == nil {
-			err = r.conn.writeNothing()
-		}
-		if err != nil {
+		if err := r.conn.writeError(); err != nil {
 			m.close()
 			return r.conn.opError("raw-write", err)
 		}
@@ -121,7 +116,25 @@ func (c *Conn) peek(n int) (text []byte, end error) {
 	}) {
 		return text, end
 	}
-	return c.desk.Load().ended.peek(n)
+	c.take()
+	defer c.release()
+	return c.ended.peek(n)
+}
+
+// writeError is what a Write would fail with at once.
+func (c *Conn) writeError() error {
+	if err := c.callError(passed(&c.writeDeadline)); err != nil {
+		return err
+	}
+	c.take()
+	defer c.release()
+	switch {
+	case c.t == nil:
+		return c.ended.writeErr
+	case c.parked():
+		return nil
+	}
+	return c.t.writeNothing(time.Now())
 }
 
 // A mirror is a pair of local sockets, of which one is shown.

@@ -35,28 +35,29 @@ func (s *Signal) add(later Signal) {
 // channel holds one Signal, which grows until it is received, and is closed
 // when the connection has ended.
 func (c *Conn) Signals() <-chan Signal {
-	ran := c.do(func(time.Time, *tcb) {
-		if c.signals == nil {
-			c.signals = make(chan Signal, 1)
+	c.take()
+	if c.signals == nil {
+		c.signals = make(chan Signal, 1)
+		if c.t == nil { // it has ended without having told anybody
+			close(c.signals)
+		} else {
+			c.unpark() // for settle to tell what there is to tell already
 		}
-	})
-	if !ran && c.signals == nil { // the process has ended without having told anybody
-		ended := make(chan Signal)
-		close(ended)
-		return ended
 	}
-	return c.signals
+	signals := c.signals
+	c.put(time.Now())
+	return signals
 }
 
-// notify tells the user what there is to tell, together with what has not been
+// signal tells the user what there is to tell, together with what has not been
 // received yet.
-func (p *process) notify() {
+func (c *Conn) signal() {
 	s := Signal{}
 	select {
-	case s = <-p.signals:
+	case s = <-c.signals:
 	default:
 	}
-	s.add(p.t.signal)
-	p.t.signal = Signal{}
-	p.signals <- s // there is room, and nobody else sends
+	s.add(c.t.signal)
+	c.t.signal = Signal{}
+	c.signals <- s // there is room, and nobody else sends
 }

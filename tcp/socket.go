@@ -3,7 +3,6 @@ package tcp
 import (
 	"io"
 	"net"
-	"os"
 	"syscall"
 	"time"
 
@@ -20,55 +19,44 @@ func (c *Conn) Read(p []byte) (int, error) {
 		}
 		return 0, nil
 	}
-	r := c.lendRead(p)
+	r := c.read(p)
 	return r.n, c.opError("read", r.err)
 }
 
-// lendRead lends p to the process to be filled, or asks for a whole Buffer
-// when p is nil.
-func (c *Conn) lendRead(p []byte) result {
-	for {
-		k, passed, err := c.approach(&c.readDeadline)
-		switch {
-		case err != nil:
-			return result{err: err}
-		case k.ended != nil:
-			return k.ended.read(p)
-		}
-		select {
-		case k.rd <- p: // not before there is something to read; so this wakes nobody
-			return c.answer(k)
-		case <-k.left:
-		case <-passed:
-		}
-	}
+// A result answers a call.
+type result struct {
+	n   int
+	b   *packet.Buffer
+	err error
 }
 
-// answer is what the process at k says of a slice. Close has it answer all who
-// wait, with an error of the machine's.
-func (c *Conn) answer(k *desk) result {
-	r := <-k.back
-	if r.err != nil && c.isClosed.Load() {
-		r.err = net.ErrClosed
+// maxChunk bounds what is copied in one turn with the token, in bytes: others wait
+// for it.
+const maxChunk = 64 << 10
+
+// read waits for something to read, and reads as much of it as is copied in one
+// turn; a whole Buffer when p is nil.
+func (c *Conn) read(p []byte) (r result) {
+	if r.err = c.await(&c.readers, &c.readDeadline, c.readable); r.err != nil {
+		return r
+	}
+	switch {
+	case c.t == nil:
+		r = c.ended.read(p)
+	case p == nil:
+		r.b, r.err = c.t.readBuffer()
+	default:
+		r.n, r.err = c.t.read(p[:min(len(p), maxChunk)])
+	}
+	if c.t != nil && (c.t.ackNow || c.timerAt.IsZero()) { // there is something to say, or perhaps to wait for
+		c.put(time.Now())
+	} else {
+		c.passOn()
 	}
 	return r
 }
 
-// approach is how a call begins that may wait, and how it goes on when it is
-// stirred: with the desk in use, and a channel that is closed when the deadline
-// passes, or nil without one. Or it gives the error that ends the call. A deadline
-// that was moved on before its call has seen it pass does not count, as in package
-// net.
-func (c *Conn) approach(s *deadlineSlot) (k *desk, passed <-chan struct{}, err error) {
-	k = c.desk.Load() // before the rest is looked at: what changes then has the desk left
-	if passed = c.passed(s); isClosed(passed) {
-		err = os.ErrDeadlineExceeded
-	}
-	if c.isClosed.Load() {
-		err = net.ErrClosed
-	}
-	return k, passed, err
-}
+func (c *Conn) readable() bool { return !c.parked() && c.t.readable() }
 
 // Write queues all of p for sending, behind all of any Write that has begun
 // before, and waits for room as needed. It returns
@@ -76,100 +64,77 @@ func (c *Conn) approach(s *deadlineSlot) (k *desk, passed <-chan struct{}, err e
 // net.ErrClosed, os.ErrDeadlineExceeded, syscall.ECONNRESET, EPIPE, ETIMEDOUT.
 func (c *Conn) Write(p []byte) (int, error) { return c.write(p, false) }
 
-func (c *Conn) write(p []byte, urgent bool) (int, error) {
-	turn := c.turn()
-	if err := c.await(turn); err != nil {
-		return 0, c.opError("write", err)
+func (c *Conn) write(p []byte, urgent bool) (n int, err error) {
+	if err = c.beginWrite(); err == nil {
+		if urgent && c.t != nil {
+			c.t.urge(len(p))
+		}
+		n, err = c.writeAll(p)
+		c.endWrite()
 	}
-	defer turn.end()
-	if urgent {
-		c.do(func(_ time.Time, t *tcb) { t.urge(len(p)) })
-	}
-	n, err := c.writeAll(p)
 	return n, c.opError("write", err)
 }
 
-// writeAll writes p for who has the turn.
-func (c *Conn) writeAll(p []byte) (int, error) {
-	n := 0
-	for {
-		m, err := c.lendWrite(p[n:])
-		n += m
-		if err != nil || n == len(p) {
+// beginWrite waits until no other Write is under way, so that each goes out whole.
+// Without an error the caller has the token, and ends with endWrite.
+func (c *Conn) beginWrite() error {
+	err := c.await(&c.nextWriters, &c.writeDeadline, func() bool { return !c.writing })
+	if err == nil && c.t != nil {
+		c.writing = true
+		c.unpark()
+	}
+	return err
+}
+
+func (c *Conn) endWrite() {
+	c.writing = false
+	c.put(time.Now())
+}
+
+// writeAll writes p, in as many turns as it takes. The caller has the token before
+// and after it.
+func (c *Conn) writeAll(p []byte) (n int, err error) {
+	for ready := c.writable; ; {
+		if c.t == nil {
+			return n, c.ended.writeErr
+		}
+		now := time.Now()
+		if len(p) == 0 {
+			return 0, c.t.writeNothing(now)
+		}
+		begun := ready()
+		if begun {
+			m, err := c.t.write(now, p[n:min(len(p), n+maxChunk)])
+			if n += m; err != nil || n == len(p) {
+				return n, err
+			}
+		}
+		if ready = c.writable; begun && c.hasRoom() {
+			ready = c.hasRoom
+			c.release() // without having sent anything, so that trains are whole
+		} else {
+			c.put(now)
+		}
+		if err = c.await(&c.writers, &c.writeDeadline, ready); err != nil {
+			c.take()
 			return n, err
 		}
 	}
 }
 
-func (c *Conn) lendWrite(p []byte) (int, error) {
-	for {
-		k, passed, err := c.approach(&c.writeDeadline)
-		switch {
-		case err != nil:
-			return 0, err
-		case k.ended != nil:
-			return 0, k.ended.writeErr
-		case len(p) == 0:
-			return 0, c.writeNothing()
-		case k.asleep():
-			c.wake(k)
-			continue
-		}
-		select {
-		case k.wr <- p:
-			r := c.answer(k)
-			return r.n, r.err
-		default:
-		}
-		select {
-		case k.wr <- p:
-			r := c.answer(k)
-			return r.n, r.err
-		case <-k.left:
-		case <-passed:
-		}
-	}
-}
+func (c *Conn) writable() bool { return !c.parked() && c.t.writable() }
 
-// writeNothing is a Write of no bytes: it waits for nothing, but says what
-// another would fail with.
-func (c *Conn) writeNothing() (err error) {
-	c.do(func(now time.Time, t *tcb) {
-		if t.finQueued || t.state == Closed {
-			_, err = t.write(now, nil)
-		}
-	})
+// hasRoom says whether a Write that is under way may go on.
+func (c *Conn) hasRoom() bool { return c.writable() || !c.parked() && c.t.sendq.room() > 0 }
+
+// writeNothing is a write of no bytes: it waits for nothing, but says what another
+// would fail with.
+func (t *tcb) writeNothing(now time.Time) (err error) {
+	if t.finQueued || t.state == Closed {
+		_, err = t.write(now, nil)
+	}
 	return err
 }
-
-// A turn is for one Write at a time, so that each goes out whole.
-type turn struct{ taken chan struct{} }
-
-// turn is the one of c.
-func (c *Conn) turn() *turn {
-	if c.writing.Load() == nil {
-		c.writing.CompareAndSwap(nil, &turn{make(chan struct{}, 1)})
-	}
-	return c.writing.Load()
-}
-
-// await takes the turn, unless Close or the deadline comes before.
-func (c *Conn) await(t *turn) error {
-	for {
-		k, passed, err := c.approach(&c.writeDeadline)
-		if err != nil {
-			return err
-		}
-		select {
-		case t.taken <- struct{}{}:
-			return nil
-		case <-k.left:
-		case <-passed:
-		}
-	}
-}
-
-func (t *turn) end() { <-t.taken }
 
 // WriteTo writes what arrives to w until the peer closes, without a copy of
 // its own: w sees the packets' memory. It implements io.WriterTo, so io.Copy
@@ -177,7 +142,7 @@ func (t *turn) end() { <-t.taken }
 func (c *Conn) WriteTo(w io.Writer) (int64, error) {
 	var n int64
 	for {
-		r := c.lendRead(nil)
+		r := c.read(nil)
 		if r.err == io.EOF {
 			return n, nil
 		}
@@ -192,9 +157,6 @@ func (c *Conn) WriteTo(w io.Writer) (int64, error) {
 		}
 	}
 }
-
-// maxChunk is how much ReadFrom reads at once, in bytes.
-const maxChunk = 64 << 10
 
 // ReadFrom writes what r gives until its end. It implements io.ReaderFrom: io.Copy
 // uses it, and reads in pieces as large as a train.
@@ -236,14 +198,27 @@ func (c *Conn) Close() error {
 	c.stopDeadlines()
 	if c.lingers.Load() {
 		c.linger()
-	} else {
-		c.order(order{run: closes}) // it comes before all that is asked of the process from now on
+		return nil
 	}
-	c.discard()
+	c.take()
+	c.closeTurn(closes)
 	return nil
 }
 
-// closes is what Close has the process do. Who waits for t is served then.
+// closeTurn ends a turn with a call of close, after which nobody reads.
+func (c *Conn) closeTurn(close func(now time.Time, t *tcb)) {
+	now := time.Now()
+	if c.t == nil {
+		c.ended.unread.clear()
+	} else {
+		c.unpark()
+		close(now, c.t)
+	}
+	c.wakeAll()
+	c.put(now)
+}
+
+// closes is what Close does.
 func closes(now time.Time, t *tcb) {
 	if t.opts.linger == 0 {
 		t.abandon(nil)
@@ -255,14 +230,14 @@ func closes(now time.Time, t *tcb) {
 // linger closes, and waits until all is delivered, for so long at most as the
 // user has said; then it aborts.
 func (c *Conn) linger() {
-	var d time.Duration
-	drained := make(chan struct{})
-	if !c.do(func(now time.Time, t *tcb) {
-		closes(now, t)
-		c.drained, d = drained, t.opts.linger
-	}) {
+	c.take()
+	if c.t == nil {
+		c.closeTurn(closes)
 		return
 	}
+	drained, d := make(chan struct{}), c.t.opts.linger
+	c.drained = drained
+	c.closeTurn(closes)
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
@@ -272,11 +247,11 @@ func (c *Conn) linger() {
 	}
 }
 
-// discard gives back what the process has left behind, if it has ended.
+// discard gives back what nobody will read of a connection that has ended.
 func (c *Conn) discard() {
-	if e := c.desk.Load().ended; e != nil {
-		e.discard()
-	}
+	c.take()
+	c.ended.unread.clear()
+	c.release()
 }
 
 // CloseWrite sends a FIN behind what was written: the peer reads to its end,
@@ -305,42 +280,6 @@ func (c *Conn) shutdown(direction func(now time.Time, t *tcb)) error {
 		}
 	})
 	return c.opError("close", err)
-}
-
-// do has the process run f, and waits for it. It returns false, and f is not
-// run, when the connection has ended.
-func (c *Conn) do(f func(now time.Time, t *tcb)) bool {
-	k := c.order(order{f, true})
-	if k == nil {
-		return false
-	}
-	<-k.back
-	return true
-}
-
-// order gives o to the process, and returns the desk where that was; nil, when the
-// connection has ended.
-func (c *Conn) order(o order) *desk {
-	for {
-		k := c.desk.Load()
-		switch {
-		case k.ended != nil:
-			return nil
-		case k.asleep():
-			c.wake(k)
-			continue
-		}
-		select {
-		case k.ctl <- o:
-			return k
-		default: // the process is at work; a look at one channel costs much less than a select over two
-		}
-		select {
-		case k.ctl <- o:
-			return k
-		case <-k.left:
-		}
-	}
 }
 
 // call is do for a method that returns an error after Close.

@@ -1,7 +1,9 @@
 package tcp
 
 import (
+	"maps"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -38,7 +40,7 @@ func (s *Sockets) Listen(local netip.AddrPort) (*Listener, error) {
 }
 
 // Shutdown ends all listeners and connections. Peers get a reset. It returns
-// when no process of a connection runs any more.
+// when no connection is left.
 func (s *Sockets) Shutdown() {
 	idle := make(chan struct{})
 	if s.ask(func(_ time.Time, d *demux) { d.shutdown(idle) }) {
@@ -58,13 +60,7 @@ func (s *Sockets) Connections() []Info {
 	var conns []*Conn
 	var infos []Info
 	s.ask(func(_ time.Time, d *demux) {
-		for _, h := range d.conns {
-			if h.asleep() {
-				infos = append(infos, h.conn.state.sleepingInfo())
-			} else {
-				conns = append(conns, h.conn)
-			}
-		}
+		conns = slices.AppendSeq(conns, maps.Values(d.conns))
 		for f := range d.timeWaits.byFlow {
 			infos = append(infos, Info{Local: f.local.addrPort(), Remote: f.remote.addrPort(), State: TimeWait})
 		}

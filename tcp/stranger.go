@@ -6,7 +6,7 @@ import (
 	"github.com/seed-012105e5/gonet/packet"
 )
 
-// stranger handles a packet that belongs to no connection with a process.
+// stranger handles a packet that belongs to no connection.
 func (d *door) stranger(f flow, b *packet.Buffer) {
 	var s segment
 	if err := parse(b, &s); err != nil {
@@ -175,7 +175,7 @@ func (d *door) challengeHalfOpen(now time.Time, f *flow, h *halfOpen) {
 // complete lets s arrive at the whole connection. If that establishes it, the
 // host gets it.
 func (d *door) complete(now time.Time, f flow, h *halfOpen, l *Listener, s segment) {
-	t := d.spares.newTCB(&d.cfg, d.stats, f, h.iss, d.mtu(f))
+	t := d.free.newTCB(&d.cfg, d.stats, f, h.iss, d.mtu(f))
 	t.adopt(l.opts)
 	h.connection(now, t)
 	d.recall(now, t)
@@ -186,7 +186,7 @@ func (d *door) complete(now time.Time, f flow, h *halfOpen, l *Listener, s segme
 			d.send(&f, &reply)
 		}
 		t.release()
-		d.spares.putTCB(t)
+		d.free.putTCB(t)
 		return
 	}
 	delete(d.halfOpens.byFlow, f)

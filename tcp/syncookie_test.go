@@ -182,7 +182,7 @@ func TestSynFloodDoesNotAllocate(t *testing.T) {
 	}
 	var stats Stats
 	answers := make(chan *packet.Buffer, 1)
-	d := newDemux(Config{Table: table, Random: rand.New(rand.NewPCG(1, 8)).Uint64, SynBacklog: 1}, &stats, ipv4.Edges{Loop: answers}, ipv4.Edges{Loop: answers}, nil)
+	d := newDemux(Config{Table: table, Random: rand.New(rand.NewPCG(1, 8)).Uint64, SynBacklog: 1}, &stats, ipv4.Edges{Loop: answers}, nil, ipv4.Edges{Loop: answers}, nil)
 	if _, err := d.listen(nil, endpoint{port: 80}, &ListenOptions{}); err != nil {
 		t.Fatal(err)
 	}

@@ -29,7 +29,7 @@ import (
 //
 // RFC 9293 figures 3 and 4.
 type tcb struct {
-	*activity // nil while the connection sleeps
+	*activity // nil while the connection is parked
 
 	flow  flow
 	cfg   *Config
@@ -126,6 +126,7 @@ type activity struct {
 	ackPending    int  // bytes received and not acknowledged
 	replies       bool // reply is to be sent: a reset
 	reply         segment
+	segment       segment   // that arrives, or that output wants; here, so that stacks stay small
 	resets        resetList // and behind it, those of abort that are still to go
 	challengeable bool      // the peer may take none of these, and challenge one
 	tuning        receiveTuning
@@ -152,7 +153,7 @@ type counts struct {
 	sent, resent                   uint64 // bytes
 }
 
-// kept is what remains of the last activity while a connection sleeps.
+// kept is what remains of the last activity while a connection is parked.
 type kept struct {
 	lost, delivered         uint64 // bytes, in all
 	sendLimit, receiveLimit int

@@ -2,7 +2,6 @@ package tcp
 
 import (
 	"net"
-	"time"
 
 	"github.com/seed-012105e5/gonet/packet"
 )
@@ -22,24 +21,23 @@ const smallPiece = 8 << 10
 //
 //	if w, ok := conn.(interface{ WriteBuffers(net.Buffers) (int64, error) }); ok {
 func (c *Conn) WriteBuffers(v net.Buffers) (int64, error) {
-	turn := c.turn()
-	if err := c.await(turn); err != nil {
+	if err := c.beginWrite(); err != nil {
 		return 0, c.opError("write", err)
 	}
-	defer turn.end()
-	hold := func(on bool) { c.do(func(_ time.Time, t *tcb) { t.held = on }) }
-	hold(true)
-	defer hold(false)
-
+	c.hold(true)
 	g := gather{conn: c}
-	defer g.release()
-	for _, p := range v {
-		if err := g.add(p); err != nil {
-			return g.n, c.opError("write", err)
-		}
-	}
-	err := g.flush()
+	err := g.addAll(v)
+	g.release()
+	c.hold(false)
+	c.endWrite()
 	return g.n, c.opError("write", err)
+}
+
+// hold says whether more follows at once.
+func (c *Conn) hold(on bool) {
+	if c.t != nil {
+		c.t.held = on
+	}
 }
 
 // A gather writes pieces, small ones together.
@@ -47,6 +45,16 @@ type gather struct {
 	conn *Conn
 	b    *packet.Buffer // with small pieces, or nil
 	n    int64          // bytes written
+}
+
+// addAll writes all of v. The caller has the token, as in writeAll.
+func (g *gather) addAll(v net.Buffers) error {
+	for _, p := range v {
+		if err := g.add(p); err != nil {
+			return err
+		}
+	}
+	return g.flush()
 }
 
 func (g *gather) add(p []byte) error {

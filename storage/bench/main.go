@@ -29,8 +29,9 @@ import (
 	"os/exec"
 	"os/signal"
 	"regexp"
+	"slices"
 	"strings"
-	"syscall"
+	"text/tabwriter"
 	"time"
 
 	"github.com/seed-012105e5/gonet/storage/iscsi"
@@ -52,7 +53,6 @@ func main() {
 	card := flag.String("tap", "", "make this `tap`, and serve on a stack behind it (for the program itself)")
 	profile := flag.String("profile", "", "write CPU profiles of our servers to `file`.KIND")
 	overISCSI := flag.Bool("iscsi", false, "compare iSCSI targets in place of NBD servers (tgt needs root)")
-	markdown := flag.Bool("markdown", false, "print the table as documents have it")
 	flag.Parse()
 	if *serve != "" {
 		if err := serveKind(*serve, *listen, *card, *path, *profile, *size<<20, *overISCSI); !errors.Is(err, nbd.ErrServerClosed) && !errors.Is(err, iscsi.ErrServerClosed) {
@@ -60,7 +60,7 @@ func main() {
 		}
 		return
 	}
-	b := &bench{iscsi: *overISCSI, markdown: *markdown, size: *size << 20, seconds: *seconds, profile: *profile, only: regexp.MustCompile(*only), servers: regexp.MustCompile(*servers), near: (*exec.Cmd).Start}
+	b := &bench{iscsi: *overISCSI, size: *size << 20, seconds: *seconds, profile: *profile, only: regexp.MustCompile(*only), servers: regexp.MustCompile(*servers), near: (*exec.Cmd).Start}
 	if err := b.run(*dir, *rounds, *network); err != nil {
 		log.Fatal(err)
 	}
@@ -69,7 +69,6 @@ func main() {
 // A bench is one comparison.
 type bench struct {
 	iscsi     bool
-	markdown  bool
 	protocol  protocol
 	reference string // the server that all are compared with
 	size      int64
@@ -111,7 +110,7 @@ func (b *bench) run(dir string, rounds int, network bool) error {
 		defer end()
 	}
 	interrupted := make(chan os.Signal, 1)
-	signal.Notify(interrupted, os.Interrupt, syscall.SIGTERM)
+	signal.Notify(interrupted, os.Interrupt)
 	if b.source, err = writeSource(dir, b.size); err != nil {
 		return err
 	}
@@ -138,11 +137,9 @@ func (b *bench) run(dir string, rounds int, network bool) error {
 			return err
 		}
 	}
-	var names []string
-	for _, p := range running {
-		names = append(names, p.name)
-	}
-	t := newTable(os.Stdout, b.markdown, b.reference, names)
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	defer w.Flush()
+	fmt.Fprintf(w, "cell\tserver\tspeed\tto %s\tCPU s/GB\tclient's\n", b.reference)
 	for _, c := range b.protocol.cells() {
 		if !b.only.MatchString(c.name) {
 			continue
@@ -162,7 +159,10 @@ func (b *bench) run(dir string, rounds int, network bool) error {
 				results[p.name] = append(results[p.name], r)
 			}
 		}
-		t.add(c, results)
+		for _, p := range running {
+			fmt.Fprintln(w, b.line(c, p.name, results))
+		}
+		w.Flush()
 	}
 	return nil
 }
@@ -182,6 +182,23 @@ func (b *bench) measure(c cell, p *process) (result, error) {
 		speed = float64(bytes) / 1e6 / took
 	}
 	return result{speed, (p.cpu() - before) / gigabytes, b.spent.Seconds() / gigabytes}, nil
+}
+
+// line is the medians of one server in one cell.
+func (b *bench) line(c cell, name string, results map[string][]result) string {
+	var speeds, ratios, cpus, clients []float64
+	for i, r := range results[name] {
+		speeds = append(speeds, r.speed)
+		ratios = append(ratios, r.speed/results[b.reference][i].speed)
+		cpus = append(cpus, r.cpu)
+		clients = append(clients, r.client)
+	}
+	return fmt.Sprintf("%s\t%s\t%.4g %s\t%.2f\t%.2f\t%.2f", c.name, name, median(speeds), c.unit, median(ratios), median(cpus), median(clients))
+}
+
+func median(v []float64) float64 {
+	slices.Sort(v)
+	return v[len(v)/2]
 }
 
 // freeAddress is a port of loopback that nobody listens at.

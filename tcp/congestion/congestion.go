@@ -11,8 +11,9 @@ package congestion
 import "time"
 
 // A Controller owns the congestion window of one connection. It is a machine:
-// no goroutine, no lock, no clock. The connection's process calls it, and
-// asks for the window before each segment that it sends. Sizes are in bytes.
+// no goroutine, no lock, no clock. The connection calls it, and
+// asks for the window before each segment that it sends. Its methods must not
+// wait: who calls them has the connection's state meanwhile. Sizes are in bytes.
 //
 // For each acknowledgement the calls come in this order: Undo, Recovered,
 // Lost, Marked, as far as they apply, and then Acked, always.

@@ -98,7 +98,7 @@ func (s *Stack) Run() error {
 }
 
 // framesAtOnce is how many frames come in before what they ask for is done: as
-// many as a connection's process takes before it looks at its other channels.
+// many as a connection sends before others have their turn.
 const framesAtOnce = 16
 
 // turn is one round of the loop.

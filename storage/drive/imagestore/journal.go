@@ -45,11 +45,10 @@ func fileID(name string) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// createJournal makes one durably. It is locked before it has its name, so that nobody
-// takes it for one that was left.
+// createJournal makes one durably.
 func createJournal(t tree, dir string, head journalHead) (*journal, error) {
-	file, temporary := path.Join(dir, fileID(head.Name)+".journal"), temporaryName(dir)
-	f, err := t.Create(temporary)
+	file := path.Join(dir, fileID(head.Name)+".journal")
+	f, err := t.Create(file)
 	if err != nil {
 		return nil, err
 	}
@@ -62,12 +61,9 @@ func createJournal(t tree, dir string, head journalHead) (*journal, error) {
 		err = f.Sync()
 	}
 	if err == nil {
-		err = t.Rename(temporary, file)
+		err = t.SyncDir(dir)
 	}
 	if err != nil {
-		return nil, errors.Join(err, f.Close(), t.Remove(temporary))
-	}
-	if err := t.SyncDir(dir); err != nil {
 		return nil, errors.Join(err, f.Close(), t.Remove(file))
 	}
 	return j, nil
@@ -170,7 +166,7 @@ func sweep(t tree, dir string) ([]*journal, error) {
 			}
 		case ok: // the upload ended or never began
 			removeUnlocked(t, path.Join(dir, e.Name()))
-		case strings.HasSuffix(e.Name(), temporarySuffix), isData && !files[data+".journal"]:
+		case isData && !files[data+".journal"]:
 			removeUnlocked(t, path.Join(dir, e.Name()))
 		}
 	}

@@ -75,9 +75,6 @@ func (s *Store) Write(ctx context.Context, u Upload) (*Writer, error) {
 	if _, err := CleanName(u.Name); err != nil {
 		return nil, err
 	}
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
 	if err := s.use(u.Name, writing); err != nil {
 		return nil, err
 	}

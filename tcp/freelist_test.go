@@ -10,9 +10,9 @@ import (
 	"github.com/seed-012105e5/gonet/packet"
 )
 
-// TestSpares: what a connection gives back, however it has ended, is as new: the
+// TestFreeLists: what a connection gives back, however it has ended, is as new: the
 // next one is like the first.
-func TestSpares(t *testing.T) {
+func TestFreeLists(t *testing.T) {
 	for name, end := range map[string]func(p *peer, c *Conn){
 		"a close": func(p *peer, c *Conn) {
 			c.Close()
@@ -67,7 +67,7 @@ func TestSpares(t *testing.T) {
 					c := p.accepted(l)
 					infos[i] = c.Info()
 					end(p, c)
-					p.wantSpare(1)
+					p.wantFree(1)
 					c.Close()
 				}
 				infos[1].Remote = infos[0].Remote
@@ -80,22 +80,22 @@ func TestSpares(t *testing.T) {
 	}
 }
 
-// wantSpare fails unless the demultiplexer has all of n connections to spare,
-// and that is as new.
-func (p *peer) wantSpare(n int) {
+// wantFree fails unless the memory of n connections is free, and as new.
+func (p *peer) wantFree(n int) {
 	p.t.Helper()
 	synctest.Wait()
 	p.sockets.ask(func(_ time.Time, d *demux) {
-		s := &d.spares
-		if a, b, c := len(s.tcbs.spare), len(s.activities.spare), len(d.free.spare); a != n || b != n || c != n {
-			p.t.Errorf("%d connections, %d activities and %d processes to spare, want %d", a, b, c, n)
+		l := &d.free
+		if a, b := len(l.tcbs), len(l.activities); a != n || b != n {
+			p.t.Errorf("%d connections and %d activities are free, want %d", a, b, n)
 		}
-		for _, t := range s.tcbs.spare {
+		for _, t := range l.tcbs {
 			if !reflect.DeepEqual(*t, tcb{}) {
 				p.t.Errorf("of a connection is left %+v", *t)
 			}
 		}
-		for _, a := range s.activities.spare {
+		for range len(l.activities) {
+			a := <-l.activities
 			if a.board.flights.Len()+a.sendq.parts.Len()+a.recvq.ready.Len()+a.waiting.queue.Len() > 0 {
 				p.t.Error("a queue is not empty")
 			}
@@ -105,36 +105,27 @@ func (p *peer) wantSpare(n int) {
 			if !reflect.DeepEqual(rest, activity{}) {
 				p.t.Errorf("of an activity is left %+v", rest)
 			}
-		}
-		for _, f := range d.free.spare {
-			if f.timer.Stop() || len(f.in) > 0 {
-				p.t.Errorf("the timer runs, or %d packets are in the inbox", len(f.in))
-			}
-			rest := *f
-			rest.timer, rest.in = nil, nil
-			if !reflect.DeepEqual(rest, process{}) {
-				p.t.Errorf("of a process is left %+v", rest)
-			}
+			l.activities <- a
 		}
 	})
 }
 
-// TestSparesBound: not more is kept than the bound allows.
-func TestSparesBound(t *testing.T) {
+// TestFreeListsBound: not more is kept than the bound allows.
+func TestFreeListsBound(t *testing.T) {
 	withPeer(t, Config{SleepAfter: -1}, func(p *peer) {
 		l := p.listen()
-		var all [mostSpare + 10]*Conn
+		var all [maxFree + 10]*Conn
 		for i := range all {
 			p.flow = peerFlow(i)
 			all[i] = p.accepted(l)
 		}
-		p.wantSpare(0)
+		p.wantFree(0)
 		for _, c := range all {
 			c.SetLinger(0)
 			c.Close()
 			synctest.Wait()
 			(<-p.out).Release()
 		}
-		p.wantSpare(mostSpare)
+		p.wantFree(maxFree)
 	})
 }

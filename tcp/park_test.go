@@ -56,9 +56,9 @@ func TestSleep(t *testing.T) {
 			c.Close()
 			p.want("a reset", "R. 1:1(0) ack 1")
 		}},
-		{"a question", func(p *peer, c *Conn) {
-			if i := c.Info(); i.State != Established {
-				p.t.Errorf("in %v", i.State)
+		{"an option", func(p *peer, c *Conn) {
+			if err := c.SetTTL(9); err != nil {
+				p.t.Error(err)
 			}
 		}},
 		{"a FIN", func(p *peer, c *Conn) {
@@ -104,7 +104,7 @@ func TestSleepAgain(t *testing.T) {
 		for n := range uint64(3) {
 			time.Sleep(10 * time.Second)
 			p.wantSlept(n+1, n)
-			c.Info()
+			c.SetNoDelay(true)
 			p.wantSlept(n+1, n+1)
 		}
 		p.send("P. 1:4(3) ack 1 win 60000") // what waits for a reader keeps the process
@@ -186,6 +186,7 @@ func TestSleepNever(t *testing.T) {
 // TestSleepCosts: a sleeping connection has no goroutine.
 func TestSleepCosts(t *testing.T) {
 	withPeer(t, Config{}, func(p *peer) {
+		synctest.Wait()
 		before := runtime.NumGoroutine()
 		p.connected()
 		time.Sleep(10 * time.Second)
@@ -244,7 +245,7 @@ func TestSleepRaces(t *testing.T) {
 		for range 8 {
 			users.Go(func() {
 				for range 200 {
-					c.Info()
+					c.SetNoDelay(true)
 					time.Sleep(time.Microsecond)
 				}
 			})

@@ -123,7 +123,7 @@ func TestSleepKeeps(t *testing.T) {
 			time.Sleep(time.Minute)
 			p.wantSlept(1, 0)
 			after := c.Info()
-			p.wantSlept(1, 1)
+			p.wantSlept(1, 0)
 			before.DeliveryRate, before.AppLimited, before.ReceiverRTT = 0, false, 0 // are of the moment
 			if after != before {
 				t.Errorf("%s:\n%+v\n%+v", recovery, before, after)

@@ -1,0 +1,81 @@
+package tcp
+
+import (
+	"time"
+
+	"github.com/seed-012105e5/gonet/packet"
+)
+
+// A TransmitQueue has the connections for which a transmit edge had no room, each
+// once at most. A holder of a token only tries the edge; who waits for it is
+// [Transmit], one process an edge.
+type TransmitQueue struct {
+	edge  chan<- *packet.Buffer
+	conns list[*Conn]
+	ended chan struct{} // closed when there are no connections any more
+}
+
+// NewTransmitQueue returns the queue of an edge. There must be a [Transmit] for it.
+func NewTransmitQueue(edge chan<- *packet.Buffer) *TransmitQueue {
+	return &TransmitQueue{edge, newList[*Conn](), make(chan struct{})}
+}
+
+// push adds c, whose token the caller has.
+func (q *TransmitQueue) push(c *Conn) { q.conns.push(c) }
+
+// offer makes the segment that output wants a packet and puts it on the edge, if
+// there is room.
+func (q *TransmitQueue) offer(t *tcb) bool {
+	if n := cap(q.edge); n > 0 && len(q.edge) == n {
+		return false // without having made the packet
+	}
+	b := t.build(&t.segment)
+	select {
+	case q.edge <- b:
+		return true
+	default:
+		b.Release()
+		return false
+	}
+}
+
+// Transmit is the process that sends for connections that found their transmit edge
+// full. For each it takes the token, commits what is to be sent, puts the token
+// back, and then waits for the edge. It returns when Demux has.
+//
+// Owns: the connections in q as far as sending goes; their state during its turns.
+// Reads: q (connections).
+// Writes: out, the edge of q (IP datagrams).
+// Blocks on: q, and out; and on tokens, which nobody keeps for long.
+func Transmit(q *TransmitQueue, out chan<- *packet.Buffer) {
+	for {
+		select {
+		case <-q.conns.ready:
+		case <-q.ended:
+			return
+		}
+		for _, c := range q.conns.all() {
+			c.send(out)
+		}
+	}
+}
+
+// send sends what c has to say, and waits where it must. Then others have their
+// turn.
+func (c *Conn) send(out chan<- *packet.Buffer) {
+	for n := 0; ; n++ {
+		c.take() // it has not ended: that waits for us
+		now, t := time.Now(), c.t
+		c.takeMail()
+		c.announce()
+		if n == trainsAtOnce || t.over() || !t.output(now, &t.segment) {
+			c.queued = false
+			c.put(now) // which may queue it again, behind the others
+			return
+		}
+		b := t.build(&t.segment)
+		t.sent(now, &t.segment)
+		c.put(now) // it is queued still, so nobody else sends
+		out <- b
+	}
+}
