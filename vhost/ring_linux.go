@@ -24,6 +24,12 @@ type ring struct {
 	started bool // there was a kick
 	broken  error
 
+	// Where it was when the device was reset, until it runs again. Front ends (QEMU
+	// 7.2) reset the status of a device, and then ask with GET_VRING_BASE where its
+	// rings are, which they tell the next back end.
+	left   uint32
+	leftAt bool // left is known
+
 	kick   *os.File
 	kickFD int
 	call   int
@@ -65,6 +71,7 @@ func (r *ring) start(s *session) {
 	if q.kick == nil {
 		q.started = true
 	}
+	r.leftAt = false
 	s.table.Hold()
 	r.running = q
 	r.done = make(chan *Queue, 1)
@@ -141,7 +148,12 @@ func (r *ring) reset() {
 	r.dropKick()
 	replace(&r.call, -1)
 	replace(&r.errFD, -1)
+	left, leftAt := r.left, r.leftAt
+	if r.based {
+		left, leftAt = r.base, true
+	}
 	*r = *newRing(r.index)
+	r.left, r.leftAt = left, leftAt
 }
 
 var errNoRing = errors.New("no such ring")

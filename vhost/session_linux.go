@@ -314,6 +314,9 @@ func (s *session) stopRing(r *ring) uint32 {
 	replace(&r.call, -1)
 	r.started, r.broken, r.placed = false, nil, false
 	s.tellStopped()
+	if !r.based && r.leftAt {
+		return r.left
+	}
 	if !r.based && s.acked&virtqueue.FeaturePacked != 0 {
 		return virtqueue.NewPackedBase
 	}

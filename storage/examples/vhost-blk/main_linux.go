@@ -48,10 +48,10 @@ func main() { program.Main(run) }
 
 // options are the command line.
 type options struct {
-	sockets, disks       []string
-	connect              bool
-	quiet, stats         bool
-	config               vhostblk.Config
+	sockets, disks []string
+	connect        bool
+	quiet, stats   bool
+	config         vhostblk.Config
 }
 
 func run(ctx context.Context, args []string, out io.Writer) (err error) {
