@@ -1,0 +1,5 @@
+//go:build race
+
+package vhostblk
+
+const raceEnabled = true
