@@ -207,7 +207,9 @@ func (f *Frontend) negotiate() error {
 	if f.table != nil && f.front.Features != f.features {
 		return fmt.Errorf("%w: the features are %#x, and were %#x", vhost.ErrRefused, f.front.Features, f.features)
 	}
-	f.features = f.front.Features
+	if f.table == nil { // it does not change any more
+		f.features = f.front.Features
+	}
 	f.requests = nil
 	if f.front.Protocol&vhost.ProtocolBackendReq != 0 {
 		var err error
