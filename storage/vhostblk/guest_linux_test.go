@@ -12,6 +12,7 @@ import (
 
 	"github.com/seed-012105e5/gonet/internal/testing/guest"
 	"github.com/seed-012105e5/gonet/internal/testing/need"
+	"github.com/seed-012105e5/gonet/internal/testing/qmp"
 )
 
 // guestConfig is a guest with the disk that is served at a socket.
@@ -167,16 +168,25 @@ func TestGuestMigration(t *testing.T) {
 	newDisk(t, file)
 	sockets := []string{filepath.Join(dir, "a"), filepath.Join(dir, "b")}
 	incoming := filepath.Join(dir, "incoming")
+	var monitors []*qmp.Client
 	a, b := startProcess(t, sockets[0], file, log), startProcess(t, sockets[1], file, log)
-	from := guest.Start(t, guestConfig("load", sockets[0]))
+	from := guest.Start(t, guestConfig("load", sockets[0], qmp.Args(dir+"/q")...))
 	progress(t, from, 200)
-	to := guest.Start(t, guestConfig("load", sockets[1], "-incoming", "unix:"+incoming))
-	// QEMU listens when it answers.
-	if _, err := to.Command("query-status", nil); err != nil {
-		t.Fatal(err)
+	to := guest.Start(t, guestConfig("load", sockets[1], append(qmp.Args(dir+"/r"), "-incoming", "unix:"+incoming)...))
+	for _, path := range []string{dir + "/r", dir + "/q"} { // QEMU answers when it waits for the guest
+		q, err := qmp.Dial(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer q.Close()
+		monitors = append(monitors, q)
 	}
 	moved := make(chan error, 1)
-	go func() { moved <- from.Migrate(incoming) }()
+	go func() {
+		down, err := monitors[1].Migrate("unix:" + incoming)
+		t.Logf("the guest stood still for %v", down)
+		moved <- err
+	}()
 	for wait := true; wait; {
 		select {
 		case _, ok := <-from.Lines: // so that it goes on

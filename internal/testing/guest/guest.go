@@ -76,7 +76,6 @@ type Guest struct {
 	Lines <-chan string
 
 	cmd     *exec.Cmd
-	monitor *monitor
 	stdin   io.WriteCloser
 	console tail
 	ended   chan struct{} // closed when QEMU has ended, after err was set
@@ -98,9 +97,6 @@ func Start(t testing.TB, c Config) *Guest {
 	t.Cleanup(func() {
 		g.Kill()
 		g.Wait()
-		if g.monitor.conn != nil {
-			g.monitor.conn.Close()
-		}
 		if t.Failed() {
 			t.Logf("the guest's console:\n%s", g.Console())
 		}
@@ -129,7 +125,7 @@ func Boot(dir string, c Config) (*Guest, error) {
 		}
 		from = nil
 	}
-	return boot(from, newMonitor(dir), &c)
+	return boot(from, &c)
 }
 
 var errKernel = errors.New("no kernel for guests")
@@ -146,7 +142,7 @@ func Need(t testing.TB) {
 const emulator = "qemu-system-x86_64"
 
 // boot starts QEMU, with arguments that have it load a system.
-func boot(system []string, m *monitor, c *Config) (*Guest, error) {
+func boot(system []string, c *Config) (*Guest, error) {
 	memory, limit := c.Memory, c.Limit
 	if memory <= 0 {
 		memory = 384
@@ -162,7 +158,6 @@ func boot(system []string, m *monitor, c *Config) (*Guest, error) {
 	if c.Network {
 		args = append(args, "-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net")
 	}
-	args = append(args, m.arguments()...)
 	cmd := exec.Command(emulator, append(args, c.QEMU...)...)
 	console, toConsole, err := os.Pipe()
 	if err != nil {
@@ -170,7 +165,7 @@ func boot(system []string, m *monitor, c *Config) (*Guest, error) {
 	}
 	defer toConsole.Close()
 	cmd.ExtraFiles = []*os.File{toConsole}
-	g := &Guest{cmd: cmd, monitor: m, ended: make(chan struct{})}
+	g := &Guest{cmd: cmd, ended: make(chan struct{})}
 	cmd.Stderr = &g.console
 	stdout, toStdout, err := os.Pipe()
 	if err != nil {
