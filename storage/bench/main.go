@@ -53,7 +53,14 @@ func main() {
 	card := flag.String("tap", "", "make this `tap`, and serve on a stack behind it (for the program itself)")
 	profile := flag.String("profile", "", "write CPU profiles of our servers to `file`.KIND")
 	overISCSI := flag.Bool("iscsi", false, "compare iSCSI targets in place of NBD servers (tgt needs root)")
+	overVhost := flag.Bool("vhost", false, "compare back ends of vhost-user-blk in place of NBD servers, with qemu-storage-daemon")
 	flag.Parse()
+	if kind, ok := strings.CutPrefix(*serve, "vhost-"); ok {
+		if err := serveVhost(kind, *listen, *path, *profile, *size<<20); err != nil {
+			log.Fatal(err)
+		}
+		return
+	}
 	if *serve != "" {
 		if err := serveKind(*serve, *listen, *card, *path, *profile, *size<<20, *overISCSI); !errors.Is(err, nbd.ErrServerClosed) && !errors.Is(err, iscsi.ErrServerClosed) {
 			log.Fatal(err)
@@ -61,7 +68,11 @@ func main() {
 		return
 	}
 	b := &bench{iscsi: *overISCSI, size: *size << 20, seconds: *seconds, profile: *profile, only: regexp.MustCompile(*only), servers: regexp.MustCompile(*servers), near: (*exec.Cmd).Start}
-	if err := b.run(*dir, *rounds, *network); err != nil {
+	run := func() error { return b.run(*dir, *rounds, *network) }
+	if *overVhost {
+		run = func() error { return b.runVhost(*dir, *rounds) }
+	}
+	if err := run(); err != nil {
 		log.Fatal(err)
 	}
 }

@@ -161,6 +161,11 @@ func TestGuest(t *testing.T) {
 
 // TestGuestMigration moves a virtual machine that writes to another QEMU, whose disk
 // another process serves out of the same file.
+//
+// Both QEMUs have the guest's memory in the same file, which need not be copied then.
+// With TCG QEMU 7.2 loses writes of the guest's when it copies memory on a busy machine,
+// with its own disks as well (3 of 4 guests died): a store of which it has checked that
+// the page need not be marked may come after the page has been copied.
 func TestGuestMigration(t *testing.T) {
 	guest.Need(t)
 	dir := t.TempDir()
@@ -170,20 +175,32 @@ func TestGuestMigration(t *testing.T) {
 	incoming := filepath.Join(dir, "incoming")
 	var monitors []*qmp.Client
 	a, b := startProcess(t, sockets[0], file, log), startProcess(t, sockets[1], file, log)
-	from := guest.Start(t, guestConfig("load", sockets[0], qmp.Args(dir+"/q")...))
+	config := func(socket, monitor string, more ...string) guest.Config {
+		c := guestConfig("load", socket, append(qmp.Args(monitor), more...)...)
+		c.QEMU[1] = "memory-backend-file,id=mem,size=384M,share=on,mem-path=" + dir + "/memory"
+		return c
+	}
+	from := guest.Start(t, config(sockets[0], dir+"/q"))
 	progress(t, from, 200)
-	to := guest.Start(t, guestConfig("load", sockets[1], append(qmp.Args(dir+"/r"), "-incoming", "unix:"+incoming)...))
-	for _, path := range []string{dir + "/r", dir + "/q"} { // QEMU answers when it waits for the guest
+	to := guest.Start(t, config(sockets[1], dir+"/r", "-incoming", "defer"))
+	for _, path := range []string{dir + "/q", dir + "/r"} {
 		q, err := qmp.Dial(path)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer q.Close()
 		monitors = append(monitors, q)
+		shared := map[string]any{"capabilities": []any{map[string]any{"capability": "x-ignore-shared", "state": true}}}
+		if _, err := q.Do("migrate-set-capabilities", shared); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := monitors[1].Do("migrate-incoming", map[string]any{"uri": "unix:" + incoming}); err != nil {
+		t.Fatal(err)
 	}
 	moved := make(chan error, 1)
 	go func() {
-		down, err := monitors[1].Migrate("unix:" + incoming)
+		down, err := monitors[0].Migrate("unix:" + incoming)
 		t.Logf("the guest stood still for %v", down)
 		moved <- err
 	}()

@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	guest.Main(m, map[string]guest.Job{"disk": insideDisk, "load": insideLoad})
+	guest.Main(m, map[string]guest.Job{"disk": insideDisk, "load": insideLoad, "speed": insideSpeed})
 }
 
 // A record is one write that a back end has begun.
