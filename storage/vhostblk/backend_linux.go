@@ -129,14 +129,14 @@ func (b *Backend) Done() <-chan struct{} { return b.server.Done() }
 
 // Stats are counters of a back end, since it began.
 type Stats struct {
-	Requests  uint64 // that were put back
-	Failed    uint64 // of those, with IOERR or UNSUPP
-	Handed    uint64 // to others than the owner of the ring
-	Workers   int    // that there are now
-	BytesIn   uint64 // read by the guest
-	BytesOut  uint64 // written by the guest
-	Broken    uint64 // rings that the driver's requests broke off
-	ClaimedAt uint64 // times that the device was claimed
+	Requests uint64 // that were put back
+	Failed   uint64 // of those, with IOERR or UNSUPP
+	Handed   uint64 // to others than the owner of the ring
+	Workers  int    // that there are now
+	BytesIn  uint64 // read by the guest
+	BytesOut uint64 // written by the guest
+	Broken   uint64 // rings that the driver's requests broke off
+	Claims   uint64 // times that the device was claimed
 }
 
 type counters struct {
@@ -149,7 +149,7 @@ func (b *Backend) Stats() Stats {
 	c := &b.device.count
 	return Stats{
 		Requests: c.requests.Load(), Failed: c.failed.Load(), Handed: c.handed.Load(), Workers: int(c.workers.Load()),
-		BytesIn: c.bytesIn.Load(), BytesOut: c.bytesOut.Load(), Broken: c.broken.Load(), ClaimedAt: c.claims.Load(),
+		BytesIn: c.bytesIn.Load(), BytesOut: c.bytesOut.Load(), Broken: c.broken.Load(), Claims: c.claims.Load(),
 	}
 }
 

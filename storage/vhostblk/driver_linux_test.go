@@ -1,7 +1,6 @@
 package vhostblk
 
 import (
-	"encoding/binary"
 	"path/filepath"
 	"testing"
 	"time"
@@ -202,11 +201,3 @@ func works(t *testing.T, path string) {
 		t.Error(err)
 	}
 }
-
-// withSector is a header whose sector is set.
-func withData(kind uint32, sector uint64, n int) []byte {
-	return append(head(kind, sector), make([]byte, n)...)
-}
-
-// setKind changes the type of the request in a page.
-func (d *rawDriver) setKind(page int, kind uint32) { binary.LittleEndian.PutUint32(d.at(page), kind) }

@@ -1,7 +1,6 @@
 package vhostblk
 
 import (
-	"errors"
 	"fmt"
 	"math/bits"
 	"sync"
@@ -382,10 +381,8 @@ func (f *Frontend) reconnect() bool {
 		if f.closed.Load() || !time.Now().Before(end) {
 			return false
 		}
-		if err := f.connect(); err == nil {
+		if f.connect() == nil {
 			return true
-		} else if errors.Is(err, vhost.ErrRefused) && f.cfg.Reconnect == 0 {
-			return false
 		}
 		timer := time.NewTimer(redial)
 		select {
