@@ -180,7 +180,20 @@ func (w *world) get(path string) []byte {
 	if err != nil || answer.StatusCode/100 != 2 {
 		w.t.Fatalf("%s: status %d, %v, %s", path, answer.StatusCode, err, text)
 	}
+	w.quiet()
 	return text
+}
+
+// quiet waits until no image is being read: a client has the last byte of one before the
+// server has closed it.
+func (w *world) quiet() {
+	for {
+		state, changed := w.store.State()
+		if len(state.Downloads) == 0 {
+			return
+		}
+		<-changed
+	}
 }
 
 // at looks up a path of keys in a result.

@@ -78,12 +78,12 @@ func (r *Reader) Read(p []byte) (int, error) {
 // Close ends the download.
 func (r *Reader) Close() error {
 	err := r.file.Close()
+	r.store.drop(r.Image.Name, reading) // before others see that it has ended
 	st := <-r.store.state
 	if st.downs[r.Image.Name] == r.progress {
 		delete(st.downs, r.Image.Name)
 	}
 	r.store.put(st, true)
-	r.store.drop(r.Image.Name, reading)
 	return err
 }
 
