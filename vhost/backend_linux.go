@@ -22,7 +22,14 @@ type Config struct {
 	// sleeps. It takes a processor for that time, and saves the driver notifications.
 	// 0 is not at all.
 	BusyPoll time.Duration
+
+	// patience is how long a ring that is to stop may wait for memory that has not come
+	// yet, of a guest that moves here; pagePatience if it is 0.
+	patience time.Duration
 }
+
+// pagePatience is how long a page of a guest that moves here may take.
+const pagePatience = 30 * time.Second
 
 // A Backend is a device that front ends use, one after another.
 type Backend struct {
@@ -39,6 +46,9 @@ func newBackend(d Device, c Config) *Backend {
 	b := &Backend{
 		device: d, config: c, report: c.Report,
 		changed: make(chan struct{}, 1), closing: make(chan struct{}), done: make(chan struct{}),
+	}
+	if c.patience == 0 {
+		b.config.patience = pagePatience
 	}
 	if b.report == nil {
 		b.report = func(int, error) {}
@@ -205,7 +215,7 @@ type incoming struct {
 // serve serves one front end until it goes.
 func (b *Backend) serve(c *net.UnixConn) {
 	conn := NewConn(c, false)
-	s := newSession(b.device, b.config.BusyPoll, b.report)
+	s := newSession(b.device, b.config, b.report)
 	in, quit := make(chan incoming), make(chan struct{})
 	go readMessages(conn, in, quit)
 	go b.closeConn(conn, quit)

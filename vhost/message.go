@@ -190,6 +190,9 @@ func parseBody(k kind, b []byte) (any, error) {
 	case kindMemory:
 		return parseTable(b)
 	case kindRegion:
+		if len(b) == 8 { // that it was done, of postcopy
+			return fixed[U64](b)
+		}
 		return fixed[SingleRegion](b)
 	case kindLog:
 		if len(b) == 8 {

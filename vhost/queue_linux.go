@@ -33,6 +33,8 @@ type Queue struct {
 	errFD    int // or -1
 	ring     *virtqueue.Device
 
+	postcopy *postcopy     // or nil
+	patience time.Duration // see Config
 	busyPoll time.Duration // see Config
 	until    time.Time     // the end of WaitUntil
 	stop     chan struct{}

@@ -170,8 +170,8 @@ var shapes = [...]shape{
 	ResetDevice:           {"RESET_DEVICE", kindNone, kindNone, 0, 0},
 	VringKick:             {"VRING_KICK", kindState, kindNone, 0, 0},
 	GetMaxMemSlots:        {"GET_MAX_MEM_SLOTS", kindNone, kindU64, 0, 0},
-	AddMemReg:             {"ADD_MEM_REG", kindRegion, kindRegion, 1, 1},
-	RemMemReg:             {"REM_MEM_REG", kindRegion, kindNone, 0, 1}, // one should not come, and is closed
+	AddMemReg:             {"ADD_MEM_REG", kindRegion, kindRegion, 0, 1}, // none with the acknowledgement of postcopy
+	RemMemReg:             {"REM_MEM_REG", kindRegion, kindNone, 0, 1},   // one should not come, and is closed
 	SetStatus:             {"SET_STATUS", kindU64, kindNone, 0, 0},
 	GetStatus:             {"GET_STATUS", kindNone, kindU64, 0, 0},
 	GetSharedObject:       {"GET_SHARED_OBJECT", kindObject, kindNone, 0, 0},

@@ -50,7 +50,7 @@ func (r *ring) ready() bool {
 func (r *ring) start(s *session) {
 	q := &Queue{
 		index: r.index, features: s.acked, table: s.table, started: r.started, kick: r.kick, kickFD: r.kickFD, call: r.call, logFD: -1,
-		errFD: r.errFD, busyPoll: s.busyPoll, report: s.report, stop: make(chan struct{}),
+		errFD: r.errFD, busyPoll: s.busyPoll, postcopy: s.postcopy, patience: s.patience, report: s.report, stop: make(chan struct{}),
 		config: virtqueue.Config{
 			Size: r.size, Features: s.acked, Descriptors: r.addr.Descriptors, Driver: r.addr.Avail, Device: r.addr.Used, Base: r.base,
 		},
@@ -89,7 +89,7 @@ func (r *ring) stop() {
 	if r.kick != nil {
 		r.kick.SetReadDeadline(time.Unix(1, 0)) // wakes a Read
 	}
-	<-r.done
+	r.await(q)
 	if r.kick != nil {
 		r.kick.SetReadDeadline(time.Time{})
 	}
@@ -103,6 +103,30 @@ func (r *ring) stop() {
 	}
 	q.table.Release()
 }
+
+// await waits until q has ended. One that waits for memory of a guest that moves here is
+// let go after a while: the front end does not bring it, and what the guest has is lost.
+func (r *ring) await(q *Queue) {
+	if q.postcopy == nil {
+		<-r.done
+		return
+	}
+	late := time.NewTimer(q.patience)
+	defer late.Stop()
+	select {
+	case <-r.done:
+		return
+	case <-late.C:
+	}
+	q.postcopy.unregister()
+	<-r.done
+	if q.err == nil {
+		q.err = errNoPage
+		q.report(q.index, q.err)
+	}
+}
+
+var errNoPage = errors.New("vhost: memory of the guest did not come")
 
 // setKick takes a file descriptor, or -1 for none: then the ring is looked at
 // again and again.

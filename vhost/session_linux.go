@@ -25,13 +25,15 @@ type session struct {
 	logTable *memory.Table
 	logFD    int
 	inflight *inflight
-	requests *Conn // to the front end, or nil
+	requests *Conn     // to the front end, or nil
+	postcopy *postcopy // or nil
 	busyPoll time.Duration
+	patience time.Duration // see Config
 	report   func(ring int, err error)
 }
 
-func newSession(d Device, busyPoll time.Duration, report func(ring int, err error)) *session {
-	s := &session{device: d, logFD: -1, busyPoll: busyPoll, report: report}
+func newSession(d Device, c Config, report func(ring int, err error)) *session {
+	s := &session{device: d, logFD: -1, busyPoll: c.BusyPoll, patience: c.patience, report: report}
 	for i := range d.Queues() {
 		s.rings = append(s.rings, newRing(i))
 	}
@@ -40,6 +42,7 @@ func newSession(d Device, busyPoll time.Duration, report func(ring int, err erro
 
 // close stops everything and gives back whatever the front end has shared.
 func (s *session) close() {
+	s.postcopy.close() // or a ring may wait for memory that does not come any more
 	for _, r := range s.rings {
 		r.reset()
 	}
@@ -74,6 +77,9 @@ func (s *session) protocolFeatures() uint64 {
 	if _, ok := s.device.(Announcer); ok {
 		f |= ProtocolRARP
 	}
+	if canPostcopy() {
+		f |= ProtocolPageFault
+	}
 	return f
 }
 
@@ -94,6 +100,8 @@ func needs(r Request) uint64 {
 		return ProtocolInflightShmFD
 	case ResetDevice:
 		return ProtocolResetDevice
+	case PostcopyAdvise, PostcopyListen, PostcopyEnd:
+		return ProtocolPageFault
 	case GetMaxMemSlots, AddMemReg, RemMemReg:
 		return ProtocolConfigureMemSlots
 	case SetStatus, GetStatus:
@@ -150,9 +158,9 @@ func (s *session) do(m Message, files Files) (reply, error) {
 	case VringAddr:
 		return none, s.changeRing(int(b.Index), func(r *ring) error { r.addr, r.placed = b, true; return nil })
 	case MemoryTable:
-		return none, s.setMemory(b, files)
+		return s.setMemory(b, files)
 	case SingleRegion:
-		return none, s.changeMemory(m.Request, b.Region, files)
+		return s.changeMemory(m.Request, b.Region, files)
 	case LogArea:
 		return answer(U64(0)), s.setLog(b, files)
 	case ConfigSpace:
@@ -186,6 +194,8 @@ func (s *session) doPlain(r Request, files Files) (reply, error) {
 	case ResetDevice:
 		s.reset()
 		return none, nil
+	case PostcopyAdvise, PostcopyListen, PostcopyEnd:
+		return s.doPostcopy(r)
 	case SetLogFD:
 		return none, s.change(func() error { replace(&s.logFD, files.Take(0)); return nil })
 	case SetBackendReqFD:
@@ -243,6 +253,11 @@ func (s *session) doNumber(r Request, n uint64, files Files) error {
 			s.reset()
 		}
 		return nil
+	case AddMemReg:
+		if n != 0 || len(files) != 0 || !s.postpones() {
+			return fmt.Errorf("%w: no region", ErrMessage)
+		}
+		return s.acknowledged(s.table)
 	case SetVringKick, SetVringCall, SetVringErr:
 		return s.setFD(r, n, files)
 	case NetSetMTU:

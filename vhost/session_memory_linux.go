@@ -7,7 +7,18 @@ import (
 )
 
 // setMemory replaces all regions.
-func (s *session) setMemory(regions MemoryTable, files Files) error {
+func (s *session) setMemory(regions MemoryTable, files Files) (reply, error) {
+	switch none := (reply{fd: -1}); {
+	case !s.postpones():
+		return none, s.replaceMemory(regions, files)
+	case len(regions) == 0 && len(files) == 0:
+		return none, s.acknowledged(nil)
+	}
+	told, err := s.postpone(regions, files)
+	return answer(MemoryTable(told)), err
+}
+
+func (s *session) replaceMemory(regions MemoryTable, files Files) error {
 	if len(regions) != len(files) {
 		return fmt.Errorf("%w: %d regions with %d file descriptors", ErrMessage, len(regions), len(files))
 	}
@@ -33,23 +44,45 @@ func (s *session) setMemory(regions MemoryTable, files Files) error {
 
 // changeMemory adds or removes a region. QEMU 7.2 sends each change once for each pair
 // of a network card's rings, so one that was made already is none.
-func (s *session) changeMemory(m Request, r memory.Region, files Files) error {
+func (s *session) changeMemory(m Request, r memory.Region, files Files) (reply, error) {
+	none := reply{fd: -1}
+	if m == RemMemReg {
+		return none, s.removeMemory(r)
+	}
+	if len(files) != 1 {
+		return none, fmt.Errorf("%w: a region with %d file descriptors", ErrMessage, len(files))
+	}
+	if !s.postpones() {
+		return none, s.addMemory(r, files[0])
+	}
+	told, err := s.postpone([]memory.Region{r}, files)
+	if err != nil {
+		return none, err
+	}
+	return answer(SingleRegion{Region: told[0]}), nil
+}
+
+func (s *session) removeMemory(r memory.Region) error {
+	if s.table == nil || !s.table.Has(r) {
+		return nil
+	}
+	table, err := s.table.Without(r)
+	if err != nil {
+		return err
+	}
+	return s.setTable(table)
+}
+
+func (s *session) addMemory(r memory.Region, fd int) error {
 	old := s.table
 	if old == nil {
 		old, _ = memory.NewTable() // of nothing
 		defer old.Release()
 	}
-	if old.Has(r) == (m == AddMemReg) {
+	if old.Has(r) {
 		return nil
 	}
-	if m == RemMemReg {
-		table, err := old.Without(r)
-		if err != nil {
-			return err
-		}
-		return s.setTable(table)
-	}
-	added, err := memory.Map(r, files[0])
+	added, err := memory.Map(r, fd)
 	if err != nil {
 		return err
 	}

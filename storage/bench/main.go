@@ -29,9 +29,8 @@ import (
 	"os/exec"
 	"os/signal"
 	"regexp"
-	"slices"
 	"strings"
-	"text/tabwriter"
+	"syscall"
 	"time"
 
 	"github.com/seed-012105e5/gonet/storage/iscsi"
@@ -54,6 +53,7 @@ func main() {
 	profile := flag.String("profile", "", "write CPU profiles of our servers to `file`.KIND")
 	overISCSI := flag.Bool("iscsi", false, "compare iSCSI targets in place of NBD servers (tgt needs root)")
 	overVhost := flag.Bool("vhost", false, "compare back ends of vhost-user-blk in place of NBD servers, with qemu-storage-daemon")
+	markdown := flag.Bool("markdown", false, "print the table as documents have it")
 	flag.Parse()
 	if kind, ok := strings.CutPrefix(*serve, "vhost-"); ok {
 		if err := serveVhost(kind, *listen, *path, *profile, *size<<20); err != nil {
@@ -67,7 +67,7 @@ func main() {
 		}
 		return
 	}
-	b := &bench{iscsi: *overISCSI, size: *size << 20, seconds: *seconds, profile: *profile, only: regexp.MustCompile(*only), servers: regexp.MustCompile(*servers), near: (*exec.Cmd).Start}
+	b := &bench{iscsi: *overISCSI, markdown: *markdown, size: *size << 20, seconds: *seconds, profile: *profile, only: regexp.MustCompile(*only), servers: regexp.MustCompile(*servers), near: (*exec.Cmd).Start}
 	run := func() error { return b.run(*dir, *rounds, *network) }
 	if *overVhost {
 		run = func() error { return b.runVhost(*dir, *rounds) }
@@ -80,6 +80,7 @@ func main() {
 // A bench is one comparison.
 type bench struct {
 	iscsi     bool
+	markdown  bool
 	protocol  protocol
 	reference string // the server that all are compared with
 	size      int64
@@ -121,7 +122,7 @@ func (b *bench) run(dir string, rounds int, network bool) error {
 		defer end()
 	}
 	interrupted := make(chan os.Signal, 1)
-	signal.Notify(interrupted, os.Interrupt)
+	signal.Notify(interrupted, os.Interrupt, syscall.SIGTERM)
 	if b.source, err = writeSource(dir, b.size); err != nil {
 		return err
 	}
@@ -148,9 +149,11 @@ func (b *bench) run(dir string, rounds int, network bool) error {
 			return err
 		}
 	}
-	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	defer w.Flush()
-	fmt.Fprintf(w, "cell\tserver\tspeed\tto %s\tCPU s/GB\tclient's\n", b.reference)
+	var names []string
+	for _, p := range running {
+		names = append(names, p.name)
+	}
+	t := newTable(os.Stdout, b.markdown, b.reference, names)
 	for _, c := range b.protocol.cells() {
 		if !b.only.MatchString(c.name) {
 			continue
@@ -170,10 +173,7 @@ func (b *bench) run(dir string, rounds int, network bool) error {
 				results[p.name] = append(results[p.name], r)
 			}
 		}
-		for _, p := range running {
-			fmt.Fprintln(w, b.line(c, p.name, results))
-		}
-		w.Flush()
+		t.add(c, results)
 	}
 	return nil
 }
@@ -193,23 +193,6 @@ func (b *bench) measure(c cell, p *process) (result, error) {
 		speed = float64(bytes) / 1e6 / took
 	}
 	return result{speed, (p.cpu() - before) / gigabytes, b.spent.Seconds() / gigabytes}, nil
-}
-
-// line is the medians of one server in one cell.
-func (b *bench) line(c cell, name string, results map[string][]result) string {
-	var speeds, ratios, cpus, clients []float64
-	for i, r := range results[name] {
-		speeds = append(speeds, r.speed)
-		ratios = append(ratios, r.speed/results[b.reference][i].speed)
-		cpus = append(cpus, r.cpu)
-		clients = append(clients, r.client)
-	}
-	return fmt.Sprintf("%s\t%s\t%.4g %s\t%.2f\t%.2f\t%.2f", c.name, name, median(speeds), c.unit, median(ratios), median(cpus), median(clients))
-}
-
-func median(v []float64) float64 {
-	slices.Sort(v)
-	return v[len(v)/2]
 }
 
 // freeAddress is a port of loopback that nobody listens at.

@@ -10,7 +10,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
-	"text/tabwriter"
 	"time"
 
 	"github.com/seed-012105e5/gonet/storage/block"
@@ -80,9 +79,11 @@ func (b *bench) runVhost(dir string, rounds int) error {
 			return err
 		}
 	}
-	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	defer w.Flush()
-	fmt.Fprintf(w, "cell\tserver\tspeed\tto %s\tCPU s/GB\tclient's\n", vhostReference)
+	var names []string
+	for _, p := range running {
+		names = append(names, p.name)
+	}
+	table := newTable(os.Stdout, b.markdown, vhostReference, names)
 	for _, c := range b.vhostCells() {
 		if !b.only.MatchString(c.name) {
 			continue
@@ -102,10 +103,7 @@ func (b *bench) runVhost(dir string, rounds int) error {
 				results[p.name] = append(results[p.name], r)
 			}
 		}
-		for _, p := range running {
-			fmt.Fprintln(w, b.line(cell{name: c.name, unit: c.unit}, p.name, results))
-		}
-		w.Flush()
+		table.add(cell{name: c.name, unit: c.unit}, results)
 	}
 	return nil
 }

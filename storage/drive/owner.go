@@ -20,6 +20,7 @@ type owner struct {
 	machine   machine
 	selection selection
 	medium    *medium    // what the backend has
+	early     *medium    // a machine ejected it before the backend had said that it has it
 	waiting   chan error // who asked for the call that is under way; nil if nobody did
 	online    bool
 }
@@ -53,8 +54,11 @@ func (o *owner) run(ctx context.Context, connect bool) {
 		case r := <-d.results:
 			o.result(r)
 		case m := <-d.ejected:
-			if m == o.medium || o.medium == nil {
+			switch {
+			case m == o.medium:
 				o.event(request{event: evHostEjected})
+			case o.machine.phase == connecting:
+				o.early = m
 			}
 		case <-changed:
 		case <-probe.C:
@@ -127,6 +131,10 @@ func (o *owner) result(r result) {
 		o.waiting <- r.err
 		o.waiting = nil
 	}
+	if o.medium != nil && o.medium == o.early {
+		o.event(request{event: evHostEjected})
+	}
+	o.early = nil
 }
 
 // leave is the end of the drive: the medium is taken away, and what is noted stays.

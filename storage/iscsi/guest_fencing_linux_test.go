@@ -253,6 +253,10 @@ func insideNode(in *guest.Inside) error {
 	if _, err := o.admin("-m", "discovery", "-t", "sendtargets", "-p", portal); err != nil {
 		return err
 	}
+	// A connection that is slow is not made anew: what is under way would be done again.
+	if err := o.set(testTarget, "conn[0].timeo.noop_out_interval", "0", "conn[0].timeo.noop_out_timeout", "0"); err != nil {
+		return err
+	}
 	if err := o.login(testTarget); err != nil {
 		return err
 	}

@@ -77,7 +77,7 @@ func (x *served) wholePages(r request) int {
 	return size
 }
 
-// lends says whether r is read without a copy: what is short is copied for less.
+// lends says whether r can be read without a copy: what is short is copied for less.
 func (x *served) lends(r request) bool {
 	return x.pages != nil && r.cmd == cmdRead && r.length >= smallestLoan
 }

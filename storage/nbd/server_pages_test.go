@@ -36,7 +36,7 @@ func TestServerPages(t *testing.T) {
 			random := rand.New(rand.NewPCG(7, uint64(part)))
 			model := make([]byte, size)
 			got := make([]byte, size)
-			for range 60 {
+			for range 20 {
 				var several sync.WaitGroup
 				for at := 0; at < size; { // writes that do not overlap, at the same time
 					n := min(size-at, 1+random.IntN(300<<10))

@@ -251,7 +251,7 @@ func (s *session) take(r request, n int) *task {
 		}
 		return t
 	}
-	if !s.worker.export.lends(r) {
+	if !s.out.vectored || !s.worker.export.lends(r) {
 		t.buf = s.server.buffers.Get(n)
 	}
 	return t

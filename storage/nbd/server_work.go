@@ -112,7 +112,7 @@ func zeroFlags(f commandFlags) (z block.ZeroFlags) {
 func (w *worker) read(t *task) error {
 	off, length := int64(t.req.offset), int64(t.req.length)
 	s := w.limits.style
-	if w.export.lends(t.req) {
+	if t.buf == nil && length > 0 {
 		var err error
 		if t.loans, err = w.export.pages.Lend(t.loans, off, length); err != nil {
 			return err

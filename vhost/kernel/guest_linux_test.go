@@ -16,7 +16,7 @@ func TestMain(m *testing.M) {
 var devices = []struct {
 	name string
 	use  func(*guest.Inside) error
-}{{"net", useNet}, {"vsock", useVsock}, {"scsi", useSCSI}, {"vdpa", useVDPA}}
+}{{"net", useNet}, {"vsock", useVsock}, {"scsi", useSCSI}, {"vdpa", useVDPA}, {"huge pages", useHugePages}}
 
 // useDevices uses all devices in turn, and tells how each went.
 func useDevices(in *guest.Inside) error {

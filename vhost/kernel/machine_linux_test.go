@@ -55,6 +55,9 @@ func (m *machine) addRing(d starter, i, size int, features uint64) (*ring, error
 	m.rings++
 	r := &ring{m: m, at: base + at + dataAt}
 	r.config = virtqueue.Config{Size: size, Features: features, Descriptors: m.user + at, Driver: m.user + at + 0x1000, Device: m.user + at + 0x2000}
+	if features&virtqueue.FeaturePacked != 0 {
+		r.config.Base = virtqueue.NewPackedBase
+	}
 	var err error
 	if r.Driver, err = virtqueue.NewDriver(m.table, r.config); err != nil {
 		return nil, err

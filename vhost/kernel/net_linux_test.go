@@ -65,7 +65,7 @@ func talkOverTap(in *guest.Inside, name string, c vnet.Config) error {
 		if err := echoed(conn); err != nil {
 			return fmt.Errorf("%s: %w", way, err)
 		}
-		in.Tell("net: %s: 4 MB there and back in %v; %d frames received, %d sent", way, time.Since(began).Round(time.Millisecond),
+		in.Tell("net: %s: 1 MB there and back in %v; %d frames received, %d sent", way, time.Since(began).Round(time.Millisecond),
 			l.Stats.RxFrames.Load(), l.Stats.TxFrames.Load())
 	}
 	return nil
@@ -99,11 +99,11 @@ func echo(l net.Listener) {
 	}
 }
 
-// echoed sends 4 MB, and has them come back.
+// echoed sends 1 MB, and has them come back.
 func echoed(c net.Conn) error {
 	defer c.Close()
 	c.SetDeadline(time.Now().Add(2 * time.Minute))
-	text := pattern(4<<20, 1)
+	text := pattern(1<<20, 1)
 	wrote := make(chan error, 1)
 	go func() {
 		_, err := c.Write(text)

@@ -6,7 +6,6 @@ import (
 
 	"github.com/seed-012105e5/gonet/vhost"
 	"github.com/seed-012105e5/gonet/vhost/memory"
-	"github.com/seed-012105e5/gonet/vhost/virtqueue"
 )
 
 // A VDPA is a device of vDPA (/dev/vhost-vdpa-N): a virtio device that reads and
@@ -192,12 +191,8 @@ func (v VDPA) SetMemory(t *memory.Table) error {
 	return nil
 }
 
-// StartRing sets up a ring and enables it; it runs from Run on. A new packed ring
-// begins at [virtqueue.NewPackedBase].
+// StartRing sets up a ring and enables it; it runs from Run on.
 func (v VDPA) StartRing(i int, c vhost.RingConfig) error {
-	if v.Features&virtqueue.FeaturePacked != 0 && c.Base == 0 {
-		c.Base = virtqueue.NewPackedBase
-	}
 	if err := v.Device.StartRing(i, c); err != nil {
 		return err
 	}

@@ -34,7 +34,32 @@ func Map(r Region, fd int) (*Mapping, error) {
 		return nil, fmt.Errorf("memory: mmap: %w", err)
 	}
 	mem := all[r.Offset-from:][:r.Size:r.Size]
-	return New(r, mem, func() { unix.Munmap(all) }) // of a mapping that is there
+	m, err := New(r, mem, func() { unix.Munmap(all) }) // of a mapping that is there
+	if err == nil {
+		m.whole = all
+	}
+	return m, err
+}
+
+// await waits until a part of m has come.
+func (m *Mapping) await(b []byte) {
+	if len(b) == 0 {
+		return
+	}
+	at := Address(b) - Address(m.whole)
+	from := at &^ (uint64(unix.Getpagesize()) - 1)
+	// It fails where there is nothing, which an access tells of, too.
+	unix.Madvise(m.whole[from:at+uint64(len(b))], unix.MADV_POPULATE_READ)
+}
+
+// CanAwait says whether the kernel can wait so (Linux 5.14).
+func CanAwait() bool {
+	page, err := unix.Mmap(-1, 0, unix.Getpagesize(), unix.PROT_READ, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
+	if err != nil {
+		return false
+	}
+	defer unix.Munmap(page)
+	return unix.Madvise(page, unix.MADV_POPULATE_READ) == nil
 }
 
 // pageSize is the size of the pages of a file.
@@ -48,8 +73,17 @@ func pageSize(fd int) int {
 
 // Create makes memory that can be shared: a file without a name, of size bytes.
 // The caller closes the fd.
-func Create(name string, size uint64) (fd int, err error) {
-	fd, err = unix.MemfdCreate(name, unix.MFD_CLOEXEC)
+func Create(name string, size uint64) (fd int, err error) { return memfd(name, size, 0) }
+
+// CreateHuge is Create with huge pages of the machine's default size, of which size is a
+// multiple. The machine must have set them aside (/proc/sys/vm/nr_hugepages): otherwise
+// it fails when the memory is mapped.
+func CreateHuge(name string, size uint64) (fd int, err error) {
+	return memfd(name, size, unix.MFD_HUGETLB)
+}
+
+func memfd(name string, size uint64, flags int) (fd int, err error) {
+	fd, err = unix.MemfdCreate(name, unix.MFD_CLOEXEC|flags)
 	if err != nil {
 		return -1, fmt.Errorf("memory: %w", err)
 	}

@@ -43,6 +43,8 @@ var (
 type Mapping struct {
 	Region
 	mem     []byte
+	whole   []byte      // of which mem is a part, in whole pages
+	late    atomic.Bool // see SetLate
 	unmap   func()
 	holders atomic.Int64
 }
@@ -56,7 +58,7 @@ func New(r Region, mem []byte, unmap func()) (*Mapping, error) {
 	if uint64(len(mem)) != r.Size {
 		return nil, fmt.Errorf("%w: %d bytes for a size of %d", ErrRegion, len(mem), r.Size)
 	}
-	m := &Mapping{Region: r, mem: mem, unmap: unmap}
+	m := &Mapping{Region: r, mem: mem, whole: mem, unmap: unmap}
 	m.holders.Store(1)
 	return m, nil
 }
@@ -70,6 +72,27 @@ func (r Region) check() error {
 		return fmt.Errorf("%w: %+v wraps around", ErrRegion, r)
 	}
 	return nil
+}
+
+// Address is where m lies in this process.
+func (m *Mapping) Address() uint64 { return Address(m.mem) }
+
+// Mapped is where its pages lie in this process, of which it may use a part, and how many
+// bytes those are.
+func (m *Mapping) Mapped() (at, n uint64) { return Address(m.whole), uint64(len(m.whole)) }
+
+// SetLate says whether pages of m may come only when somebody wants them, of a guest that
+// moves here. Then Slice and User wait for what they return, in a system call: whoever
+// waits in an access to memory holds up the garbage collector, and so everybody.
+func (m *Mapping) SetLate(late bool) { m.late.Store(late) }
+
+// part is n bytes of m.
+func (m *Mapping) part(at, n uint64) []byte {
+	b := m.mem[at : at+n : at+n]
+	if m.late.Load() {
+		m.await(b)
+	}
+	return b
 }
 
 // Release ends the hold of who made m.
@@ -134,9 +157,9 @@ func (t *Table) mappings() (all []*Mapping) {
 	return all
 }
 
-// With returns a table that has m besides, and that the caller holds.
-func (t *Table) With(m *Mapping) (*Table, error) {
-	return NewTable(append(t.mappings(), m)...)
+// With returns a table that has more besides, and that the caller holds.
+func (t *Table) With(more ...*Mapping) (*Table, error) {
+	return NewTable(append(t.mappings(), more...)...)
 }
 
 // Without returns a table that lacks the region with the addresses and the size
@@ -148,10 +171,18 @@ func (t *Table) Without(r Region) (*Table, error) {
 	return NewTable(slices.DeleteFunc(t.mappings(), func(m *Mapping) bool { return m.is(r) })...)
 }
 
-// Has says whether there is a region with the addresses and the size of r.
-func (t *Table) Has(r Region) bool {
-	return slices.ContainsFunc(t.guest, func(p place) bool { return p.is(r) })
+// Find returns the mapping of the region with the addresses and the size of r, or nil.
+func (t *Table) Find(r Region) *Mapping {
+	for _, p := range t.guest {
+		if p.is(r) {
+			return p.Mapping
+		}
+	}
+	return nil
 }
+
+// Has says whether there is a region with the addresses and the size of r.
+func (t *Table) Has(r Region) bool { return t.Find(r) != nil }
 
 // is says whether m has the addresses and the size of r.
 func (m *Mapping) is(r Region) bool {
@@ -207,8 +238,7 @@ func (t *Table) Slice(addr, n uint64) ([]byte, error) {
 		return nil, ErrAddress
 	}
 	at := addr - m.at
-	end := at + min(n, m.size-at)
-	return m.mem[at:end:end], nil
+	return m.part(at, min(n, m.size-at)), nil
 }
 
 // User returns the n bytes at an address of the front end's. They must lie in
@@ -218,8 +248,7 @@ func (t *Table) User(addr, n uint64) ([]byte, error) {
 	if m == nil || n > m.Size-(addr-m.User) {
 		return nil, ErrAddress
 	}
-	at := addr - m.User
-	return m.mem[at : at+n : at+n], nil
+	return m.part(addr-m.User, n), nil
 }
 
 // find returns the one of list that addr lies in, or nil. There are few of

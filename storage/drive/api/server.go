@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"path"
 	"strings"
 	"time"
@@ -161,7 +162,7 @@ func (s *Server) note(c *call, r *request, status int, took time.Duration, err e
 	if r.values != nil {
 		for _, p := range c.params {
 			if r.has(p.name) {
-				attributes = append(attributes, p.name, shorten(r.query.Get(p.name)))
+				attributes = append(attributes, p.name, shorten(redact(r.query.Get(p.name))))
 			}
 		}
 	}
@@ -169,6 +170,14 @@ func (s *Server) note(c *call, r *request, status int, took time.Duration, err e
 		attributes = append(attributes, "err", err)
 	}
 	s.log.Log(r.context(), level, "call", attributes...)
+}
+
+// redact takes passwords out of what may be a URL.
+func redact(given string) string {
+	if u, err := url.Parse(given); err == nil && u.User != nil {
+		return u.Redacted()
+	}
+	return given
 }
 
 // envelope is what every answer is in.

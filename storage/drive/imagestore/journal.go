@@ -45,10 +45,11 @@ func fileID(name string) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// createJournal makes one durably.
+// createJournal makes one durably. It is locked before it has its name, so that nobody
+// takes it for one that was left.
 func createJournal(t tree, dir string, head journalHead) (*journal, error) {
-	file := path.Join(dir, fileID(head.Name)+".journal")
-	f, err := t.Create(file)
+	file, temporary := path.Join(dir, fileID(head.Name)+".journal"), temporaryName(dir)
+	f, err := t.Create(temporary)
 	if err != nil {
 		return nil, err
 	}
@@ -61,9 +62,12 @@ func createJournal(t tree, dir string, head journalHead) (*journal, error) {
 		err = f.Sync()
 	}
 	if err == nil {
-		err = t.SyncDir(dir)
+		err = t.Rename(temporary, file)
 	}
 	if err != nil {
+		return nil, errors.Join(err, f.Close(), t.Remove(temporary))
+	}
+	if err := t.SyncDir(dir); err != nil {
 		return nil, errors.Join(err, f.Close(), t.Remove(file))
 	}
 	return j, nil
@@ -166,7 +170,7 @@ func sweep(t tree, dir string) ([]*journal, error) {
 			}
 		case ok: // the upload ended or never began
 			removeUnlocked(t, path.Join(dir, e.Name()))
-		case isData && !files[data+".journal"]:
+		case strings.HasSuffix(e.Name(), temporarySuffix), isData && !files[data+".journal"]:
 			removeUnlocked(t, path.Join(dir, e.Name()))
 		}
 	}

@@ -18,6 +18,7 @@ func (s *Store) SetNote(drive string, text []byte) error {
 
 // Note returns what SetNote has kept, nil if nothing was.
 func (s *Store) Note(drive string) ([]byte, error) {
+	removeTemporary(s.tree, path.Join(mountedDir, drive))
 	text, err := readSmall(s.tree, path.Join(mountedDir, drive, "drive.json"), 1<<16)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil

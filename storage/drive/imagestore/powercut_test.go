@@ -2,6 +2,7 @@ package imagestore
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -89,7 +90,7 @@ func (h *history) upload(s *Store, name string, whole bool) error {
 	if !begun {
 		h.kept[name] = 0
 	}
-	w, err := s.Write(nil, u)
+	w, err := s.Write(context.Background(), u)
 	if err != nil {
 		return err
 	}
@@ -189,7 +190,7 @@ func (h *history) goOn(t *testing.T, tree *volatileTree, s *Store, name, what st
 	if err != nil || u.Done > int64(len(n.data)) || !bytes.Equal(n.data[:u.Done], data[:u.Done]) {
 		t.Fatalf("%s: %s does not have the first %d bytes of what was sent (%v)", what, name, u.Done, err)
 	}
-	w, err := s.Write(nil, Upload{Name: name, Size: int64(len(data)), Resume: true, Offset: u.Done})
+	w, err := s.Write(context.Background(), Upload{Name: name, Size: int64(len(data)), Resume: true, Offset: u.Done})
 	if err != nil {
 		t.Fatalf("%s: going on with %s at %d: %v", what, name, u.Done, err)
 	}

@@ -91,6 +91,7 @@ func Open(c Config) (*Store, error) {
 			return nil, errors.Join(err, s.tree.Close())
 		}
 	}
+	removeTemporary(s.tree, metadataDir)
 	st := &state{uses: uses{}, active: map[string]*progress{}, downs: map[string]*progress{}, changed: make(chan struct{})}
 	first, err := s.scan()
 	if err != nil {

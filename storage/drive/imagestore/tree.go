@@ -1,10 +1,12 @@
 package imagestore
 
 import (
+	"crypto/rand"
 	"errors"
 	"io"
 	"io/fs"
 	"path"
+	"strings"
 )
 
 // A tree is what a store needs of a file system, so that tests can put one in its place
@@ -60,10 +62,7 @@ type space struct {
 // write makes a small file, at once for all who read it. If it is to be durable, its
 // contents are after a power cut either the old or the new ones.
 func write(t tree, name string, data []byte, durable bool) error {
-	temporary := path.Join(path.Dir(name), "."+path.Base(name)+".new")
-	if err := t.Remove(temporary); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
+	temporary := temporaryName(path.Dir(name))
 	f, err := t.Create(temporary)
 	if err != nil {
 		return err
@@ -79,6 +78,22 @@ func write(t tree, name string, data []byte, durable bool) error {
 		return err
 	}
 	return t.SyncDir(path.Dir(name))
+}
+
+// temporarySuffix is that of files that are not whole yet.
+const temporarySuffix = ".new"
+
+// temporaryName is the name of a new file in a directory.
+func temporaryName(dir string) string { return path.Join(dir, "."+rand.Text()+temporarySuffix) }
+
+// removeTemporary removes what a crash has left in a directory.
+func removeTemporary(t tree, dir string) {
+	entries, _ := t.ReadDir(dir)
+	for _, e := range entries {
+		if strings.HasSuffix(e.Name(), temporarySuffix) {
+			t.Remove(path.Join(dir, e.Name()))
+		}
+	}
 }
 
 // readSmall reads a file of at most limit bytes.

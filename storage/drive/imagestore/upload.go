@@ -75,6 +75,9 @@ func (s *Store) Write(ctx context.Context, u Upload) (*Writer, error) {
 	if _, err := CleanName(u.Name); err != nil {
 		return nil, err
 	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	if err := s.use(u.Name, writing); err != nil {
 		return nil, err
 	}
