@@ -36,9 +36,10 @@
 //
 // The file graph.go is the map: every channel between layers and every fixed
 // goroutine stands there, with the rules that keep the graph free of deadlock.
-// Each piece of state has one goroutine that owns it. The core of each protocol
+// Each piece of state has one owner at a time: the goroutine of a layer, or, of a
+// TCP connection, which has none, whoever holds its token. The core of each protocol
 // is a pure machine, of the form (now, event) -> state, with output, deadline
-// and expire; the goroutine around it only moves events. So rules of an RFC are
+// and expire; what is around it only moves events. So rules of an RFC are
 // plain code that is tested without goroutines, and a stack runs in the virtual
 // time of testing/synctest.
 //

@@ -125,10 +125,6 @@ func checkLog(t *testing.T, all []record, last []uint32) {
 // TestGuest has a virtual machine use a disk: what it sees of it, a file system, fio, a
 // reboot, a change of its size, and with GONET_LONG=1 a back end that is killed and
 // started again while the guest writes.
-//
-// One kill in some forty ended with a write that the guest was told of as done and that no
-// back end has written down: that fault is not found yet, so kills are not tried each
-// time.
 func TestGuest(t *testing.T) {
 	guest.Need(t)
 	dir := t.TempDir()

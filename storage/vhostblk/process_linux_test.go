@@ -44,17 +44,31 @@ type logged struct {
 }
 
 func (l *logged) WriteVector(bufs [][]byte, off int64, fua bool) (int, error) {
-	if off >= loadAt && off < loadAt+loadBlocks*loadBlock && len(bufs) > 0 && len(bufs[0]) >= 8 {
-		var p [12]byte
-		binary.LittleEndian.PutUint32(p[:], uint32(os.Getpid()))
-		copy(p[4:], bufs[0][:8])
-		if _, err := l.log.Write(p[:]); err != nil {
+	if p := records(bufs, off); p != nil {
+		if _, err := l.log.Write(p); err != nil {
 			return 0, err
 		}
 		time.Sleep(time.Duration(rand.IntN(2)) * time.Millisecond)
 		defer time.Sleep(time.Duration(rand.IntN(2)) * time.Millisecond)
 	}
 	return l.File.WriteVector(bufs, off, fua)
+}
+
+// records are those of a write, one for each block of the load in it: the guest's kernel
+// joins writes to blocks side by side that wait at the same time.
+func records(bufs [][]byte, off int64) (p []byte) {
+	for _, b := range bufs {
+		for len(b) > 0 {
+			place := off - loadAt
+			if place >= 0 && place < loadBlocks*loadBlock && place%loadBlock == 0 && len(b) >= 8 {
+				p = binary.LittleEndian.AppendUint32(p, uint32(os.Getpid()))
+				p = append(p, b[:8]...)
+			}
+			n := min(len(b), int(loadBlock-off%loadBlock))
+			b, off = b[n:], off+int64(n)
+		}
+	}
+	return p
 }
 
 // readLog reads what back ends have written down, in order.
