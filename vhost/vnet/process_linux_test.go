@@ -127,6 +127,7 @@ func testProcesses(t *testing.T, packed string) {
 	dir := t.TempDir()
 	config := func(name string, more ...string) guest.Config {
 		qemu := append(cardOf(dir+"/"+name, ",server=on,wait=off", ",packed="+packed), qmp.Args(dir+"/"+name+".qmp")...)
+		copy(qemu, qmp.Memory(dir+"/memory"))
 		return guest.Config{Job: "agent", Modules: []string{"virtio_net"}, QEMU: append(qemu, more...)}
 	}
 	p := startProcess(t, dir+"/a")
@@ -156,15 +157,18 @@ func testProcesses(t *testing.T, packed string) {
 	}
 
 	there := startProcess(t, dir+"/b")
-	next := guest.Start(t, config("b", "-incoming", "unix:"+dir+"/migration"))
-	q, err := qmp.Dial(dir + "/a.qmp")
-	if err != nil {
-		t.Fatal(err)
+	next := guest.Start(t, config("b", "-incoming", "defer"))
+	var monitors [2]*qmp.Client
+	for i, name := range []string{"a", "b"} {
+		q, err := qmp.Dial(dir + "/" + name + ".qmp")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer q.Close()
+		monitors[i] = q
 	}
-	defer q.Close()
-	waitFor(t, "the other QEMU waits", func() bool { _, err := os.Stat(dir + "/migration"); return err == nil })
 	g.do("forget")
-	down, err := q.Migrate("unix:" + dir + "/migration")
+	down, err := qmp.MoveShared(monitors[0], monitors[1], dir+"/migration")
 	if err != nil {
 		t.Fatal(err)
 	}
