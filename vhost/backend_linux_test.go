@@ -178,8 +178,18 @@ func (v *vm) start(i int) {
 	}
 }
 
-// add offers text, and as much room for an answer.
+// add offers text, and as much room for an answer, and kicks if that is wanted.
 func (v *vm) add(r *vmRing, slot int, text string) uint16 {
+	v.t.Helper()
+	id, kick := v.offer(r, slot, text)
+	if kick {
+		r.kick.Signal()
+	}
+	return id
+}
+
+// offer is add without a kick, and says whether one is wanted.
+func (v *vm) offer(r *vmRing, slot int, text string) (id uint16, kick bool) {
 	v.t.Helper()
 	at := uint64(vmBase + vmData + slot*0x1000)
 	b, err := v.table.Slice(at, 0x1000)
@@ -188,14 +198,11 @@ func (v *vm) add(r *vmRing, slot int, text string) uint16 {
 	}
 	clear(b)
 	copy(b, text)
-	id, err := r.Add([]virtqueue.Span{{Addr: at, Len: uint32(len(text))}, {Addr: at + 0x800, Len: uint32(len(text))}}, 1)
+	id, err = r.Add([]virtqueue.Span{{Addr: at, Len: uint32(len(text))}, {Addr: at + 0x800, Len: uint32(len(text))}}, 1)
 	if err != nil {
 		v.t.Fatal(err)
 	}
-	if r.Publish() {
-		r.kick.Signal()
-	}
-	return id
+	return id, r.Publish()
 }
 
 // take waits for a chain to come back, and returns what was written for it.

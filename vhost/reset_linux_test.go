@@ -45,10 +45,14 @@ func TestResetThenBase(t *testing.T) {
 				if base != want {
 					t.Errorf("the ring is at %#x, and was at %#x", base, want)
 				}
-				// Whoever goes on does so from there.
+				// Whoever goes on does so from there, and waits for no kick: the device
+				// may have been stopped before it had said that it wants one.
 				r.config.Base = base
+				v.offer(r, 0, "goes on")
 				v.start(0)
-				v.echoes(r, "goes on")
+				if got := v.take(r, 0); got != "goes on" {
+					t.Errorf("%q came back", got)
+				}
 			})
 		}
 	}

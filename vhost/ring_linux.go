@@ -68,7 +68,7 @@ func (r *ring) start(s *session) {
 		q.guards = append(q.guards, s.inflight.table)
 		q.started = true // what was in flight waits for no kick
 	}
-	if q.kick == nil {
+	if q.kick == nil || r.goesOn(s.acked) {
 		q.started = true
 	}
 	r.leftAt = false
@@ -76,6 +76,16 @@ func (r *ring) start(s *session) {
 	r.running = q
 	r.done = make(chan *Queue, 1)
 	go q.run(s.device, r.done)
+}
+
+// goesOn says whether the ring is not new. The driver of such a one may have made
+// something available without a kick: with an event index it asks whether the device has
+// wanted one, and the device may have been stopped before it said so.
+func (r *ring) goesOn(features uint64) bool {
+	if features&virtqueue.FeaturePacked != 0 {
+		return r.based && r.base != virtqueue.NewPackedBase
+	}
+	return r.base != 0
 }
 
 // stop stops the ring, if it runs, and waits until nothing is under way.
