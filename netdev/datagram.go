@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net"
 	"os"
-	"syscall"
 	"time"
 
 	"github.com/seed-012105e5/gonet/link"
@@ -23,12 +22,7 @@ func OpenDatagram(local, remote string, cfg Config) (link.Link, error) {
 		return link.Link{}, err
 	}
 	addr := &net.UnixAddr{Net: "unixgram", Name: local}
-	c, err := net.ListenUnixgram("unixgram", addr)
-	if errors.Is(err, syscall.EADDRINUSE) && isStale(addr) {
-		if err = os.Remove(local); err == nil {
-			c, err = net.ListenUnixgram("unixgram", addr)
-		}
-	}
+	c, err := bind(addr, net.ListenUnixgram)
 	if err != nil {
 		return link.Link{}, err
 	}

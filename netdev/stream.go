@@ -21,16 +21,23 @@ func Listen(path string, cfg Config) (link.Link, error) {
 		return link.Link{}, err
 	}
 	addr := &net.UnixAddr{Net: "unix", Name: path}
-	l, err := net.ListenUnix("unix", addr)
-	if errors.Is(err, syscall.EADDRINUSE) && isStale(addr) {
-		if err = os.Remove(path); err == nil {
-			l, err = net.ListenUnix("unix", addr)
-		}
-	}
+	l, err := bind(addr, net.ListenUnix)
 	if err != nil {
 		return link.Link{}, err
 	}
 	return start(cfg, listening{l}), nil
+}
+
+// bind makes a socket by listen, and makes room for it where one is that nobody has any
+// more.
+func bind[S any](addr *net.UnixAddr, listen func(network string, addr *net.UnixAddr) (S, error)) (S, error) {
+	s, err := listen(addr.Net, addr)
+	if errors.Is(err, syscall.EADDRINUSE) && isStale(addr) {
+		if err = os.Remove(addr.Name); err == nil {
+			s, err = listen(addr.Net, addr)
+		}
+	}
+	return s, err
 }
 
 // isStale says whether a socket is one that nobody has any more.

@@ -12,10 +12,7 @@ import (
 	"github.com/seed-012105e5/gonet/storage/usb"
 )
 
-const (
-	inputSize  = 64 << 10
-	outputSize = 64 << 10
-)
+const inputSize = 64 << 10
 
 // serve serves a connection until it ends, and closes it.
 func (s *Server) serve(c *conn) error {
@@ -104,7 +101,7 @@ func (s *Server) attach(c *conn, busID string) (*export, *usb.Session, uint32) {
 // returns when the session has ended, with why.
 func (s *Server) attached(c *conn, in *bufio.Reader, e *export, session *usb.Session) error {
 	written := make(chan struct{})
-	go func() { defer close(written); s.write(c, session) }()
+	go func() { defer close(written); session.Report(c, s.answer) }()
 	err := s.read(in, e, session)
 	c.Close() // writes fail from here on
 	session.Close()
@@ -161,27 +158,6 @@ func (s *Server) fill(t *usb.Transfer, in *bufio.Reader, r *request, session *us
 	return err
 }
 
-// write tells the host how its transfers have ended, until the session ends; after an
-// error it closes the connection and drops what there is to tell.
-func (s *Server) write(c *conn, session *usb.Session) {
-	out := bufio.NewWriterSize(c, outputSize)
-	var failed error
-	for t := range session.Completed() {
-		if failed == nil {
-			failed = s.answer(out, t)
-		}
-		t.Release()
-		if failed == nil && len(session.Completed()) == 0 {
-			failed = out.Flush()
-		}
-		if failed != nil {
-			c.Close()
-		}
-	}
-}
-
-var zeroes [32 << 10]byte
-
 // answer writes the answer to a transfer, or to an unlinking. A transfer that was
 // unlinked has none: the answer to its unlinking says so.
 func (s *Server) answer(out *bufio.Writer, t *usb.Transfer) error {
@@ -196,13 +172,5 @@ func (s *Server) answer(out *bufio.Writer, t *usb.Transfer) error {
 	if _, err := out.Write(appendAnswer(out.AvailableBuffer(), t)); err != nil || t.Cancel {
 		return err
 	}
-	if _, err := out.Write(t.Data); err != nil {
-		return err
-	}
-	for n := t.Zeroes; n > 0; n -= min(n, len(zeroes)) {
-		if _, err := out.Write(zeroes[:min(n, len(zeroes))]); err != nil {
-			return err
-		}
-	}
-	return nil
+	return t.WriteData(out)
 }

@@ -127,7 +127,7 @@ func serve(c net.Conn, d *usb.Device) error {
 		return ended(err)
 	}
 	written := make(chan struct{})
-	go func() { defer close(written); (&writer{wire: w, device: d}).run(c, session) }()
+	go func() { defer close(written); session.Report(c, (&writer{wire: w, device: d}).answer) }()
 	err = (&reader{wire: w, in: in, session: session}).run()
 	c.Close() // writes fail from here on
 	session.Close()
@@ -348,27 +348,6 @@ type writer struct {
 	device *usb.Device
 }
 
-// run writes until the session ends. After an error it closes the connection, and drops
-// what there is to tell.
-func (w *writer) run(c net.Conn, session *usb.Session) {
-	out := bufio.NewWriterSize(c, 64<<10)
-	var failed error
-	for t := range session.Completed() {
-		if failed == nil {
-			failed = w.answer(out, t)
-		}
-		t.Release()
-		if failed == nil && len(session.Completed()) == 0 {
-			failed = out.Flush()
-		}
-		if failed != nil {
-			c.Close()
-		}
-	}
-}
-
-var zeroes [32 << 10]byte
-
 // answer writes the packet that answers t.
 func (w *writer) answer(out *bufio.Writer, t *usb.Transfer) error {
 	p := out.AvailableBuffer()
@@ -447,13 +426,5 @@ func (w *writer) bulk(out *bufio.Writer, t *usb.Transfer, s byte) error {
 	if _, err := out.Write(p); err != nil || data == 0 {
 		return err
 	}
-	if _, err := out.Write(t.Data); err != nil {
-		return err
-	}
-	for n := t.Zeroes; n > 0; n -= min(n, len(zeroes)) {
-		if _, err := out.Write(zeroes[:min(n, len(zeroes))]); err != nil {
-			return err
-		}
-	}
-	return nil
+	return t.WriteData(out)
 }
