@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -18,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-012105e5/gonet/internal/testing/goroutines"
 	"github.com/seed-012105e5/gonet/link"
 	"github.com/seed-012105e5/gonet/packet"
 	"github.com/seed-012105e5/gonet/tcp"
@@ -119,7 +119,7 @@ func (c *churn) run(t *testing.T) {
 	c.a.Ping(ctx, netip.MustParseAddr("10.0.0.2")) // teaches ARP
 	cancel()
 	time.Sleep(10 * c.unit)
-	goroutines, packets := runtime.NumGoroutine(), packet.Live()
+	routines, packets := goroutines.Count(), packet.Live()
 
 	c.tried, c.done = make([]atomic.Int64, len(deeds)), make([]atomic.Int64, len(deeds))
 	c.end = time.Now().Add(c.length)
@@ -134,7 +134,7 @@ func (c *churn) run(t *testing.T) {
 
 	// The longest that anything lasts is the user's timeout and TIME-WAIT.
 	time.Sleep(max(600*c.unit, 3*time.Second))
-	c.checkLeft(t, goroutines, packets)
+	c.checkLeft(t, routines, packets)
 	l.Close()
 	u.Close()
 	servers.Wait()
@@ -396,24 +396,23 @@ func (c *churn) checkDeeds(t *testing.T) {
 }
 
 // checkLeft checks that nothing is left of all deeds.
-func (c *churn) checkLeft(t *testing.T, goroutines int, packets int64) {
+func (c *churn) checkLeft(t *testing.T, routines int, packets int64) {
 	if s := states(c.a); len(s) != 0 {
 		t.Errorf("states at a: %v", s)
 	}
 	if s := states(c.b); s[tcp.Listen] != 1 || len(s) != 1 {
 		t.Errorf("states at b: %v", s)
 	}
-	n := runtime.NumGoroutine()
+	n := goroutines.Count()
 	for range 100 { // what goes on of itself now and then may be at work right now
-		if n <= goroutines {
+		if n <= routines {
 			break
 		}
 		time.Sleep(c.unit)
-		n = runtime.NumGoroutine()
+		n = goroutines.Count()
 	}
-	if n > goroutines {
-		stacks := make([]byte, 1<<20)
-		t.Errorf("%d goroutines, before %d\n%s", n, goroutines, stacks[:runtime.Stack(stacks, true)])
+	if n > routines {
+		t.Errorf("%d goroutines, before %d\n%s", n, routines, strings.Join(goroutines.Running(), "\n\n"))
 	}
 	if n := packet.Live(); n > packets {
 		t.Errorf("%d packets, before %d", n, packets)

@@ -6,12 +6,12 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"runtime"
 	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/seed-012105e5/gonet/internal/testing/goroutines"
 	"github.com/seed-012105e5/gonet/link"
 	"github.com/seed-012105e5/gonet/packet"
 	"github.com/seed-012105e5/gonet/tcp"
@@ -86,7 +86,7 @@ func TestChurn(t *testing.T) {
 		defer l.Close()
 		go echo(l)
 		time.Sleep(time.Second)
-		goroutines, packets := runtime.NumGoroutine(), packet.Live()
+		routines, packets := goroutines.Count(), packet.Live()
 
 		const workers, each = 50, 200
 		done := make(chan bool)
@@ -121,8 +121,8 @@ func TestChurn(t *testing.T) {
 			t.Errorf("states at b: %v", s)
 		}
 		synctest.Wait()
-		if n := runtime.NumGoroutine(); n > goroutines {
-			t.Errorf("%d goroutines, before %d", n, goroutines)
+		if n := goroutines.Count(); n > routines {
+			t.Errorf("%d goroutines, before %d", n, routines)
 		}
 		if n := packet.Live(); n > packets {
 			t.Errorf("%d packets, before %d", n, packets)

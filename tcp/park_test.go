@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -14,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/seed-012105e5/gonet/internal/testing/goroutines"
 	"github.com/seed-012105e5/gonet/ipv4"
 )
 
@@ -187,11 +187,11 @@ func TestSleepNever(t *testing.T) {
 func TestSleepCosts(t *testing.T) {
 	withPeer(t, Config{}, func(p *peer) {
 		synctest.Wait()
-		before := runtime.NumGoroutine()
+		before := goroutines.Count()
 		p.connected()
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
-		if n := runtime.NumGoroutine(); n != before {
+		if n := goroutines.Count(); n != before {
 			t.Errorf("%d goroutines, %d before the connection", n, before)
 		}
 	})

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/seed-012105e5/gonet/internal/testing/goroutines"
 	"github.com/seed-012105e5/gonet/vhost/memory"
 	"github.com/seed-012105e5/gonet/vhost/virtqueue"
 )
@@ -340,7 +341,7 @@ func TestFloods(t *testing.T) {
 			if err := flood(); err != nil && !errors.Is(err, ErrRefused) {
 				t.Fatalf("%s: %v", name, err)
 			}
-			files, maps, routines := openFiles(t), mapped(t), runtime.NumGoroutine()
+			files, maps, routines := openFiles(t), mapped(t), goroutines.Count()
 			for i := range 300 {
 				if err := flood(); err != nil && !errors.Is(err, ErrRefused) {
 					t.Fatalf("%s: %v", name, err)
@@ -352,7 +353,7 @@ func TestFloods(t *testing.T) {
 			// The last answer may have come before the back end has tidied up behind it.
 			waitFor(t, name+": there are more file descriptors", func() bool { return openFiles(t) <= files })
 			waitFor(t, name+": there are more mappings", func() bool { return mapped(t) <= maps })
-			waitFor(t, name+": there are more goroutines", func() bool { return runtime.NumGoroutine() <= routines })
+			waitFor(t, name+": there are more goroutines", func() bool { return goroutines.Count() <= routines })
 			if err := v.front.Set(SetVringCall, U64(1), v.rings[1].call.FD()); err != nil {
 				t.Fatal(err)
 			}

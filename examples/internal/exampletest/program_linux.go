@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/seed-012105e5/gonet/internal/netns"
+	"github.com/seed-012105e5/gonet/internal/testing/goroutines"
 	"github.com/seed-012105e5/gonet/packet"
 )
 
@@ -36,7 +37,7 @@ func Start(t testing.TB, ns *netns.NS, run func(context.Context, []string, io.Wr
 		ns = netns.Test(t)
 	}
 	netns.NeedTun(t)
-	live, goroutines := packet.Live(), runtime.NumGoroutine()
+	live, routines := packet.Live(), goroutines.Count()
 	ctx, cancel := context.WithCancel(context.Background())
 	r, w := io.Pipe()
 	p := &Program{NS: ns, t: t, cancel: cancel, lines: r, ended: make(chan error, 1)}
@@ -48,7 +49,7 @@ func Start(t testing.TB, ns *netns.NS, run func(context.Context, []string, io.Wr
 	t.Cleanup(func() {
 		cancel()
 		r.Close()
-		eventually(t, "no goroutine is left", func() bool { return runtime.NumGoroutine() <= goroutines })
+		eventually(t, "no goroutine is left", func() bool { return goroutines.Count() <= routines })
 		if left := packet.Live() - live; left != 0 {
 			t.Errorf("%d packets are left", left)
 		}
