@@ -52,7 +52,7 @@ func calls() []call {
 	return []call{
 		{http.MethodPost, "/auth/login", Nobody, "Begins a session: user, passwd and expire come in a form, its cookie goes back", nil, (*Server).login, 0, ""},
 		{http.MethodPost, "/auth/logout", View, "Ends the sessions of the user", nil, (*Server).logout, 0, ""},
-		{http.MethodGet, "/auth/check", View, "Tells whether one is who one says", nil, (*Server).check, 0, ""},
+		{http.MethodGet, "/auth/check", View, "Tells who one is: user, which is empty without authentication, and role", nil, (*Server).check, 0, "identity"},
 		{http.MethodGet, "/msd", View, "The state of a drive and of the store", []param{ofDrive}, (*Server).getState, 0, "state"},
 		{http.MethodPost, "/msd/set_params", Operate, "Sets parameters of a disconnected drive. Parameters with other names belong to the URL of an image", []param{ofDrive,
 			{name: "image", kind: medium, usage: "the name of an image, the URL of a remote one, or nothing to select none"},
@@ -70,6 +70,7 @@ func calls() []call {
 		{http.MethodPost, "/msd/write", Upload, "Uploads an image; the body is its contents", []param{prefix, name, incomplete,
 			{name: "offset", kind: integer, usage: "go on with an upload at this byte, which is at most what has come"},
 			{name: "size", kind: integer, usage: "bytes of the whole image, if Content-Length does not say it"},
+			{name: "begin", kind: boolean, usage: "take no body: reserve room for size bytes, and answer with how many have come before"},
 			sum, packed,
 		}, (*Server).write, 0, "written"},
 		{http.MethodPost, "/msd/write_remote", Upload, "Fetches an image from a URL; progress comes as lines of JSON", []param{
@@ -90,7 +91,7 @@ func calls() []call {
 		{http.MethodGet, "/metrics", View, "Metrics in the text format of Prometheus", nil, (*Server).metrics, 0, "text"},
 		{http.MethodGet, "/openapi.json", Nobody, "This document", nil, (*Server).document, 0, "binary"},
 		{http.MethodGet, "/msd/drives", View, "The states of all drives, by name", nil, (*Server).drives, 0, "drives"},
-		{http.MethodGet, "/ws", View, "A WebSocket with events: msd, the state and what changes of it, and msd_traffic", []param{ofDrive,
+		{http.MethodGet, "/ws", View, "A WebSocket with events: msd, the state and what changes of it; msd_traffic, what machines have read and written; msd_jobs, all jobs when there is news of one", []param{ofDrive,
 			{name: "stream", kind: boolean, usage: "of no consequence here"}}, (*Server).socket, 0, "websocket"},
 	}
 }

@@ -5,8 +5,10 @@
 //
 // Answers are {"ok": true, "result": ...} or {"ok": false, "result": {"error": name,
 // "error_msg": text}}. The WebSocket at /ws sends the event "msd" with the whole state
-// first, then what has changed of it.
+// first, then what has changed of it; msd_traffic is what machines read and write, and
+// msd_jobs what goes on in the background.
 //
 // Extensions: several drives, chosen by the parameter drive; uploads that go on at an
-// offset, are compressed, or have a checksum; downloads of ranges; tokens and roles.
+// offset, are begun before their bytes come, are compressed, or have a checksum; downloads
+// of ranges; tokens and roles.
 package api

@@ -136,6 +136,9 @@ func (s *Server) write(r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if r.flags["begin"] {
+		return s.beginWrite(r, u)
+	}
 	u.Offset, u.Resume = r.ints["offset"], r.has("offset")
 	body, packed, err := unpack(&slowBody{r.http.Body, http.NewResponseController(r.w), s.config.Idle}, r.names["compressed"])
 	if err != nil {
@@ -168,6 +171,26 @@ func (s *Server) write(r *request) (any, error) {
 		return nil, err
 	}
 	return makeWritten(u.Name, written, written), nil
+}
+
+// beginWrite reserves room for an upload whose bytes come later, and tells how many have come
+// before. So a client learns why an upload is refused without sending it: most get no
+// answer before they have sent a whole body.
+func (s *Server) beginWrite(r *request, u imagestore.Upload) (any, error) {
+	size, given := r.ints["size"]
+	if !given {
+		return nil, badField("size", "the argument is missing: want the bytes of the whole image")
+	}
+	state, _ := s.config.Store.State()
+	u.Size, u.Resume, u.Offset, u.RemoveIncomplete = size, true, state.Uploads[u.Name].Done, false
+	w, err := s.config.Store.Write(r.context(), u)
+	if err != nil {
+		return nil, err
+	}
+	if err := w.Close(); err != nil {
+		return nil, err
+	}
+	return makeWritten(u.Name, size, u.Offset), nil
 }
 
 // uploadOf has what the parameters of both calls that write have in common.

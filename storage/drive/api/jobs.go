@@ -107,14 +107,19 @@ func (b *job) json() jobJSON {
 	return v
 }
 
-func (s *Server) listJobs(*request) (any, error) {
-	t := <-s.jobs.table
-	defer func() { s.jobs.table <- t }()
+// list is a picture of all jobs, by number.
+func (j *jobs) list() map[int64]jobJSON {
+	t := <-j.table
+	defer func() { j.table <- t }()
 	all := map[int64]jobJSON{}
 	for _, b := range t.all {
 		all[b.number] = b.json()
 	}
-	return map[string]any{"jobs": all}, nil
+	return all
+}
+
+func (s *Server) listJobs(*request) (any, error) {
+	return map[string]any{"jobs": s.jobs.list()}, nil
 }
 
 func (s *Server) cancelJob(r *request) (any, error) {

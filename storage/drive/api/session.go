@@ -62,8 +62,14 @@ func (s *Server) logout(r *request) (any, error) {
 	return nil, nil
 }
 
-// check does nothing: that it is allowed is the answer.
-func (s *Server) check(r *request) (any, error) { return nil, nil }
+// check tells who makes the call. That he may is half of the answer.
+func (s *Server) check(r *request) (any, error) {
+	role := r.role
+	if s.config.Auth == nil {
+		role = Upload
+	}
+	return map[string]string{"user": r.user, "role": role.String()}, nil
+}
 
 // authenticate finds who makes the call, and whether he may.
 func (s *Server) authenticate(c *call, r *request) error {

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"reflect"
 	"time"
 
 	"github.com/coder/websocket"
@@ -59,6 +60,7 @@ func (s *Server) socket(r *request) (any, error) {
 	lastPing := time.Now()
 	var traffic trafficJSON
 	var old stateJSON
+	jobs := map[int64]jobJSON{}
 	for {
 		state, driveChanged := d.State()
 		store, storeChanged := s.config.Store.State()
@@ -72,6 +74,12 @@ func (s *Server) socket(r *request) (any, error) {
 		if t := makeTraffic(state.Traffic); t != traffic {
 			traffic = t
 			if send("msd_traffic", t) != nil {
+				return streamed{}, nil
+			}
+		}
+		if all := s.jobs.list(); !reflect.DeepEqual(all, jobs) {
+			jobs = all
+			if send("msd_jobs", map[string]any{"jobs": all}) != nil {
 				return streamed{}, nil
 			}
 		}
