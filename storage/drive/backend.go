@@ -56,3 +56,12 @@ type Prober interface {
 	// now.
 	Probe(ctx context.Context) error
 }
+
+// A Resumer is a Backend whose medium outlives the program, as that of a gadget of the
+// kernel's does when the program is killed. New calls Resume before all else.
+type Resumer interface {
+	// Resume is told whether the drive was connected, and says whether it is to be
+	// connected again: not if a machine has ejected the medium meanwhile. If it was not
+	// connected, no machine sees a medium when it returns.
+	Resume(ctx context.Context, connected bool) bool
+}

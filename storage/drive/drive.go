@@ -104,7 +104,7 @@ type view struct {
 }
 
 // New makes a drive and starts it. What it held when the program ended, by whatever cause,
-// it connects again.
+// it connects again, unless a machine has ejected it since: see Resumer.
 func New(c Config) (*Drive, error) {
 	if c.Name == "" {
 		c.Name = "drive"
@@ -136,11 +136,18 @@ func New(c Config) (*Drive, error) {
 	d.view <- &view{changed: make(chan struct{}), state: State{Name: c.Name, Online: true}}
 	ctx, stop := context.WithCancel(context.Background())
 	d.stop = stop
+	connect := kept.Connected
+	if r, ok := c.Backend.(Resumer); ok {
+		connect = r.Resume(ctx, connect) && connect
+	}
 	o := &owner{drive: d, selection: kept, online: true}
 	o.machine.selected = kept.Image != ""
 	o.selection.Connected = false
+	if kept.Connected && !connect {
+		o.save()
+	}
 	o.show()
-	go o.run(ctx, kept.Connected)
+	go o.run(ctx, connect)
 	return d, nil
 }
 

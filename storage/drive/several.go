@@ -95,3 +95,19 @@ func (b *several) Probe(ctx context.Context) error {
 	}
 	return nil
 }
+
+// Resume has each resume; if one says that the medium was ejected, no other has it either.
+func (b *several) Resume(ctx context.Context, connected bool) bool {
+	resume := func() {
+		for _, back := range b.backends {
+			if r, ok := back.(Resumer); ok {
+				connected = r.Resume(ctx, connected) && connected
+			}
+		}
+	}
+	was := connected
+	if resume(); was && !connected {
+		resume()
+	}
+	return connected
+}

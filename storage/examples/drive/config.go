@@ -6,7 +6,9 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -25,7 +27,9 @@ type options struct {
 	listen, store, tls, users string
 	drives                    names
 	nbd, iscsi, iscsiName     string
-	usbip                     string
+	usbip, usbredir           string
+	gadget, gadgetInquiry     string
+	gadgetNoFUA               bool
 	quota, syncEvery          size
 	static                    names
 	remote, fetchPrivate      bool
@@ -68,6 +72,10 @@ func parse(args []string, out io.Writer) (*options, error) {
 	f.StringVar(&o.nbd, "nbd", "127.0.0.1:10809", "`address` where drives are exported by NBD, under their names; empty: not")
 	f.StringVar(&o.iscsi, "iscsi", "127.0.0.1:3260", "`address` where drives are LUN 0 of iSCSI targets; empty: not")
 	f.StringVar(&o.usbip, "usbip", "", "`address` where drives are USB devices 1-1, 1-2 ... for usbip attach, as 127.0.0.1:3240; there is no authentication (default not)")
+	f.StringVar(&o.usbredir, "usbredir", "", "`address` where QEMU has the first drive as a USB device by usbredir, as 127.0.0.1:4000; further drives are at the next ports; there is no authentication (default not)")
+	f.StringVar(&o.gadget, "gadget", "", "`controller` of a USB port of this machine, of those in /sys/class/udc, or auto for the first that is free: what is at the other end of the cable sees the drives as units of a USB device; needs root (default not)")
+	f.StringVar(&o.gadgetInquiry, "gadget-inquiry", "", "with -gadget: vendor, product and version of the units, a `text` of 8, 16 and 4 characters (default the kernel's)")
+	f.BoolVar(&o.gadgetNoFUA, "gadget-nofua", false, "with -gadget: ignore the flag of writes that has them be durable before they are answered, which is faster")
 	f.StringVar(&o.iscsiName, "iscsi-name", "iqn.2026-01.org.example", "the `name` of the targets, before a colon and the drive's")
 	f.Var(&o.quota, "quota", "what images may take in all, as 100G (default no limit)")
 	f.Var(&o.syncEvery, "sync-every", "`bytes` of an upload after which it is made durable")
@@ -76,7 +84,7 @@ func parse(args []string, out io.Writer) (*options, error) {
 	f.BoolVar(&o.fetchPrivate, "fetch-private", false, "let images be fetched from, and remote ones be at, addresses that are not public, as those of one's own network")
 	f.DurationVar(&o.idle, "idle", time.Minute, "give up a client that sends or takes nothing for so long")
 	f.BoolVar(&o.verbose, "verbose", false, "log calls that only look, too")
-	o.where.Flags(f)
+	o.where.ServerFlags(f)
 	if err := setup.Parse(f, args, out, about, ""); err != nil {
 		return nil, err
 	}
@@ -95,7 +103,45 @@ func parse(args []string, out io.Writer) (*options, error) {
 	if o.users != "on" && o.users != "off" {
 		return nil, program.Usage("-auth %s: want on or off", o.users)
 	}
+	if o.gadget != "" && (o.where.Rootless() || len(o.drives) > 8) {
+		return nil, program.Usage("-gadget needs root, so not with -rootless, and takes 8 drives")
+	}
 	return o, nil
+}
+
+// addresses are those to listen at.
+func (o *options) addresses() ([]string, error) {
+	all := []string{o.listen, o.nbd, o.iscsi, o.usbip}
+	for i := range o.drives {
+		at, err := o.redirAddress(i)
+		if err != nil {
+			return nil, program.Usage("-usbredir: %w", err)
+		}
+		all = append(all, at)
+	}
+	return all, nil
+}
+
+// redirAddress is where a drive is offered by usbredir.
+func (o *options) redirAddress(drive int) (string, error) {
+	if path, ok := strings.CutPrefix(o.usbredir, "unix:"); ok && drive > 0 {
+		return fmt.Sprintf("unix:%s-%d", path, drive+1), nil
+	}
+	if o.usbredir == "" || drive == 0 || strings.HasPrefix(o.usbredir, "unix:") {
+		return o.usbredir, nil
+	}
+	host, text, err := net.SplitHostPort(o.usbredir)
+	if err != nil {
+		return "", err
+	}
+	port, err := strconv.ParseUint(text, 10, 16)
+	if err != nil || int(port)+drive > 65535 {
+		return "", fmt.Errorf("there is no port %s+%d", text, drive)
+	}
+	if port != 0 { // else each has one that is free
+		port += uint64(drive)
+	}
+	return net.JoinHostPort(host, strconv.FormatUint(port, 10)), nil
 }
 
 // read takes options from the file, but for those of the command line.

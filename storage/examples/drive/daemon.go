@@ -23,8 +23,9 @@ import (
 	"github.com/seed-012105e5/gonet/storage/drive/imagestore"
 	"github.com/seed-012105e5/gonet/storage/iscsi"
 	"github.com/seed-012105e5/gonet/storage/nbd"
-	"github.com/seed-012105e5/gonet/storage/usb"
+	"github.com/seed-012105e5/gonet/storage/usb/gadget"
 	"github.com/seed-012105e5/gonet/storage/usb/usbip"
+	"github.com/seed-012105e5/gonet/storage/usb/usbredir"
 )
 
 // Files in the store that are no images.
@@ -48,6 +49,9 @@ type daemon struct {
 	nbd     *nbd.Server
 	iscsi   *iscsi.Server
 	usbip   *usbip.Server
+	redirs  []*usbredir.Server // of each drive
+	gadget  *gadget.Gadget
+	resumed bool // gadget is one that a program has left which was killed
 	serving []func() error
 }
 
@@ -79,90 +83,6 @@ func open(ctx context.Context, o *options, out io.Writer) (d *daemon, err error)
 		fmt.Fprintln(out, line)
 	}
 	return d, nil
-}
-
-// openDoors opens the ways by which machines see the drives, and the drives. The lines say
-// where they are.
-func (d *daemon) openDoors(ctx context.Context) (lines []string, err error) {
-	o := d.options
-	if o.nbd != "" {
-		d.nbd = &nbd.Server{}
-		at, err := d.listen(ctx, o.nbd, d.nbd.Serve)
-		if err != nil {
-			return nil, fmt.Errorf("-nbd: %w", err)
-		}
-		for _, name := range o.drives {
-			lines = append(lines, fmt.Sprintf("nbd://%s/%s", at, name))
-		}
-	}
-	if o.iscsi != "" {
-		d.iscsi = &iscsi.Server{}
-		at, err := d.listen(ctx, o.iscsi, d.iscsi.Serve)
-		if err != nil {
-			return nil, fmt.Errorf("-iscsi: %w", err)
-		}
-		for _, name := range o.drives {
-			lines = append(lines, fmt.Sprintf("iscsi://%s/%s:%s/0", at, o.iscsiName, name))
-		}
-	}
-	if o.usbip != "" {
-		d.usbip = &usbip.Server{}
-		at, err := d.listen(ctx, o.usbip, d.usbip.Serve)
-		if err != nil {
-			return nil, fmt.Errorf("-usbip: %w", err)
-		}
-		for i := range o.drives {
-			lines = append(lines, fmt.Sprintf("usbip at %s, bus ID %s", at, busID(i)))
-		}
-	}
-	for i, name := range o.drives {
-		if err := d.addDrive(i, name); err != nil {
-			return nil, fmt.Errorf("drive %s: %w", name, err)
-		}
-	}
-	return lines, nil
-}
-
-// busID is the bus ID of a drive's USB device.
-func busID(drive int) string { return fmt.Sprintf("1-%d", drive+1) }
-
-func (d *daemon) addDrive(i int, name string) error {
-	var doors []drive.Backend
-	if d.iscsi != nil {
-		target, err := d.iscsi.Add(iscsi.Target{Name: d.options.iscsiName + ":" + name})
-		if err != nil {
-			return err
-		}
-		lun, err := drive.NewLUN(target, 0, drive.LUNConfig{Serial: name})
-		if err != nil {
-			return err
-		}
-		doors = append(doors, lun)
-	}
-	if d.usbip != nil {
-		c := usb.Config{Serial: fmt.Sprintf("%012X", i+1), Product: "Drive " + name}
-		device, err := drive.NewUSB(c, drive.LUNConfig{Serial: name}, func(*usb.Device) { d.usbip.Unplug(busID(i)) })
-		if err != nil {
-			return err
-		}
-		if err := d.usbip.Add(busID(i), device.Device()); err != nil {
-			return err
-		}
-		doors = append(doors, device)
-	}
-	if d.nbd != nil {
-		doors = append(doors, drive.NewNBD(d.nbd, name))
-	}
-	c := drive.Config{Name: name, Store: d.store, Backend: drive.Several(doors...), Log: d.log}
-	if d.options.remote {
-		c.OpenRemote = d.openRemote
-	}
-	v, err := drive.New(c)
-	if err != nil {
-		return err
-	}
-	d.drives = append(d.drives, v)
-	return nil
 }
 
 // openRemote opens an image by its URL. Of its parameters there are none that matter here.
@@ -220,30 +140,33 @@ func (d *daemon) openAPI(ctx context.Context) (lines []string, err error) {
 	}
 	scheme, serve := "http", d.web.Serve
 	if o.tls != "off" {
-		c, err := d.certificate()
-		if err != nil {
-			return nil, err
-		}
 		// HTTP/1.1 only: uploads are faster, and WebSockets need it.
-		d.web.TLSConfig = &tls.Config{Certificates: []tls.Certificate{c}, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}
 		d.web.Protocols = new(http.Protocols)
 		d.web.Protocols.SetHTTP1(true)
 		scheme, serve = "https", func(l net.Listener) error { return d.web.ServeTLS(l, "", "") }
-		lines = append(lines, "certificate SHA-256 "+api.Fingerprint(c))
 	}
 	at, err := d.listen(ctx, o.listen, serve)
 	if err != nil {
 		return nil, fmt.Errorf("-listen: %w", err)
 	}
+	if o.tls != "off" {
+		c, err := d.certificate(at)
+		if err != nil {
+			return nil, fmt.Errorf("-tls: %w", err)
+		}
+		d.web.TLSConfig = &tls.Config{Certificates: []tls.Certificate{c}, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}
+		lines = append(lines, "certificate SHA-256 "+api.Fingerprint(c))
+	}
 	return append([]string{scheme + "://" + at + "/"}, lines...), nil
 }
 
-func (d *daemon) certificate() (tls.Certificate, error) {
+// certificate is that of the file, or one's own for the address where the API is.
+func (d *daemon) certificate(at string) (tls.Certificate, error) {
 	if d.options.tls != "self" {
 		cert, key, _ := strings.Cut(d.options.tls, ",")
 		return tls.LoadX509KeyPair(cert, key)
 	}
-	host, _, _ := net.SplitHostPort(d.options.listen)
+	host, _, _ := net.SplitHostPort(at)
 	name, _ := os.Hostname()
 	return api.SelfSigned(filepath.Join(d.options.store, tlsFile), []string{host, name})
 }
@@ -291,6 +214,12 @@ func (d *daemon) close() error {
 	}
 	if d.usbip != nil {
 		d.usbip.Close()
+	}
+	for _, r := range d.redirs {
+		r.Close()
+	}
+	if d.gadget != nil {
+		errs = append(errs, d.gadget.Remove())
 	}
 	if d.nbd != nil {
 		d.nbd.Shutdown(late)

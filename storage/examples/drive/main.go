@@ -1,5 +1,6 @@
 // Drive keeps disk and CD images, and has machines see one as a medium: an API over HTTPS
-// that is PiKVM's, with NBD and iSCSI behind it.
+// that is PiKVM's, with NBD, iSCSI, USB/IP, usbredir and a USB port of this machine behind
+// it.
 //
 //	go run ./storage/examples/drive -listen 127.0.0.1:8443 -store DIR
 //
@@ -28,8 +29,9 @@ import (
 	"github.com/seed-012105e5/gonet/storage/drive/api"
 )
 
-const about = `Drive keeps disk and CD images and has machines see one of them as a medium, by NBD and
-iSCSI; an API over HTTPS, which is PiKVM's, says which.
+const about = `Drive keeps disk and CD images and has machines see one of them as a medium, by NBD,
+iSCSI, USB/IP, usbredir, or a USB port of this machine; an API over HTTPS, which is
+PiKVM's, and a page say which.
 
 Usage: drive [flags]
        drive -store DIR passwd NAME ROLE   sets a password, which it reads from its input
@@ -41,8 +43,17 @@ Examples:
   drive -listen 127.0.0.1:8443 -store images
   drive -config drive.conf
   drive -print-config >drive.conf
-  sudo drive -tap tap0 -listen :8443 -nbd :10809 -iscsi :3260 -store images
-`
+  drive -rootless -store images
+  sudo drive -tap tap0 -listen :8443 -nbd :10809 -iscsi :3260 -usbip :3240 -store images
+  sudo drive -gadget auto -store images
+
+An image is put in and shown to machines, with the password that the program prints, by
+  curl -k -u admin:PASSWORD -X POST -T debian.iso 'https://127.0.0.1:8443/api/msd/write?image=debian.iso'
+  curl -k -u admin:PASSWORD -X POST 'https://127.0.0.1:8443/api/msd/set_params?image=debian.iso&cdrom=1'
+  curl -k -u admin:PASSWORD -X POST 'https://127.0.0.1:8443/api/msd/set_connected?connected=1'
+and a machine has it by one of
+  qemu-system-x86_64 -cdrom nbd://127.0.0.1:10809/drive
+  sudo usbip attach -r 127.0.0.1 -b 1-1`
 
 func main() { program.Main(run) }
 
@@ -56,6 +67,13 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return o.print(out)
 	case len(o.arguments) > 0:
 		return o.account(out)
+	}
+	addresses, err := o.addresses()
+	if err != nil {
+		return err
+	}
+	if goOn, err := o.where.Enter(ctx, addresses...); err != nil || !goOn {
+		return err
 	}
 	if err := o.where.Open(); err != nil {
 		return err

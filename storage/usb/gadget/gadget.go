@@ -12,9 +12,9 @@
 // It needs root, the module usb_f_mass_storage, and a device controller: /sys/class/udc
 // lists them. dummy_hcd is one whose host is the same machine.
 //
-// The state is the kernel's: a program that has died finds its gadget again by [Open],
-// and what the host has ejected State tells. Two programs must not use one gadget at the
-// same time.
+// The state is the kernel's: a program that has died finds its gadget again by [Open] or
+// [Resume], and what the host has ejected State tells. Two programs must not use one gadget
+// at the same time.
 package gadget
 
 import (
@@ -83,11 +83,21 @@ type Medium struct {
 	NoFUA bool
 }
 
-// A Gadget is a gadget of the kernel's. Its methods are called by one goroutine at a
-// time.
+// A Gadget is a gadget of the kernel's. Its methods may be called at any time.
 type Gadget struct {
 	dir         string
 	controllers string
+	turn        chan struct{} // held by who uses what is in dir
+}
+
+func newGadget(c *Config) *Gadget {
+	return &Gadget{filepath.Join(c.Root, c.Name), c.Controllers, make(chan struct{}, 1)}
+}
+
+// take is the beginning of a method; what it returns is its end.
+func (g *Gadget) take() (done func()) {
+	g.turn <- struct{}{}
+	return func() { <-g.turn }
 }
 
 const (
@@ -127,7 +137,7 @@ func Create(c Config) (*Gadget, error) {
 	if _, err := os.Stat(c.Root); errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w: no %s", ErrUnsupported, c.Root)
 	}
-	g := &Gadget{filepath.Join(c.Root, c.Name), c.Controllers}
+	g := newGadget(&c)
 	if err := os.Mkdir(g.dir, 0o755); err != nil {
 		if errors.Is(err, fs.ErrExist) {
 			return nil, fmt.Errorf("%w: %s", ErrExists, c.Name)
@@ -184,16 +194,58 @@ func Open(c Config) (*Gadget, error) {
 	if err := c.withDefaults(); err != nil {
 		return nil, err
 	}
-	g := &Gadget{filepath.Join(c.Root, c.Name), c.Controllers}
+	g := newGadget(&c)
 	if _, err := os.Stat(filepath.Join(g.dir, function)); err != nil {
 		return nil, explain(err)
 	}
 	return g, nil
 }
 
+// Resume finds the gadget of a program that has died, with the media that its units have,
+// and otherwise creates it, as it does when the one that is there has other units. Created
+// tells which; a gadget that was found may be without a controller, too.
+func Resume(c Config) (g *Gadget, created bool, err error) {
+	if g, err = Open(c); err == nil {
+		if g.is(c.LUNs) {
+			return g, false, nil
+		}
+		if err := g.Remove(); err != nil {
+			return nil, false, err
+		}
+	}
+	g, err = Create(c)
+	return g, true, err
+}
+
+// is says whether the units are these.
+func (g *Gadget) is(units []LUN) bool {
+	if len(g.units()) != len(units) {
+		return false
+	}
+	for i, want := range units {
+		removable, err := g.read(lun(i) + "/removable")
+		if err != nil || removable != flag(want.Removable) {
+			return false
+		}
+		// The kernel keeps vendor, product and version apart by spaces.
+		inquiry, err := g.read(lun(i) + "/inquiry_string")
+		if err != nil || want.Inquiry != "" && strings.TrimRight(inquiry, " ") != strings.TrimRight(want.Inquiry, " ") {
+			return false
+		}
+	}
+	return true
+}
+
+// units are the directories of the units.
+func (g *Gadget) units() []string {
+	all, _ := filepath.Glob(filepath.Join(g.dir, function, "lun.*"))
+	return all
+}
+
 // Bind gives the gadget to a controller, whose host then sees it; without a name to the
 // first that is free.
 func (g *Gadget) Bind(controller string) error {
+	defer g.take()()
 	if controller != "" {
 		if _, err := os.Stat(filepath.Join(g.controllers, controller)); err != nil || !validName(controller) {
 			return fmt.Errorf("%w of the name %q", ErrNoController, controller)
@@ -214,20 +266,32 @@ func (g *Gadget) Bind(controller string) error {
 
 // Unbind takes the gadget away from its controller: the host sees it unplugged.
 func (g *Gadget) Unbind() error {
-	if c, err := g.Controller(); err != nil || c == "" {
+	defer g.take()()
+	return g.unbind()
+}
+
+func (g *Gadget) unbind() error {
+	if c, err := g.controller(); err != nil || c == "" {
 		return err
 	}
 	return g.write("UDC", "")
 }
 
 // Controller is the one that has the gadget, or empty.
-func (g *Gadget) Controller() (string, error) { return g.read("UDC") }
+func (g *Gadget) Controller() (string, error) {
+	defer g.take()()
+	return g.controller()
+}
+
+func (g *Gadget) controller() (string, error) { return g.read("UDC") }
 
 // Insert puts a medium into a unit that has none. A host sees whether a unit is a disk
 // or a CD-ROM only when it finds the device: if that changes, the gadget is unbound and
-// bound again, and the host sees it unplugged and plugged in.
+// bound again, and the host sees it unplugged and plugged in. While another unit has a
+// medium, which would vanish with it, that fails with ErrBusy.
 func (g *Gadget) Insert(unit int, m Medium) error {
-	was, err := g.State(unit)
+	defer g.take()()
+	was, err := g.state(unit)
 	switch {
 	case err != nil:
 		return err
@@ -246,30 +310,40 @@ func (g *Gadget) Insert(unit int, m Medium) error {
 	if _, err := os.Stat(file); err != nil {
 		return err
 	}
-	if m.CDROM != was.CDROM {
-		controller, err := g.Controller()
-		if err != nil {
-			return err
-		}
-		if controller != "" {
-			if err := g.Unbind(); err != nil {
-				return err
-			}
-			defer func() { g.write("UDC", controller) }()
+	if m.CDROM == was.CDROM {
+		return g.insert(lun(unit), file, m)
+	}
+	controller, err := g.controller()
+	if err != nil || controller == "" {
+		return cmp.Or(err, g.insert(lun(unit), file, m))
+	}
+	for i := range g.units() {
+		if other, err := g.state(i); i != unit && err == nil && other.File != "" {
+			return fmt.Errorf("%w: a change between disk and CD-ROM unplugs all units, and unit %d has %s", ErrBusy, i, other.File)
 		}
 	}
-	return g.insert(lun(unit), file, m)
+	if err := g.unbind(); err != nil {
+		return err
+	}
+	return errors.Join(g.insert(lun(unit), file, m), g.write("UDC", controller))
 }
 
+// insert gives a unit its attributes, in an order in which the kernel takes them.
 func (g *Gadget) insert(dir, file string, m Medium) error {
-	return cmp.Or(
-		g.write(dir+"/cdrom", flag(m.CDROM)), g.write(dir+"/ro", flag(m.ReadOnly || m.CDROM)),
-		g.write(dir+"/nofua", flag(m.NoFUA)), g.write(dir+"/file", file))
+	for _, a := range []struct{ name, value string }{
+		{"/cdrom", flag(m.CDROM)}, {"/ro", flag(m.ReadOnly || m.CDROM)}, {"/nofua", flag(m.NoFUA)}, {"/file", file},
+	} {
+		if err := g.write(dir+a.name, a.value); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Eject takes the medium out, if there is one. It fails with ErrLocked if the host holds
 // it, unless it is forced.
 func (g *Gadget) Eject(unit int, force bool) error {
+	defer g.take()()
 	dir := lun(unit)
 	if force {
 		return g.write(dir+"/forced_eject", "1")
@@ -283,7 +357,12 @@ func (g *Gadget) Eject(unit int, force bool) error {
 
 // State is what a unit has; without a File, nothing. A host that ejects a medium empties
 // the unit, too.
-func (g *Gadget) State(unit int) (m Medium, err error) {
+func (g *Gadget) State(unit int) (Medium, error) {
+	defer g.take()()
+	return g.state(unit)
+}
+
+func (g *Gadget) state(unit int) (m Medium, err error) {
 	dir := lun(unit)
 	if m.File, err = g.read(dir + "/file"); err != nil {
 		return Medium{}, err
@@ -300,12 +379,16 @@ func (g *Gadget) State(unit int) (m Medium, err error) {
 
 // Remove takes the gadget away, from its controller and from the kernel.
 func (g *Gadget) Remove() error {
-	if err := g.Unbind(); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	defer g.take()()
+	if err := g.unbind(); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	units, _ := filepath.Glob(filepath.Join(g.dir, function, "lun.[1-9]*"))
 	all := []string{filepath.Join(g.dir, profile, filepath.Base(function))}
-	all = append(all, units...)
+	for _, unit := range g.units() {
+		if filepath.Base(unit) != "lun.0" { // which goes with the function
+			all = append(all, unit)
+		}
+	}
 	for _, name := range []string{function, profile + "/strings/0x409", profile, "strings/0x409", ""} {
 		all = append(all, filepath.Join(g.dir, name))
 	}

@@ -47,7 +47,7 @@ func TestCreateErrors(t *testing.T) {
 // TestBindErrors tells controllers that there are not from those that are in use.
 func TestBindErrors(t *testing.T) {
 	dir := t.TempDir()
-	g := &Gadget{dir, filepath.Join(dir, "udc")}
+	g := newGadget(&Config{Root: filepath.Dir(dir), Name: filepath.Base(dir), Controllers: filepath.Join(dir, "udc")})
 	if err := g.Bind(""); !errors.Is(err, ErrNoController) {
 		t.Errorf("without controllers: %v", err)
 	}

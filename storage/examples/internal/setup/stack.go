@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"strconv"
 	"strings"
 
 	"github.com/seed-012105e5/gonet"
@@ -22,7 +23,7 @@ type Where struct {
 	tap        string
 	addr, host netip.Prefix
 	rootless   bool
-	outside    string // with rootless: where clients reach what listens
+	outside    map[string]string // with -rootless: where clients reach what listens at a port
 
 	stack *gonet.Stack // nil: the kernel's sockets
 }
@@ -40,23 +41,38 @@ func (w *Where) ServerFlags(flags *flag.FlagSet) {
 	flags.BoolVar(&w.rootless, "rootless", false, "use a stack of the program's own, behind a tap in a private network, as an ordinary user may;\nthe address to listen at is this machine's, from where connections are forwarded to the stack")
 }
 
-// Enter is called by a server before it opens anything, with the address that it is to
-// listen at. With -rootless it runs the program a second time, in a private network (see
-// package rootless), and says at the end of that one that there is nothing more to do.
-func (w *Where) Enter(ctx context.Context, address string) (goOn bool, err error) {
+// Enter is called by a server before it opens anything, with the addresses that it is to
+// listen at; an empty one is none. With -rootless it runs the program a second time, in a
+// private network (see package rootless), and says at the end of that one that there is
+// nothing more to do.
+func (w *Where) Enter(ctx context.Context, addresses ...string) (goOn bool, err error) {
 	if !w.rootless {
 		return true, nil
 	}
-	_, port, err := net.SplitHostPort(address)
-	if err != nil || port == "0" {
-		return false, program.Usage("-rootless wants an address to listen at with a port of its own, and %q is not one", address)
+	w.outside = map[string]string{}
+	var forwards []rootless.Forward
+	for _, address := range addresses {
+		if address == "" || strings.HasPrefix(address, "unix:") {
+			continue // the file system is not private
+		}
+		_, port, err := net.SplitHostPort(address)
+		if err != nil || port == "0" {
+			return false, program.Usage("-rootless wants an address to listen at with a port of its own, and %q is not one", address)
+		}
+		if other := w.outside[port]; other != "" {
+			return false, program.Usage("-rootless wants different ports: %s and %s", other, address)
+		}
+		w.outside[port] = address
+		forwards = append(forwards, rootless.Forward{Listen: address, To: net.JoinHostPort(w.addr.Addr().String(), port)})
 	}
-	inside, err := rootless.Run(ctx, []rootless.Forward{{Listen: address, To: net.JoinHostPort(w.addr.Addr().String(), port)}})
-	if w.outside = address; w.tap == "" {
+	if w.tap == "" {
 		w.tap = "tap0"
 	}
-	return inside, err
+	return rootless.Run(ctx, forwards)
 }
+
+// Rootless says whether the program is to run as an ordinary user.
+func (w *Where) Rootless() bool { return w.rootless }
 
 // Open makes the stack, if there is to be one. Close ends it.
 func (w *Where) Open() error {
@@ -95,7 +111,7 @@ func (w *Where) Listen(ctx context.Context, address string) (net.Listener, error
 		}
 		return new(net.ListenConfig).Listen(ctx, "unix", path)
 	}
-	if w.outside != "" { // forwarded from there
+	if w.outside != nil { // forwarded from there
 		_, port, err := net.SplitHostPort(address)
 		if err != nil {
 			return nil, err
@@ -125,8 +141,8 @@ func (w *Where) Host(address net.Addr) string {
 	switch {
 	case !ok:
 		return address.String()
-	case w.outside != "":
-		return w.outside
+	case w.outside != nil:
+		return w.outside[strconv.Itoa(at.Port)]
 	case w.stack != nil && at.IP.IsUnspecified():
 		return netip.AddrPortFrom(w.addr.Addr(), uint16(at.Port)).String()
 	case at.IP.IsUnspecified():
