@@ -58,8 +58,7 @@ var layers = map[string][]string{
 // Only some of the rules hold for them.
 var outside = []string{
 	"examples", "paper", "scripts", "doc", "sim", "storage",
-	"internal/compat", "internal/conformance", "internal/e2e", "internal/echopeer", "internal/impaired", "internal/netlink", "internal/netns",
-	"internal/packetdrill", "internal/referee", "rootless", "internal/program", "internal/selfsigned", "internal/testing",
+	"internal/guest", "internal/netlink", "internal/program", "internal/selfsigned", "internal/testing", "rootless",
 }
 
 // wiring are the files that may make channels and start goroutines, and why.
@@ -97,6 +96,10 @@ var wiring = map[string]string{
 	"dns/resolver.go":               "the answers to calls of users",
 	"internal/deadline/deadline.go": "the channel that a deadline closes",
 }
+
+// measures import test tools though they are no tests: they take their subjects to
+// network namespaces.
+var measures = []string{"paper/bench", "paper/internal/agent", "storage/bench"}
 
 // locked are the files that may hold a lock, and why.
 var locked = map[string]string{
@@ -197,6 +200,41 @@ func TestRuleLayers(t *testing.T) {
 					t.Errorf("%s imports %s, against the direction of the layers", s.name, p)
 				}
 			}
+		}
+	}
+}
+
+// TestRuleTestTools tells product parts and test tools apart: what is under
+// internal/testing is for tests, and what is beside it under internal is used by
+// something that is no test.
+func TestRuleTestTools(t *testing.T) {
+	isTool := func(dir string) bool { return strings.Contains("/"+dir+"/", "/internal/testing/") }
+	unused, measuring := map[string]bool{}, map[string]bool{}
+	all := sources(t)
+	for _, s := range all {
+		if strings.Contains("/"+s.dir+"/", "/internal/") && !isTool(s.dir) && s.file.Name.Name != "main" {
+			unused[s.dir] = true
+		}
+	}
+	for _, s := range all {
+		for _, p := range s.imports() {
+			switch {
+			case isTool(s.dir):
+			case isTool(p) && slices.Contains(measures, s.dir):
+				measuring[s.dir] = true
+			case isTool(p):
+				s.errorf(t, s.file.Name, "imports %s, which is for tests: move what it needs out of there", p)
+			case p != s.dir:
+				delete(unused, p)
+			}
+		}
+	}
+	for dir := range unused {
+		t.Errorf("%s is used by tests only: move it below internal/testing", dir)
+	}
+	for _, dir := range measures {
+		if !measuring[dir] {
+			t.Errorf("%s imports no test tools any more: take it from the list", dir)
 		}
 	}
 }

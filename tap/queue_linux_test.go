@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/seed-012105e5/gonet/internal/netns"
+	"github.com/seed-012105e5/gonet/internal/testing/netns"
 	"github.com/seed-012105e5/gonet/link"
 )
 

@@ -13,8 +13,8 @@ import (
 	"github.com/google/gopacket/layers"
 
 	"github.com/seed-012105e5/gonet/internal/checksum"
-	"github.com/seed-012105e5/gonet/internal/echopeer"
-	"github.com/seed-012105e5/gonet/internal/netns"
+	"github.com/seed-012105e5/gonet/internal/testing/echopeer"
+	"github.com/seed-012105e5/gonet/internal/testing/netns"
 	"github.com/seed-012105e5/gonet/link"
 	"github.com/seed-012105e5/gonet/packet"
 )

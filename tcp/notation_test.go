@@ -10,7 +10,7 @@ import (
 )
 
 // Segments as tests of connections write them: the part that these need of the
-// notation of internal/packetdrill, which imports this package.
+// notation of internal/testing/packetdrill, which imports this package.
 
 // A spec is a segment with the numbers of the wire, and what else was said.
 type spec struct {

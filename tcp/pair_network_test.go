@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/seed-012105e5/gonet/internal/checksum"
-	"github.com/seed-012105e5/gonet/internal/referee"
+	"github.com/seed-012105e5/gonet/internal/testing/referee"
 	"github.com/seed-012105e5/gonet/ipv4"
 	"github.com/seed-012105e5/gonet/packet"
 )

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/seed-012105e5/gonet/internal/referee"
+	"github.com/seed-012105e5/gonet/internal/testing/referee"
 	"github.com/seed-012105e5/gonet/packet"
 	"github.com/seed-012105e5/gonet/tcp/congestion"
 )

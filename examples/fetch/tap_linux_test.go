@@ -6,9 +6,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/seed-012105e5/gonet/examples/internal/exampletest"
-	"github.com/seed-012105e5/gonet/internal/netns"
+	"github.com/seed-012105e5/gonet/examples/internal/testing/exampletest"
 	"github.com/seed-012105e5/gonet/internal/testing/dnstest"
+	"github.com/seed-012105e5/gonet/internal/testing/netns"
 )
 
 func TestMain(m *testing.M) { netns.Main(m) }

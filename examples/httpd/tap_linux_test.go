@@ -11,8 +11,8 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/seed-012105e5/gonet/examples/internal/exampletest"
-	"github.com/seed-012105e5/gonet/internal/netns"
+	"github.com/seed-012105e5/gonet/examples/internal/testing/exampletest"
+	"github.com/seed-012105e5/gonet/internal/testing/netns"
 )
 
 // programEnv has the test run itself as httpd: "root" in a mount namespace

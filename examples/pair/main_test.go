@@ -11,9 +11,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/seed-012105e5/gonet/examples/internal/exampletest"
 	"github.com/seed-012105e5/gonet/examples/internal/pattern"
 	"github.com/seed-012105e5/gonet/examples/internal/setup"
+	"github.com/seed-012105e5/gonet/examples/internal/testing/exampletest"
 	"github.com/seed-012105e5/gonet/packet"
 )
 

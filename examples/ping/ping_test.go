@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/seed-012105e5/gonet/examples/internal/exampletest"
 	"github.com/seed-012105e5/gonet/examples/internal/setup"
+	"github.com/seed-012105e5/gonet/examples/internal/testing/exampletest"
 	"github.com/seed-012105e5/gonet/icmp"
 )
 

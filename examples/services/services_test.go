@@ -12,9 +12,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/seed-012105e5/gonet/examples/internal/exampletest"
 	"github.com/seed-012105e5/gonet/examples/internal/pattern"
 	"github.com/seed-012105e5/gonet/examples/internal/setup"
+	"github.com/seed-012105e5/gonet/examples/internal/testing/exampletest"
 )
 
 // withServices runs f beside the services on host B.

@@ -13,8 +13,8 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/seed-012105e5/gonet/internal/guest"
 	"github.com/seed-012105e5/gonet/internal/netlink"
-	"github.com/seed-012105e5/gonet/internal/testing/guest"
 )
 
 // A log is a writer that several goroutines may use.

@@ -22,8 +22,8 @@ import (
 	"time"
 
 	gonet "github.com/seed-012105e5/gonet"
+	"github.com/seed-012105e5/gonet/internal/guest"
 	"github.com/seed-012105e5/gonet/internal/program"
-	"github.com/seed-012105e5/gonet/internal/testing/guest"
 	"github.com/seed-012105e5/gonet/link"
 	"github.com/seed-012105e5/gonet/netdev"
 	"github.com/seed-012105e5/gonet/vhost/vnet"

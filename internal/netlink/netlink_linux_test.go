@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"github.com/seed-012105e5/gonet/internal/netlink"
-	"github.com/seed-012105e5/gonet/internal/netns"
+	"github.com/seed-012105e5/gonet/internal/testing/netns"
 )
 
 func TestMain(m *testing.M) { netns.Main(m) }

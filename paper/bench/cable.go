@@ -7,7 +7,7 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/seed-012105e5/gonet/internal/netns"
+	"github.com/seed-012105e5/gonet/internal/testing/netns"
 	"github.com/seed-012105e5/gonet/paper/internal/agent"
 	"github.com/seed-012105e5/gonet/paper/internal/subject"
 )

@@ -8,7 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/seed-012105e5/gonet/internal/netns"
+	"github.com/seed-012105e5/gonet/internal/testing/netns"
 )
 
 // ethtoolValue is struct ethtool_value of linux/ethtool.h.

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 
-	"github.com/seed-012105e5/gonet/internal/netns"
+	"github.com/seed-012105e5/gonet/internal/testing/netns"
 )
 
 // network is the servers that are compared over a network, and has clients run in a

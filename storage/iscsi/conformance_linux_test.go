@@ -16,8 +16,8 @@ import (
 	"time"
 
 	"github.com/seed-012105e5/gonet"
-	"github.com/seed-012105e5/gonet/internal/netns"
 	"github.com/seed-012105e5/gonet/internal/testing/need"
+	"github.com/seed-012105e5/gonet/internal/testing/netns"
 	"github.com/seed-012105e5/gonet/storage/block"
 	"github.com/seed-012105e5/gonet/storage/scsi"
 	"github.com/seed-012105e5/gonet/tap"

@@ -15,9 +15,9 @@ import (
 	"time"
 
 	"github.com/seed-012105e5/gonet"
-	"github.com/seed-012105e5/gonet/internal/netns"
 	"github.com/seed-012105e5/gonet/internal/testing/guest"
 	"github.com/seed-012105e5/gonet/internal/testing/need"
+	"github.com/seed-012105e5/gonet/internal/testing/netns"
 	links "github.com/seed-012105e5/gonet/link"
 	"github.com/seed-012105e5/gonet/packet"
 	"github.com/seed-012105e5/gonet/storage/block"

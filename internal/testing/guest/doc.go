@@ -1,8 +1,7 @@
 // Package guest boots virtual machines for tests that want a kernel of their own: one
 // that loads modules, has block devices, and loses its page cache when it is killed.
-//
-// The guest is a kernel of Debian's and the test's own program, which is the guest's
-// first process and does there what the test has named:
+// It is package internal/guest with what a test adds: the guest ends with the test, and
+// where there can be none the test is skipped, or fails in CI.
 //
 //	func TestMain(m *testing.M) {
 //		guest.Main(m, map[string]guest.Job{"format": format})
@@ -20,10 +19,5 @@
 //		if err := g.Wait(); err != nil { t.Fatal(err) }
 //	}
 //
-// It needs QEMU (Debian's qemu-system-x86), no root and no KVM: a boot takes 2 s on an
-// idle machine, and ten times that on a busy one, so a test does in one guest what it
-// can. scripts/guest-kernel gets the kernel, the first time that one is wanted.
-//
-// What the job tells has left the guest when Tell returns, and arrives even when the
-// guest is killed thereafter: of a write of which the job tells first, the host knows.
+// A boot takes seconds, so a test does in one guest what it can.
 package guest

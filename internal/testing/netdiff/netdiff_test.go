@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/seed-012105e5/gonet"
-	"github.com/seed-012105e5/gonet/internal/netns"
+	"github.com/seed-012105e5/gonet/internal/testing/netns"
 	"github.com/seed-012105e5/gonet/link"
 )
 

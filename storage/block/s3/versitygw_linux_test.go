@@ -42,7 +42,7 @@ type gateway struct {
 func startGateway(t *testing.T) *gateway {
 	t.Helper()
 	build := exec.Command("go", "tool", "-n", "versitygw")
-	build.Dir = filepath.Join("..", "..", "internal", "versitygw")
+	build.Dir = filepath.Join("..", "..", "internal", "testing", "versitygw")
 	build.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=")
 	out, err := build.Output()
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/seed-012105e5/gonet/internal/netns"
+	"github.com/seed-012105e5/gonet/internal/testing/netns"
 	"github.com/seed-012105e5/gonet/storage/iscsi"
 )
 

@@ -13,7 +13,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/seed-012105e5/gonet/internal/netns"
+	"github.com/seed-012105e5/gonet/internal/testing/netns"
 	"github.com/seed-012105e5/gonet/storage/nbd"
 )
 
