@@ -1,6 +1,9 @@
 package tcp
 
-import "net"
+import (
+	"net"
+	"time"
+)
 
 // Resets of our own accord. A peer takes one only at exactly its RCV.NXT (RFC
 // 5961 section 3.2), which we know when nothing is in flight. Otherwise it may
@@ -68,6 +71,15 @@ func (t *tcb) depart() {
 	if opening {
 		t.reset(t.snd.nxt)
 	}
+}
+
+// answerTime is how long challenges of the peer are to be answered after depart: two
+// round trips, within bounds; 0 when it has no reason to challenge.
+func (t *tcb) answerTime() time.Duration {
+	if !t.challengeable {
+		return 0
+	}
+	return min(max(2*t.rtt.srtt, 20*time.Millisecond), 500*time.Millisecond)
 }
 
 // abortBy ends the connection by resets.

@@ -39,14 +39,17 @@ func (t *tcb) heard(now time.Time, s *segment) {
 	}
 }
 
-// packetArrives takes a packet, of which it makes the segment s.
-func (t *tcb) packetArrives(b *packet.Buffer, s *segment) {
+// arrives takes a packet, and says whether there is a reply that must go before
+// another packet is taken.
+func (t *tcb) arrives(b *packet.Buffer) (reply bool) {
+	s := &t.segment
 	if err := parse(b, s); err != nil {
 		t.stats.drop(err)
 		b.Release()
-		return
+		return t.replies
 	}
 	t.segmentArrives(b.Arrived, s)
+	return t.replies
 }
 
 // synSentArrives is section 3.10.7.3.

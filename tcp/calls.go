@@ -33,6 +33,22 @@ func (t *tcb) writable() bool {
 	return !t.canSend() || t.sendq.room() >= t.sendq.limit/4
 }
 
+// writeNothing is a write of no bytes: it waits for nothing, but says what another
+// would fail with.
+func (t *tcb) writeNothing(now time.Time) (err error) {
+	if t.finQueued || t.state == Closed {
+		_, err = t.write(now, nil)
+	}
+	return err
+}
+
+// hasRoom says whether write would take something at all, even where it is not
+// writable.
+func (t *tcb) hasRoom() bool { return t.writable() || t.sendq.room() > 0 }
+
+// hold says whether more text follows at once: whole segments only, until then.
+func (t *tcb) hold(on bool) { t.held = on }
+
 // canSend says whether the text that the user queues may go out.
 func (t *tcb) canSend() bool { return t.state.canSend() || t.acceptedEarly() }
 
@@ -80,6 +96,16 @@ func (t *tcb) readBuffer() (*packet.Buffer, error) {
 	}
 	t.afterRead()
 	return b, nil
+}
+
+// peek is what waits to be read, n bytes at most, which stays; and what comes behind
+// that: io.EOF, an error, or nil when nothing is known to.
+func (t *tcb) peek(n int) (text []byte, end error) {
+	text = t.recvq.peek(n)
+	if len(text) == t.recvq.readyLen {
+		end = t.readError()
+	}
+	return text, end
 }
 
 func (t *tcb) afterRead() {
@@ -148,9 +174,11 @@ func (t *tcb) closeRead() {
 }
 
 // close is a CLOSE of both directions, as close(2) has it. When text was left
-// unread the peer is told by a reset (RFC 9293 section 3.6.1, SHLD-3).
+// unread the peer is told by a reset (RFC 9293 section 3.6.1, SHLD-3), and when the
+// user has so decided by the option of the linger time.
 func (t *tcb) close(now time.Time) {
-	if t.recvq.readyLen > 0 && (t.state.synchronized() && t.state != TimeWait || t.acceptedEarly()) {
+	unread := t.recvq.readyLen > 0 && (t.state.synchronized() && t.state != TimeWait || t.acceptedEarly())
+	if unread || t.opts.linger == 0 {
 		t.abandon(nil)
 		return
 	}

@@ -189,6 +189,9 @@ func setDefault[T int | time.Duration](v *T, d T) {
 	}
 }
 
+// timerInstant is that of the configuration of t.
+func (t *tcb) timerInstant(d time.Time) time.Time { return t.cfg.timerInstant(d) }
+
 // timerInstant is when a timer for the instant d fires.
 func (c *Config) timerInstant(d time.Time) time.Time {
 	if c.TimerGrain <= 0 || d.IsZero() {

@@ -1,9 +1,7 @@
 package tcp
 
 import (
-	"net"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/seed-012105e5/gonet/ipv4"
@@ -62,8 +60,9 @@ type mailbox struct{ segments chan *packet.Buffer }
 // shared is what the connections of a stack have in common.
 type shared struct {
 	events     events
-	activities chan *activity // free ones
+	activities activityPool
 	advice     []chan<- ipv4.Advice
+	stats      *Stats
 }
 
 // newConn returns a connection whose token the caller has.
@@ -74,8 +73,7 @@ func newConn(f flow, isV4 bool, shared *shared, tx *TransmitQueue) *Conn {
 // receive has the machine take a packet.
 func (c *Conn) receive(b *packet.Buffer) {
 	c.unpark()
-	c.t.packetArrives(b, &c.t.segment)
-	if c.t.replies { // it goes before another one is taken
+	if c.t.arrives(b) {
 		c.transmit(time.Now())
 	}
 }
@@ -91,32 +89,26 @@ func (c *Conn) transmit(now time.Time) {
 	}
 	t := c.t
 	for range trainsAtOnce {
-		if !t.output(now, &t.segment) {
-			c.blocked(now)
+		if !t.next(now) {
+			if t.blocked(now) {
+				c.shared.events.press()
+			}
 			return
 		}
 		if !c.tx.offer(t) {
 			break
 		}
-		t.sent(now, &t.segment)
+		t.commit(now)
 	}
 	c.queued = true
 	c.tx.push(c)
-}
-
-// blocked notes that nothing more is to be sent.
-func (c *Conn) blocked(now time.Time) {
-	c.t.blocked(now)
-	if c.t.pressing {
-		c.shared.events.press()
-	}
 }
 
 // setTimer makes the timer fire at the machine's deadline or before. A
 // deadline that moves ahead, as it does with every acknowledgement, costs
 // nothing: the timer fires too early then, and is set again.
 func (c *Conn) setTimer(now time.Time) {
-	d := c.t.cfg.timerInstant(earliest(c.t.deadline(), c.parkAt()))
+	d := c.t.timerInstant(earliest(c.t.deadline(), c.parkAt()))
 	if d.IsZero() || !c.timerAt.IsZero() && !c.timerAt.After(d) {
 		return
 	}
@@ -148,7 +140,7 @@ func (c *Conn) expire() {
 	c.timerAt = time.Time{}
 	c.t.expire(now)
 	if due(c.parkAt(), now) {
-		c.t.stats.Slept.Add(1)
+		c.shared.stats.Slept.Add(1)
 		c.park(now)
 	}
 	c.put(now)
@@ -158,20 +150,19 @@ func (c *Conn) expire() {
 // all is delivered; and whoever wants to know, what else has happened.
 func (c *Conn) announce() {
 	t := c.t
-	if t.fastOpen != nil && t.state.synchronized() {
-		c.shared.events.push(event{flow: c.flow, fastOpen: t.fastOpen})
-		t.fastOpen = nil
+	if o := t.fastOpenOver(); o != nil {
+		c.shared.events.push(event{flow: c.flow, fastOpen: o})
 	}
-	if t.failure.advise {
+	if t.takeAdvice() {
 		c.advise()
 	}
-	if c.signals != nil && t.signal.any() {
+	if c.signals != nil && t.signaled() {
 		c.signal()
 	}
 	if c.drained != nil && t.finAcked() {
 		c.tellDrained()
 	}
-	if c.opened != nil && t.state.synchronized() {
+	if c.opened != nil && t.synchronized() {
 		c.opened <- nil // there is room
 		c.opened = nil
 	}
@@ -185,30 +176,13 @@ func (c *Conn) tellDrained() {
 	}
 }
 
-// An ending is what a connection that has ended has left behind.
-type ending struct {
-	unread   recvQueue // what users have not read
-	readErr  error     // what calls return
-	writeErr error
-	info     Info
-}
-
 // end gives everything back, and tells the demultiplexer and the users.
 func (c *Conn) end(now time.Time) {
 	t := c.t
 	c.stopTimer()
-	e := &ending{info: t.info()}
-	_, e.writeErr = t.write(now, nil)
-	t.stats.Closed.Add(1)
-	if t.recvq.readyLen > 0 {
-		e.unread = t.recvq.leftOver()
-	}
-	t.release()
-	if e.readErr = t.readError(); e.readErr == nil {
-		e.readErr = net.ErrClosed
-	}
+	e := t.end(now)
 	c.t, c.ended = nil, e
-	c.leave(now, t)
+	c.shared.events.push(event{flow: c.flow, ended: c, t: t}) // T, and what is still in the mailbox, is the demultiplexer's
 	if c.signals != nil {
 		close(c.signals)
 	}
@@ -220,34 +194,20 @@ func (c *Conn) end(now time.Time) {
 	}
 }
 
-// leave tells the demultiplexer that no more segments are wanted, and what is
-// to be put in the table of TIME-WAIT. T, and what is still in the mailbox, is the
-// demultiplexer's.
-func (c *Conn) leave(now time.Time, t *tcb) {
-	e := event{flow: c.flow, ended: c, t: t, mtu: t.path.finding(), fastOpen: t.fastOpen, reset: t.err == syscall.ECONNRESET}
-	if t.state == TimeWait {
-		tw := t.timeWait(now)
-		e.timeWait = &tw
+// advise tells the network layer that the path to the peer seems dead. When it
+// is busy the advice is lost: the machine must not wait, and R2 still comes.
+func (c *Conn) advise() {
+	if !ipv4.Advise(c.shared.advice, ipv4.Advice{Dst: c.flow.remote.addr()}) {
+		c.shared.stats.DropAdviceFull.Add(1)
 	}
-	c.shared.events.push(e)
 }
 
-// read reads what is left.
-func (e *ending) read(p []byte) (r result) {
-	if e.unread.readyLen == 0 {
-		return result{err: e.readErr}
+// Info returns the state of the connection; after its end, the last one.
+func (c *Conn) Info() Info {
+	c.take()
+	defer c.release()
+	if c.t == nil {
+		return c.ended.info
 	}
-	if p == nil {
-		return result{b: e.unread.take()}
-	}
-	return result{n: e.unread.read(p)}
-}
-
-// peek is what is left, n bytes at most, which stays; and what comes behind that.
-func (e *ending) peek(n int) (text []byte, end error) {
-	text = e.unread.peek(n)
-	if len(text) == e.unread.readyLen {
-		end = e.readErr
-	}
-	return text, end
+	return c.t.info()
 }

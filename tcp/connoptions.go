@@ -31,14 +31,14 @@ type ConnOptions struct {
 	CongestionControl, LossRecovery string
 }
 
-// socketOptions are o over those of c, which has its defaults.
-func (o *ConnOptions) socketOptions(c *Config) (*socketOptions, error) {
+// over are o over the options base.
+func (o *ConnOptions) over(base *socketOptions) *socketOptions {
 	if *o == (ConnOptions{}) {
-		return &c.options, nil
+		return base
 	}
-	s := c.options
+	s := *base
 	if o.KeepAlive.Enable {
-		s.setKeepAlive(o.KeepAlive)
+		setKeepAlive(&s, o.KeepAlive)
 	}
 	s.noDelay = !o.Nagle
 	if o.UserTimeout > 0 {
@@ -46,30 +46,13 @@ func (o *ConnOptions) socketOptions(c *Config) (*socketOptions, error) {
 	}
 	s.tos, s.ttl = o.TOS, o.TTL
 	s.readBuffer, s.writeBuffer = o.ReadBuffer, o.WriteBuffer
-	if name := o.CongestionControl; name != "" {
-		if _, err := c.controller(name); err != nil {
-			return nil, err
-		}
-		s.congestion = name
+	if o.CongestionControl != "" {
+		s.congestion = o.CongestionControl
 	}
-	if name := o.LossRecovery; name != "" {
-		if _, err := newDetector(name, true); err != nil {
-			return nil, err
-		}
-		s.recovery = name
+	if o.LossRecovery != "" {
+		s.recovery = o.LossRecovery
 	}
-	return &s, nil
-}
-
-// adopt has t, which has only begun, take the options o.
-func (t *tcb) adopt(o *socketOptions) {
-	t.opts = o
-	if o.readBuffer > 0 {
-		t.recvq.limit, t.recvFixed = max(t.recvq.limit, o.readBuffer), true
-	}
-	if o.writeBuffer > 0 {
-		t.sendq.limit, t.sendFixed = o.writeBuffer, true
-	}
+	return &s
 }
 
 // What package net has in the place of zeros in a net.KeepAliveConfig.
@@ -80,7 +63,7 @@ const (
 
 // setKeepAlive takes k, whose zeros are package net's, and whose negative fields
 // leave what there is.
-func (o *socketOptions) setKeepAlive(k net.KeepAliveConfig) {
+func setKeepAlive(o *socketOptions, k net.KeepAliveConfig) {
 	o.keepAlive = k.Enable
 	set(&o.keepAliveIdle, k.Idle, keepAliveTime)
 	set(&o.keepAliveInterval, k.Interval, keepAliveTime)

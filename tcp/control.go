@@ -44,11 +44,7 @@ const (
 // What Demux gets must have passed it.
 func (c Config) Check() error {
 	c = c.withDefaults()
-	if _, err := c.controller(c.Congestion); err != nil {
-		return err
-	}
-	_, err := newDetector(c.Recovery, true)
-	return err
+	return c.checkOptions(&c.options)
 }
 
 // beginControl begins with the names that the connection has, which have been
@@ -76,6 +72,12 @@ func (t *tcb) setCongestionControl(now time.Time, name string, window int) error
 	return nil
 }
 
+// changeCongestionControl is what the user may do at any time: it begins with the
+// window and the threshold of the controller before.
+func (t *tcb) changeCongestionControl(now time.Time, name string) error {
+	return t.setCongestionControl(now, name, t.cc.Window())
+}
+
 func (t *tcb) setLossRecovery(name string) error {
 	d, err := newDetector(name, t.sackOK)
 	if err == nil {
@@ -87,28 +89,4 @@ func (t *tcb) setLossRecovery(name string) error {
 		t.probe.end()
 	}
 	return err
-}
-
-// SetCongestionControl changes the congestion control of the connection: to
-// one of Config.Controllers, or of [congestion.ByName]. It begins with the
-// window and the threshold of the one before. An unknown name is an error.
-func (c *Conn) SetCongestionControl(name string) error {
-	return c.set(func(now time.Time, t *tcb) error { return t.setCongestionControl(now, name, t.cc.Window()) })
-}
-
-// SetLossRecovery changes how the connection finds losses: "rack" (RFC 8985),
-// "sack" (RFC 6675) or "newreno" (RFC 6582). The first two need a peer that
-// sends SACK, and are "newreno" where it does not. An unknown name is an
-// error.
-func (c *Conn) SetLossRecovery(name string) error {
-	return c.set(func(_ time.Time, t *tcb) error { return t.setLossRecovery(name) })
-}
-
-// set runs f with the state of the connection, and returns its error.
-func (c *Conn) set(f func(now time.Time, t *tcb) error) error {
-	var err error
-	if e := c.call("set", func(now time.Time, t *tcb) { err = f(now, t) }); e != nil {
-		return e
-	}
-	return c.opError("set", err)
 }

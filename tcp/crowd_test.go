@@ -19,6 +19,7 @@ type crowd struct {
 	schedule *rand.Rand // what tests draw from; the Machine has a source of its own
 	seen     map[[4]byte]*strings.Builder
 	ends     map[flow]*remoteEnd
+	queues   map[*listening]int // how many connections there is still room for
 }
 
 // A remoteEnd is a connection as its remote host has it. Nothing is lost on the
@@ -31,7 +32,7 @@ type remoteEnd struct {
 }
 
 func newCrowd(cfg Config, seed uint64) *crowd {
-	c := &crowd{now: start, schedule: rand.New(rand.NewPCG(seed, 1)), seen: map[[4]byte]*strings.Builder{}, ends: map[flow]*remoteEnd{}}
+	c := &crowd{now: start, schedule: rand.New(rand.NewPCG(seed, 1)), seen: map[[4]byte]*strings.Builder{}, ends: map[flow]*remoteEnd{}, queues: map[*listening]int{}}
 	cfg.Table, cfg.Random = sceneTable, rand.New(rand.NewPCG(seed, 2)).Uint64
 	c.Machine = NewMachine(cfg, c.sees, new(Stats))
 	c.host = c
@@ -40,8 +41,9 @@ func newCrowd(cfg Config, seed uint64) *crowd {
 
 // serve adds a listener of port 80 in whose queue so many connections fit, of
 // which nobody takes one out.
-func (c *crowd) serve(share Share, queue int, s Service) *Listener {
-	l := &Listener{local: endpoint{port: 80}, share: share, opts: &c.cfg.options, accept: make(chan *Conn, queue)}
+func (c *crowd) serve(share Share, queue int, s Service) *listening {
+	l := &listening{local: endpoint{port: 80}, share: share, opts: &c.cfg.options}
+	c.queues[l] = queue
 	if !c.addListener(l) {
 		panic("the port is in use")
 	}
@@ -50,10 +52,10 @@ func (c *crowd) serve(share Share, queue int, s Service) *Listener {
 }
 
 // room and opened are those of a demux.
-func (c *crowd) room(l *Listener) bool { return len(l.accept) < cap(l.accept) }
+func (c *crowd) room(l *listening) bool { return c.queues[l] > 0 }
 
-func (c *crowd) opened(l *Listener, t *tcb) {
-	l.accept <- nil
+func (c *crowd) opened(l *listening, t *tcb) {
+	c.queues[l]--
 	c.Machine.opened(l, t)
 }
 
@@ -202,7 +204,7 @@ func (c *crowd) tooBig(f flow, q seq, mtu int) {
 	r := ipv4.Report{Type: ipv4.TypeUnreachable, Code: ipv4.CodeFragmentationNeeded, MTU: mtu, Protocol: ipv4.ProtocolTCP}
 	binary.BigEndian.PutUint32(r.Transport[4:], uint32(q))
 	s.t.icmpReport(c.now, r)
-	c.found(c.now, f, s.t.path.finding())
+	c.learn(c.now, s.t)
 	c.touch(s)
 	c.work()
 }

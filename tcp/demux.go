@@ -16,6 +16,8 @@ type Call func(now time.Time, d *demux)
 // demux is what the demultiplexer owns.
 type demux struct {
 	door
+	cfg     *Config // with its defaults
+	stats   *Stats
 	out     ipv4.Edges       // for connections, where there is room,
 	queues  []*TransmitQueue // and for each of its edges, where there is none
 	answers ipv4.Edges       // for itself
@@ -23,8 +25,8 @@ type demux struct {
 	ports   *port.Chooser
 
 	conns    map[flow]*Conn
+	servers  map[*listening]*Listener
 	portUses map[uint16]int // how many connections and listeners have a local port
-	servers  servers        // for Fast Open as a client
 	holding  []*Conn        // whose tokens it keeps until the end of the burst
 
 	closing     bool            // the stack ends: nothing new begins
@@ -36,17 +38,17 @@ type demux struct {
 }
 
 func newDemux(cfg Config, stats *Stats, out ipv4.Edges, queues []*TransmitQueue, answers ipv4.Edges, advice []chan<- ipv4.Advice) *demux {
-	cfg = cfg.withDefaults()
 	d := &demux{
-		out: out, queues: queues, answers: answers,
+		out: out, queues: queues, answers: answers, stats: stats,
 		conns:    make(map[flow]*Conn),
+		servers:  make(map[*listening]*Listener),
 		portUses: make(map[uint16]int),
-		servers:  servers{limit: cfg.FastOpenServers},
+		ports:    port.NewChooser(cfg.Random),
 		timer:    time.NewTimer(time.Hour),
 	}
-	d.door = newDoor(cfg, d, stats)
-	d.shared = shared{events: events{list: newList[event]()}, activities: d.free.activities, advice: advice}
-	d.ports = port.NewChooser(cfg.Random)
+	d.shared = shared{events: events{list: newList[event]()}, activities: newActivityPool(), advice: advice, stats: stats}
+	d.door = newDoor(cfg, d, d.shared.activities, stats)
+	d.cfg = d.door.config()
 	return d
 }
 
@@ -245,13 +247,14 @@ func (d *demux) giveBack(now time.Time, c *Conn) {
 // start begins a connection, whose token it keeps; a parked one, when nothing is to
 // be done yet. Opened, if it is not nil, has room for the outcome of the handshake.
 func (d *demux) start(t *tcb, isV4 bool, opened chan<- error) *Conn {
-	edge := d.out.To(t.flow.local.addr(), t.route.towards(t.flow.remote.addr()))
+	f := t.name()
+	edge := d.out.To(f.local.addr(), t.firstHop())
 	tx := slices.IndexFunc(d.queues, func(q *TransmitQueue) bool { return q.edge == edge })
-	c := newConn(t.flow, isV4, &d.shared, d.queues[tx])
+	c := newConn(f, isV4, &d.shared, d.queues[tx])
 	c.t, c.opened = t, opened
 	d.conns[c.flow] = c
 	d.portUses[c.flow.local.port]++
-	if t.cfg.SleepAfter > 0 && t.quiet() {
+	if d.cfg.SleepAfter > 0 && t.quiet() {
 		c.park(time.Now())
 		c.release()
 	} else {
@@ -263,51 +266,36 @@ func (d *demux) start(t *tcb, isV4 bool, opened chan<- error) *Conn {
 // takeEvents takes what connections have to tell.
 func (d *demux) takeEvents() {
 	for _, e := range d.shared.events.all() {
-		if o := e.fastOpen; o != nil {
-			if now := time.Now(); o.passive {
-				d.fastOpens.end(now, e.flow, e.reset)
-			} else {
-				d.servers.learn(now, e.flow, o)
-			}
+		if e.fastOpen != nil {
+			d.fastOpenOver(time.Now(), e.flow, e.fastOpen, false)
 		}
 		if e.pressed {
 			d.shared.events.pressed.Store(false)
 			d.evictUnaccepted()
 		}
 		if e.ended != nil {
-			d.ended(&e)
+			d.forget(&e)
 		}
 	}
 }
 
-// ended forgets a connection that has ended. What has come too late for it is a
+// forget forgets a connection that has ended. What has come too late for it is a
 // stranger's.
-func (d *demux) ended(e *event) {
+func (d *demux) forget(e *event) {
 	now := time.Now()
 	delete(d.conns, e.flow)
 	d.unusePort(e.flow.local.port)
-	d.found(now, e.flow, e.mtu)
-	if e.timeWait != nil {
-		d.timeWaits.add(e.flow, *e.timeWait, d.stats)
-	}
+	d.ended(now, e.t)
 	if m := e.ended.mailbox.Load(); m != nil {
 		for len(m.segments) > 0 {
 			d.stranger(e.flow, <-m.segments)
 		}
 	}
-	if d.closing && e.t.challengeable {
-		if until := now.Add(answerTime(e.t.rtt.srtt)); until.After(d.answerUntil) {
-			d.answerUntil = until
-		}
+	if wait := e.t.answerTime(); d.closing && wait > 0 && now.Add(wait).After(d.answerUntil) {
+		d.answerUntil = now.Add(wait)
 	}
-	d.free.putTCB(e.t)
+	d.recycle(e.t)
 	d.tellIdle(now)
-}
-
-// answerTime is how long the demultiplexer of a stack that ends answers challenges of
-// a peer with that round-trip time: two of them, within bounds.
-func answerTime(rtt time.Duration) time.Duration {
-	return min(max(2*rtt, 20*time.Millisecond), 500*time.Millisecond)
 }
 
 // tellIdle tells those who wait for it that no connection is left, and that nobody
@@ -342,7 +330,7 @@ func (d *demux) report(r ipv4.Report) {
 	if d.hold(c) {
 		now := time.Now()
 		c.t.icmpReport(now, r)
-		d.found(now, f, c.t.path.finding())
+		d.learn(now, c.t)
 	}
 }
 
@@ -358,11 +346,15 @@ func (d *demux) abandon(c *Conn) {
 // answer puts a packet on its way, unless the network layer is busy.
 func (d *demux) answer(b *packet.Buffer) bool { return d.answers.Offer(b, d.cfg.Random) }
 
-// room says whether somebody accepts what l gets.
-func (d *demux) room(l *Listener) bool { return len(l.accept) < cap(l.accept) }
+// room says whether somebody accepts what at gets.
+func (d *demux) room(at *listening) bool {
+	l := d.servers[at]
+	return len(l.accept) < cap(l.accept)
+}
 
 // opened puts a connection in the listener's queue.
-func (d *demux) opened(l *Listener, t *tcb) {
+func (d *demux) opened(at *listening, t *tcb) {
+	l := d.servers[at]
 	l.accept <- d.start(t, l.isV4, nil) // there is room, and nobody else sends
 }
 
@@ -372,33 +364,17 @@ func (d *demux) closeAll() {
 		return
 	}
 	d.closing = true
-	for _, at := range d.listeners {
-		for _, l := range slices.Clone(at.all) {
-			d.unlisten(l)
-		}
+	for _, l := range d.servers {
+		d.unlisten(l)
 	}
-	d.refuseHalfOpen()
+	// These resets wait for the network layer, as those of connections do: nothing
+	// else is to be done any more.
+	d.refuseHalfOpen(func(b *packet.Buffer) { d.out.Of(b) <- b })
 	for _, c := range d.conns {
 		if d.hold(c) {
 			c.t.depart()
 		}
 	}
-}
-
-// refuseHalfOpen resets those that may think that they are connected, because
-// their last segment of the handshake was lost, or nobody had accepted what was
-// before them. These resets wait for the network layer, as those of connections
-// do: nothing else is to be done any more.
-func (d *demux) refuseHalfOpen() {
-	for f, h := range d.halfOpens.byFlow {
-		b := packet.Get(0)
-		encode(b, &segment{seq: h.iss + 1, ack: h.irs + 1, flags: RST | ACK}, &f)
-		h.route.push(b, ipv4.Fields{Protocol: ipv4.ProtocolTCP, DF: true, Src: f.local.addr(), Dst: f.remote.addr()})
-		d.out.Of(b) <- b
-		d.stats.OutSegments.Add(1)
-		d.stats.OutResets.Add(1)
-	}
-	clear(d.halfOpens.byFlow)
 }
 
 // deadline is when expire has something to do; zero for never.

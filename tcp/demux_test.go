@@ -97,7 +97,7 @@ func TestListenerClose(t *testing.T) {
 		_, err := l.Accept()
 		wantError(t, "accept", err, net.ErrClosed)
 		wantError(t, "second Close", l.Close(), net.ErrClosed)
-		if l, err = p.sockets.Listen(l.local.addrPort()); err != nil {
+		if l, err = p.sockets.Listen(l.passive.local.addrPort()); err != nil {
 			t.Fatal(err)
 		}
 		accept := async(func() (int, error) { _, err := l.Accept(); return 0, err })

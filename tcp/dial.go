@@ -48,18 +48,17 @@ func (s *Sockets) Dial(ctx context.Context, local, remote netip.AddrPort) (*Conn
 // DialWith is Dial with options. The error is around EINVAL when the source
 // route is impossible.
 func (s *Sockets) DialWith(ctx context.Context, remote netip.AddrPort, o DialOptions) (*Conn, error) {
-	return s.open(ctx, remote, activeOpen{DialOptions: o})
+	return s.open(ctx, remote, dialCall{DialOptions: o})
 }
 
-// An activeOpen is what an active OPEN begins with.
-type activeOpen struct {
+// A dialCall is what is known of a connection that is to be dialled.
+type dialCall struct {
 	DialOptions
-	fastOpen bool   // with Fast Open, if that is possible,
-	text     []byte // for this
+	opening activeOpen
 }
 
 // open makes a connection, and waits for its handshake.
-func (s *Sockets) open(ctx context.Context, remote netip.AddrPort, o activeOpen) (*Conn, error) {
+func (s *Sockets) open(ctx context.Context, remote netip.AddrPort, o dialCall) (*Conn, error) {
 	c, err := s.begin(ctx, thisHost(toEndpoint(remote)), o)
 	if err == nil {
 		err = c.wait(ctx)
@@ -71,16 +70,15 @@ func (s *Sockets) open(ctx context.Context, remote netip.AddrPort, o activeOpen)
 }
 
 // begin has the demultiplexer begin a connection.
-func (s *Sockets) begin(ctx context.Context, remote endpoint, o activeOpen) (c dialling, err error) {
+func (s *Sockets) begin(ctx context.Context, remote endpoint, o dialCall) (c dialling, err error) {
 	if err := ctx.Err(); err != nil {
 		return c, err
 	}
-	route, err := newSourceRoute(o.SourceRoute, remote.addr())
-	if err != nil {
+	if o.opening.route, err = newSourceRoute(o.SourceRoute, remote.addr()); err != nil {
 		return c, err
 	}
 	err = net.ErrClosed
-	s.ask(func(now time.Time, d *demux) { c, err = d.dial(now, remote, route, &o) })
+	s.ask(func(now time.Time, d *demux) { c, err = d.dial(now, remote, &o) })
 	return c, err
 }
 
@@ -102,63 +100,47 @@ func (c dialling) wait(ctx context.Context) error {
 	}
 }
 
-func (d *demux) dial(now time.Time, remote endpoint, route *sourceRoute, o *activeOpen) (dialling, error) {
-	if o.fastOpen {
-		if len(o.text) > d.cfg.sendLimit() {
-			return dialling{}, syscall.EMSGSIZE
-		}
-		d.takeEvents() // of a handshake that the caller knows to be over
-	}
-	t, err := d.newActive(now, remote, route, &o.DialOptions)
+// dial begins the connection of an active OPEN.
+func (d *demux) dial(now time.Time, remote endpoint, o *dialCall) (dialling, error) {
+	f, err := d.newFlow(now, remote, o)
 	if err != nil {
 		return dialling{}, err
 	}
-	if o.fastOpen {
-		t.fastOpen = d.servers.attempt(now, t.flow)
-		t.sendq.append(o.text)
-	}
-	t.open(now)
 	outcome := make(chan error, 1)
-	return dialling{d.start(t, o.Network == "tcp4", outcome), outcome}, nil
+	return dialling{d.start(d.open(now, f, &o.opening), o.Network == "tcp4", outcome), outcome}, nil
 }
 
-// newActive is the connection of an active OPEN (RFC 9293 section 3.10.1), still
-// in CLOSED (MUST-44 to MUST-46). The errnos are those of connect(2).
-func (d *demux) newActive(now time.Time, remote endpoint, route *sourceRoute, o *DialOptions) (*tcb, error) {
+// newFlow is the flow of an active OPEN to remote (RFC 9293 section 3.10.1, MUST-44
+// to MUST-46), which may be opened. It completes o. The errnos are those of
+// connect(2).
+func (d *demux) newFlow(now time.Time, remote endpoint, o *dialCall) (f flow, err error) {
 	to, local := remote.addr(), toEndpoint(o.Local)
-	opts, err := o.Options.socketOptions(&d.cfg)
+	o.opening.opts = o.Options.over(d.options())
+	if err := d.checkOptions(o.opening.opts); err != nil {
+		return f, err
+	}
 	switch {
-	case err != nil:
-		return nil, err
+	case len(o.opening.text) > d.sendLimit():
+		return f, syscall.EMSGSIZE
 	case d.closing:
-		return nil, net.ErrClosed
+		return f, net.ErrClosed
 	case to.IsMulticast() || d.cfg.Table.IsBroadcast(to):
-		return nil, syscall.ENETUNREACH
+		return f, syscall.ENETUNREACH
 	case remote.port == 0:
-		return nil, syscall.ECONNREFUSED // nobody can listen there
+		return f, syscall.ECONNREFUSED // nobody can listen there
 	}
 	if local.ip == [4]byte{} {
-		src, ok := d.cfg.Table.Source(route.towards(to))
+		src, ok := d.cfg.Table.Source(o.opening.route.towards(to))
 		if !ok {
-			return nil, syscall.ENETUNREACH
+			return f, syscall.ENETUNREACH
 		}
 		local.ip = src.As4()
 	} else if !d.cfg.Table.IsLocal(local.addr()) {
-		return nil, syscall.EADDRNOTAVAIL
+		return f, syscall.EADDRNOTAVAIL
 	}
-	f := flow{local, remote}
-	d.takeEvents() // the user may know of an end that we do not
-	if err := d.choosePort(now, &f); err != nil {
-		return nil, err
-	}
-	old := d.timeWaits.reuse(f, d.stats)
-	t := d.free.newTCB(&d.cfg, d.stats, f, d.initialSeq(now, f, old), d.mtu(flow{remote: toEndpoint(netip.AddrPortFrom(route.towards(to), 0))}))
-	t.adopt(opts)
-	t.beginControl(time.Time{})
-	t.route = route
-	t.tsOffset = d.secrets.timestampOffset(f)
-	d.recall(now, t)
-	return t, nil
+	f = flow{local, remote}
+	d.takeEvents() // the user may know of an end, or of a handshake, that we do not
+	return f, d.choosePort(now, &f)
 }
 
 // choosePort completes f with a local port, or checks the one that it has. A
@@ -176,7 +158,7 @@ func (d *demux) choosePort(now time.Time, f *flow) error {
 	choose := func(taken func(flow) bool) (ok bool) {
 		f.local.port, ok = d.ports.Choose(func(p uint16) bool {
 			try := flow{endpoint{f.local.ip, p}, f.remote}
-			return try.local == try.remote || d.listenersAt(try.local) != nil || taken(try)
+			return try.local == try.remote || d.listens(try.local) || taken(try)
 		})
 		return ok
 	}
@@ -188,14 +170,28 @@ func (d *demux) choosePort(now time.Time, f *flow) error {
 
 func (d *demux) flowTaken(f flow) bool {
 	_, connected := d.conns[f]
-	_, waiting := d.timeWaits.byFlow[f]
-	_, opening := d.halfOpens.byFlow[f]
-	return connected || waiting || opening
+	return connected || d.taken(f)
 }
 
 // reusable says whether f is in TIME-WAIT, and may be opened anew.
 func (d *demux) reusable(now time.Time, f flow) bool {
-	tw, waiting := d.timeWaits.byFlow[f]
 	_, connected := d.conns[f]
-	return waiting && !connected && tw.reusable(now, &d.cfg)
+	return !connected && d.door.reusable(now, f)
+}
+
+// DialFastOpen is Dial followed by a Write of data, in one: where the server
+// has given us a cookie on an earlier connection, data goes with the SYN, as
+// much as fits, and is there a round trip earlier (RFC 7413). The first
+// connection to a server asks for the cookie.
+//
+// The server may see data twice, on two connections, when the network has
+// doubled the SYN; so this is for requests that can be repeated (section 2.1).
+// Data that does not fit Config.SendBuffer is syscall.EMSGSIZE.
+func (s *Sockets) DialFastOpen(ctx context.Context, local, remote netip.AddrPort, data []byte) (*Conn, error) {
+	return s.DialFastOpenWith(ctx, remote, DialOptions{Local: local}, data)
+}
+
+// DialFastOpenWith is DialFastOpen with options.
+func (s *Sockets) DialFastOpenWith(ctx context.Context, remote netip.AddrPort, o DialOptions, data []byte) (*Conn, error) {
+	return s.open(ctx, remote, dialCall{o, activeOpen{fastOpen: true, text: data}})
 }

@@ -2,6 +2,7 @@ package tcp
 
 import (
 	"errors"
+	"syscall"
 	"time"
 
 	"github.com/seed-012105e5/gonet/ipv4"
@@ -23,7 +24,8 @@ type door struct {
 	halfOpens halfOpens
 	timeWaits timeWaits
 	paths     pathMTUs
-	fastOpens fastOpens // as a server
+	fastOpens fastOpens // as a server,
+	servers   servers   // and as a client
 
 	free freeLists
 }
@@ -31,15 +33,17 @@ type door struct {
 // A host is what a door is part of: the demultiplexer, or a Machine.
 type host interface {
 	answer(b *packet.Buffer) bool // takes a packet for the network layer, unless that is busy
-	room(l *Listener) bool        // says whether l takes another connection
-	opened(l *Listener, t *tcb)   // takes a connection that l, which has room, has opened
+	room(l *listening) bool       // says whether l takes another connection
+	opened(l *listening, t *tcb)  // takes a connection that l, which has room, has opened
 }
 
-// newDoor returns the door of h. Cfg has its defaults.
-func newDoor(cfg Config, h host, stats *Stats) door {
+// newDoor returns the door of h, which makes connections of the memory in free.
+func newDoor(cfg Config, h host, free activities, stats *Stats) door {
+	cfg = cfg.withDefaults()
 	return door{
 		cfg: cfg, stats: stats, host: h, secrets: newSecrets(cfg.Random),
-		free:      newFreeLists(),
+		free:      freeLists{activities: free},
+		servers:   servers{limit: cfg.FastOpenServers},
 		listeners: make(map[endpoint]*listeners),
 		listened:  make(map[uint16]int),
 		halfOpens: halfOpens{limit: cfg.SynBacklog, random: cfg.Random},
@@ -47,6 +51,15 @@ func newDoor(cfg Config, h host, stats *Stats) door {
 		paths:     pathMTUs{limit: maxPathMTUs, random: cfg.Random},
 	}
 }
+
+// config is the configuration, with its defaults.
+func (d *door) config() *Config { return &d.cfg }
+
+// options are those that connections begin with.
+func (d *door) options() *socketOptions { return &d.cfg.options }
+
+// checkOptions says what is wrong with o.
+func (d *door) checkOptions(o *socketOptions) error { return d.cfg.checkOptions(o) }
 
 // flowOf counts a packet, and says whose it is; ok is false, and the packet
 // dropped, when that cannot be seen.
@@ -112,4 +125,48 @@ func (s *Stats) drop(err error) {
 	} else {
 		s.DropMalformed.Add(1)
 	}
+}
+
+// ended takes from a connection that is over what later ones shall know of it: what
+// has been found out about its path and its Fast Open, and TIME-WAIT.
+func (d *door) ended(now time.Time, t *tcb) {
+	if t.fastOpen != nil {
+		d.fastOpenOver(now, t.flow, t.fastOpen, t.err == syscall.ECONNRESET)
+	}
+	d.learn(now, t)
+	if t.state == TimeWait {
+		d.timeWaits.add(t.flow, t.timeWait(now), d.stats)
+	}
+}
+
+// recycle takes a connection that has ended, to which nobody refers any more.
+func (d *door) recycle(t *tcb) { d.free.putTCB(t) }
+
+// infos appends what Info tells of what is no connection yet, or none any more.
+func (d *door) infos(infos []Info) []Info {
+	for f := range d.timeWaits.byFlow {
+		infos = append(infos, Info{Local: f.local.addrPort(), Remote: f.remote.addrPort(), State: TimeWait})
+	}
+	for f := range d.halfOpens.byFlow {
+		infos = append(infos, Info{Local: f.local.addrPort(), Remote: f.remote.addrPort(), State: SynReceived})
+	}
+	for at := range d.listeners {
+		infos = append(infos, Info{Local: at.addrPort(), State: Listen})
+	}
+	return infos
+}
+
+// refuseHalfOpen has send take a reset for each half-open connection, whose peer may
+// think that it is connected, because its last segment of the handshake was lost, or
+// nobody had accepted what was before it.
+func (d *door) refuseHalfOpen(send func(*packet.Buffer)) {
+	for f, h := range d.halfOpens.byFlow {
+		b := packet.Get(0)
+		encode(b, &segment{seq: h.iss + 1, ack: h.irs + 1, flags: RST | ACK}, &f)
+		h.route.push(b, ipv4.Fields{Protocol: ipv4.ProtocolTCP, DF: true, Src: f.local.addr(), Dst: f.remote.addr()})
+		send(b)
+		d.stats.OutSegments.Add(1)
+		d.stats.OutResets.Add(1)
+	}
+	clear(d.halfOpens.byFlow)
 }

@@ -95,4 +95,4 @@ func (a *netAddr) set(e endpoint) *net.TCPAddr {
 	return &a.TCPAddr
 }
 
-func (e endpoint) netAddr() *net.TCPAddr { return new(netAddr).set(e) }
+func netAddrOf(e endpoint) *net.TCPAddr { return new(netAddr).set(e) }

@@ -7,12 +7,9 @@ import "sync/atomic"
 // what is still in its mailbox.
 type event struct {
 	flow     flow
-	ended    *Conn     // the connection has ended
-	t        *tcb      // with ended
-	timeWait *timeWait // with ended: nil when it ended otherwise
 	fastOpen *fastOpen // nil when there is nothing to tell
-	reset    bool      // and the peer has reset it
-	mtu      int       // of the path, if that has been found out; 0 otherwise
+	ended    *Conn     // the connection has ended,
+	t        *tcb      // and this was its state
 	pressed  bool      // all connections together hold too much
 }
 

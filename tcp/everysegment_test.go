@@ -34,7 +34,7 @@ func newScene(noTimestamps bool) *scene {
 		ReceiveBuffer: sceneWindow, Congestion: "reno", NoWindowScale: true, NoTimestamps: noTimestamps,
 		Random: rand.New(rand.NewPCG(1, 9)).Uint64, Table: sceneTable,
 	}
-	sc.door = newDoor(cfg.withDefaults(), sc, new(Stats))
+	sc.door = newDoor(cfg, sc, noActivities{}, new(Stats))
 	return sc
 }
 
@@ -60,12 +60,12 @@ func (sc *scene) answer(b *packet.Buffer) bool {
 	return true
 }
 
-func (sc *scene) room(*Listener) bool        { return true }
-func (sc *scene) opened(_ *Listener, t *tcb) { sc.t = t }
+func (sc *scene) room(*listening) bool        { return true }
+func (sc *scene) opened(_ *listening, t *tcb) { sc.t = t }
 
 // listen gives the scene a listener.
 func (sc *scene) listen() {
-	sc.addListener(&Listener{local: sc.flow.local, opts: &sc.cfg.options})
+	sc.addListener(&listening{local: sc.flow.local, opts: &sc.cfg.options})
 }
 
 // open makes a connection that is dialled.

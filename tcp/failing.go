@@ -1,10 +1,6 @@
 package tcp
 
-import (
-	"time"
-
-	"github.com/seed-012105e5/gonet/ipv4"
-)
+import "time"
 
 // r1 is how many timeouts in a row are taken as a sign that the path to the
 // peer has failed: R1 of RFC 9293 section 3.8.3, three at least (SHLD-10). R2,
@@ -32,16 +28,15 @@ func (t *tcb) timedOut() {
 	}
 }
 
+// takeAdvice says whether the network layer is to be told that the path seems dead,
+// once each time.
+func (t *tcb) takeAdvice() bool {
+	advise := t.failure.advise
+	t.failure.advise = false
+	return advise
+}
+
 // failing says whether R1 has been reached, and no answer has come since.
 func (t *tcb) failing() bool {
 	return !t.failingSince.IsZero() && t.failure.since.Equal(t.failingSince) && t.failure.timeouts >= r1
-}
-
-// advise tells the network layer that the path to the peer seems dead. When it
-// is busy the advice is lost: the machine must not wait, and R2 still comes.
-func (c *Conn) advise() {
-	c.t.failure.advise = false
-	if !ipv4.Advise(c.shared.advice, ipv4.Advice{Dst: c.flow.remote.addr()}) {
-		c.t.stats.DropAdviceFull.Add(1)
-	}
 }

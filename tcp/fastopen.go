@@ -1,6 +1,9 @@
 package tcp
 
-import "encoding/hex"
+import (
+	"encoding/hex"
+	"time"
+)
 
 // TCP Fast Open (RFC 7413): the SYN carries text, which the server hands to
 // its user at once when the SYN also carries a cookie that the server has
@@ -57,7 +60,7 @@ func (c *cookie) String() string {
 }
 
 // A fastOpen is what a connection knows of its Fast Open while the handshake
-// lasts. When that is over, the demultiplexer gets it in a notice.
+// lasts. When that is over, the tables get it.
 type fastOpen struct {
 	passive bool // we are the server, and have accepted in SYN-RECEIVED
 
@@ -69,6 +72,27 @@ type fastOpen struct {
 	taken    bool   // the server has taken some of it
 	tooBig   bool   // the SYN with its text does not pass, as a router has said
 	timedOut bool   // the SYN had to be sent again, without the option, for another reason
+}
+
+// fastOpenOver returns what is known of the Fast Open of t once the handshake is
+// over, and nil before, and afterwards.
+func (t *tcb) fastOpenOver() *fastOpen {
+	if t.fastOpen == nil || !t.state.synchronized() {
+		return nil
+	}
+	o := t.fastOpen
+	t.fastOpen = nil
+	return o
+}
+
+// fastOpenOver takes what a connection of f tells of its Fast Open; reset says that
+// the peer has ended it so.
+func (d *door) fastOpenOver(now time.Time, f flow, o *fastOpen, reset bool) {
+	if o.passive {
+		d.fastOpens.end(now, f, reset)
+	} else {
+		d.servers.learn(now, f, o)
+	}
 }
 
 // acceptedEarly says whether this is a server's connection whose handshake is

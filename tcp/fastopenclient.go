@@ -1,8 +1,6 @@
 package tcp
 
 import (
-	"context"
-	"net/netip"
 	"time"
 
 	"github.com/seed-012105e5/gonet/internal/ring"
@@ -124,21 +122,4 @@ func (t *tcb) fastOpenAnswered(now time.Time, s *segment) {
 	t.noteFIN(s)
 	t.processText(now, s)
 	t.checkFIN(s)
-}
-
-// DialFastOpen is Dial followed by a Write of data, in one: where the server
-// has given us a cookie on an earlier connection, data goes with the SYN, as
-// much as fits, and is there a round trip earlier (RFC 7413). The first
-// connection to a server asks for the cookie.
-//
-// The server may see data twice, on two connections, when the network has
-// doubled the SYN; so this is for requests that can be repeated (section 2.1).
-// Data that does not fit Config.SendBuffer is syscall.EMSGSIZE.
-func (s *Sockets) DialFastOpen(ctx context.Context, local, remote netip.AddrPort, data []byte) (*Conn, error) {
-	return s.DialFastOpenWith(ctx, remote, DialOptions{Local: local}, data)
-}
-
-// DialFastOpenWith is DialFastOpen with options.
-func (s *Sockets) DialFastOpenWith(ctx context.Context, remote netip.AddrPort, o DialOptions, data []byte) (*Conn, error) {
-	return s.open(ctx, remote, activeOpen{o, true, data})
 }

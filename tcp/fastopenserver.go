@@ -2,7 +2,6 @@ package tcp
 
 import (
 	"encoding/binary"
-	"net"
 	"time"
 
 	"github.com/seed-012105e5/gonet/internal/ring"
@@ -72,27 +71,27 @@ const resetSlotLife = time.Minute
 // A fastOpens counts the connections accepted in SYN-RECEIVED, of which each
 // listener allows only so many (section 4.2, PendingFastOpenRequests).
 type fastOpens struct {
-	pending map[flow]*Listener
+	pending map[flow]*listening
 	resets  ring.Queue[resetSlot] // in the order of until
 }
 
 // A resetSlot is a place of a listener that is free again at until.
 type resetSlot struct {
-	listener *Listener
+	listener *listening
 	until    time.Time
 }
 
 // room says whether l may accept one more.
-func (o *fastOpens) room(now time.Time, l *Listener) bool {
+func (o *fastOpens) room(now time.Time, l *listening) bool {
 	for o.resets.Len() > 0 && due(o.resets.At(0).until, now) {
 		o.resets.Pop().listener.fastOpenPending--
 	}
 	return l.fastOpenPending < l.fastOpenLimit
 }
 
-func (o *fastOpens) begin(f flow, l *Listener) {
+func (o *fastOpens) begin(f flow, l *listening) {
 	if o.pending == nil {
-		o.pending = make(map[flow]*Listener)
+		o.pending = make(map[flow]*listening)
 	}
 	o.pending[f] = l
 	l.fastOpenPending++
@@ -114,7 +113,7 @@ func (o *fastOpens) end(now time.Time, f flow, reset bool) {
 
 // fastOpenArrives takes the SYN s if it has a good cookie and there is room.
 // The connection is then accepted at once, and s.text its first text.
-func (d *door) fastOpenArrives(now time.Time, f flow, l *Listener, s *segment, old *timeWait) bool {
+func (d *door) fastOpenArrives(now time.Time, f flow, l *listening, s *segment, old *timeWait) bool {
 	if l.fastOpenLimit <= 0 || !s.opts.fastOpen.has() {
 		return false
 	}
@@ -146,19 +145,4 @@ func (d *door) fastOpenArrives(now time.Time, f flow, l *Listener, s *segment, o
 func (d *door) giveCookie(now time.Time, f flow) cookie {
 	d.stats.FastOpenCookies.Add(1)
 	return d.secrets.fastOpenCookie(f, fastOpenPeriod(now))
-}
-
-// SetFastOpen says how many connections may be accepted by the SYN alone and
-// wait for the rest of the handshake; 0, the default, switches Fast Open off
-// for the listener, as listen(2) leaves it without TCP_FASTOPEN (RFC 7413
-// section 4.2).
-//
-// Such a connection saves its client a round trip. But its first text may
-// come twice, on two connections, when the network has doubled the SYN; so
-// this is for services whose requests can bear that (section 2.1).
-func (l *Listener) SetFastOpen(pending int) error {
-	if !l.calls.ask(func(_ time.Time, d *demux) { l.fastOpenLimit = pending }) || isClosed(l.closed) {
-		return l.opError("set", net.ErrClosed)
-	}
-	return nil
 }

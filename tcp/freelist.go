@@ -10,16 +10,20 @@ const maxFree = 64
 // it must let nobody keep what they give back.
 type freeLists struct {
 	tcbs       []*tcb
-	activities chan *activity // of whoever has the state of a connection
+	activities activities
 }
 
-func newFreeLists() freeLists { return freeLists{activities: make(chan *activity, maxFree)} }
+// activities is a free list that all share who have the state of a connection.
+type activities interface {
+	take() *activity // a free one, or a new one
+	put(a *activity) // makes a free, if there is room
+}
 
 // newTCB returns a connection in CLOSED, without congestion control as yet: it
 // begins with the handshake.
 func (l *freeLists) newTCB(cfg *Config, stats *Stats, f flow, iss seq, mtu int) *tcb {
 	t := l.takeTCB()
-	t.activity = takeActivity(l.activities)
+	t.activity = l.activities.take()
 	t.begin(cfg, stats, f, iss, mtu)
 	return t
 }
@@ -36,35 +40,16 @@ func (l *freeLists) takeTCB() *tcb {
 
 // putTCB takes a connection that has given back its packets.
 func (l *freeLists) putTCB(t *tcb) {
-	putActivity(l.activities, t.activity)
+	l.activities.put(t.activity)
 	*t = tcb{}
 	if len(l.tcbs) < maxFree {
 		l.tcbs = append(l.tcbs, t)
 	}
 }
 
-// takeActivity returns a free activity, or a new one.
-func takeActivity(free <-chan *activity) *activity {
-	select {
-	case a := <-free:
-		return a
-	default:
-		return new(activity)
-	}
-}
-
-// putActivity makes a free, if there is room.
-func putActivity(free chan<- *activity, a *activity) {
-	a.reset()
-	select {
-	case free <- a:
-	default:
-	}
-}
-
 // reset leaves of a nothing but the memory of its queues, of which a queue keeps
-// little once it is empty.
-func (a *activity) reset() {
+// little once it is empty. It returns a.
+func (a *activity) reset() *activity {
 	a.board.flights.Clear()
 	a.sendq.parts.Clear()
 	a.recvq.ready.Clear()
@@ -76,4 +61,11 @@ func (a *activity) reset() {
 
 		waiting: a.waiting,
 	}
+	return a
 }
+
+// noActivities is the free list of who has none.
+type noActivities struct{}
+
+func (noActivities) take() *activity { return new(activity) }
+func (noActivities) put(*activity)   {}

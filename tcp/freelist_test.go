@@ -86,7 +86,8 @@ func (p *peer) wantFree(n int) {
 	synctest.Wait()
 	p.sockets.ask(func(_ time.Time, d *demux) {
 		l := &d.free
-		if a, b := len(l.tcbs), len(l.activities); a != n || b != n {
+		pool := d.shared.activities
+		if a, b := len(l.tcbs), len(pool); a != n || b != n {
 			p.t.Errorf("%d connections and %d activities are free, want %d", a, b, n)
 		}
 		for _, t := range l.tcbs {
@@ -94,8 +95,8 @@ func (p *peer) wantFree(n int) {
 				p.t.Errorf("of a connection is left %+v", *t)
 			}
 		}
-		for range len(l.activities) {
-			a := <-l.activities
+		for range len(pool) {
+			a := <-pool
 			if a.board.flights.Len()+a.sendq.parts.Len()+a.recvq.ready.Len()+a.waiting.queue.Len() > 0 {
 				p.t.Error("a queue is not empty")
 			}
@@ -105,7 +106,7 @@ func (p *peer) wantFree(n int) {
 			if !reflect.DeepEqual(rest, activity{}) {
 				p.t.Errorf("of an activity is left %+v", rest)
 			}
-			l.activities <- a
+			pool <- a
 		}
 	})
 }

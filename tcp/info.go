@@ -72,27 +72,17 @@ type Info struct {
 	SoftError error // the last ICMP error that did not end the connection
 }
 
-// Info returns the state of the connection; after its end, the last one.
-func (c *Conn) Info() Info {
-	c.take()
-	defer c.release()
-	switch {
-	case c.t == nil:
-		return c.ended.info
-	case c.parked():
-		return c.t.parkedInfo()
-	}
-	return c.t.info()
-}
-
 // parkedInfo is the state of a connection that stays parked.
 func (t *tcb) parkedInfo() Info {
-	t.unpark(new(activity))
+	t.unpark(new(activity), time.Time{})
 	defer t.park()
 	return t.info()
 }
 
 func (t *tcb) info() Info {
+	if t.parked() {
+		return t.parkedInfo()
+	}
 	i := Info{
 		Local: t.flow.local.addrPort(), Remote: t.flow.remote.addrPort(), State: t.state,
 		SACK: t.sackOK, Timestamps: t.timestamps, ECN: t.ecn.sends, FastOpen: t.usedFastOpen,

@@ -12,20 +12,14 @@ import (
 // A Listener accepts connections. It is a net.Listener, and its methods may be
 // called from any goroutine.
 type Listener struct {
-	local    endpoint
 	isV4     bool // errors call the network "tcp4"
-	share    Share
-	opts     *socketOptions // that connections begin with
 	calls    *Sockets
 	accept   chan *Conn // filled by the demultiplexer only
 	closed   chan struct{}
 	isClosed atomic.Bool
 	deadline deadline.Deadline
 
-	// Of the demultiplexer:
-	fastOpenLimit   int       // how many connections may be accepted in SYN-RECEIVED
-	fastOpenPending int       // and how many are
-	cookiesUntil    time.Time // the last SYN cookie is good for so long
+	passive listening // of the demultiplexer, but for what does not change
 }
 
 // Accept waits for the next connection. Errors are *net.OpError around
@@ -68,7 +62,7 @@ func (l *Listener) Close() error {
 }
 
 // Addr returns the *net.TCPAddr that the listener is bound to.
-func (l *Listener) Addr() net.Addr { return l.local.netAddr() }
+func (l *Listener) Addr() net.Addr { return netAddrOf(l.passive.local) }
 
 // SetDeadline sets the deadline of Accept; the zero time means none.
 func (l *Listener) SetDeadline(t time.Time) error {
@@ -81,4 +75,19 @@ func (l *Listener) SetDeadline(t time.Time) error {
 
 func (l *Listener) opError(op string, err error) error {
 	return &net.OpError{Op: op, Net: networkName(l.isV4), Addr: l.Addr(), Err: err}
+}
+
+// SetFastOpen says how many connections may be accepted by the SYN alone and
+// wait for the rest of the handshake; 0, the default, switches Fast Open off
+// for the listener, as listen(2) leaves it without TCP_FASTOPEN (RFC 7413
+// section 4.2).
+//
+// Such a connection saves its client a round trip. But its first text may
+// come twice, on two connections, when the network has doubled the SYN; so
+// this is for services whose requests can bear that (section 2.1).
+func (l *Listener) SetFastOpen(pending int) error {
+	if !l.calls.ask(func(_ time.Time, d *demux) { l.passive.fastOpenLimit = pending }) || isClosed(l.closed) {
+		return l.opError("set", net.ErrClosed)
+	}
+	return nil
 }

@@ -23,11 +23,10 @@ import (
 type Machine struct {
 	door
 	network  func(*packet.Buffer)
-	services map[*Listener]Service
+	services map[*listening]Service
 	byFlow   map[flow]*Stream
 	streams  []*Stream           // all
 	busy     ring.Queue[*Stream] // something has happened to them
-	segment  segment             // that arrives, or that output wants
 	next     time.Time           // no stream has an earlier deadline
 }
 
@@ -51,8 +50,8 @@ type Stream struct {
 // NewMachine returns a Machine without listeners. It calls network with each IP
 // datagram that is to be sent, and network takes it.
 func NewMachine(cfg Config, network func(*packet.Buffer), stats *Stats) *Machine {
-	m := &Machine{network: network, services: make(map[*Listener]Service), byFlow: make(map[flow]*Stream)}
-	m.door = newDoor(cfg.withDefaults(), m, stats)
+	m := &Machine{network: network, services: make(map[*listening]Service), byFlow: make(map[flow]*Stream)}
+	m.door = newDoor(cfg, m, noActivities{}, stats)
 	return m
 }
 
@@ -63,7 +62,7 @@ func (m *Machine) Listen(local netip.AddrPort, s Service) error {
 	if at.port == 0 || at.ip != [4]byte{} && !m.cfg.Table.IsLocal(at.addr()) {
 		return syscall.EADDRNOTAVAIL
 	}
-	l := &Listener{local: at, opts: &m.cfg.options}
+	l := &listening{local: at, opts: m.options()}
 	if !m.addListener(l) {
 		return syscall.EADDRINUSE
 	}
@@ -83,9 +82,9 @@ func (m *Machine) Arrives(b *packet.Buffer) {
 		return
 	}
 	now := b.Arrived // b is gone then
-	s.t.packetArrives(b, &m.segment)
+	reply := s.t.arrives(b)
 	m.touch(s)
-	if s.t.replies {
+	if reply {
 		m.transmit(now, s) // before another segment is taken
 	}
 }
@@ -96,9 +95,9 @@ func (m *Machine) answer(b *packet.Buffer) bool {
 	return true
 }
 
-func (m *Machine) room(*Listener) bool { return true }
+func (m *Machine) room(*listening) bool { return true }
 
-func (m *Machine) opened(l *Listener, t *tcb) {
+func (m *Machine) opened(l *listening, t *tcb) {
 	s := &Stream{t: t, service: m.services[l], place: len(m.streams)}
 	m.byFlow[t.flow] = s
 	m.streams = append(m.streams, s)
@@ -144,12 +143,12 @@ func (m *Machine) serve(now time.Time, s *Stream) (again bool) {
 // transmit sends what s has to say, and says whether that was too much for one turn.
 func (m *Machine) transmit(now time.Time, s *Stream) (again bool) {
 	for range trainsAtOnce {
-		if !s.t.output(now, &m.segment) {
+		if !s.t.next(now) {
 			s.t.blocked(now)
 			return false
 		}
-		m.network(s.t.build(&m.segment))
-		s.t.sent(now, &m.segment)
+		m.network(s.t.packet())
+		s.t.commit(now)
 	}
 	return true
 }
@@ -160,10 +159,7 @@ func (m *Machine) end(now time.Time, s *Stream) {
 	last := m.streams[len(m.streams)-1]
 	m.streams[s.place], last.place = last, s.place
 	m.streams = slices.Delete(m.streams, len(m.streams)-1, len(m.streams))
-	m.found(now, s.t.flow, s.t.path.finding())
-	if s.t.state == TimeWait {
-		m.timeWaits.add(s.t.flow, s.t.timeWait(now), m.stats)
-	}
+	m.ended(now, s.t)
 	m.stats.Closed.Add(1)
 	s.t.release()
 }

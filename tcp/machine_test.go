@@ -100,8 +100,7 @@ func (n *machineNet) step(end time.Time) bool {
 	for n.toClient.Len() > 0 && due(n.toClient.At(0).at, n.now) {
 		b := n.toClient.Pop().b
 		b.Arrived = n.now
-		var s segment
-		n.client.packetArrives(b, &s)
+		n.client.arrives(b)
 	}
 	n.m.Expire(n.now)
 	n.client.expire(n.now)

@@ -23,7 +23,7 @@ type node struct {
 	flow      flow // of the connection
 	t         *tcb
 	listening bool
-	listener  Listener // its bound of Fast Opens
+	listener  listening // its bound of Fast Opens
 	halfOpens halfOpens
 	timeWaits timeWaits
 	fastOpens fastOpens

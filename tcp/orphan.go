@@ -105,25 +105,3 @@ func (t *tcb) account() (pressing bool) {
 
 // pressed says whether all connections together hold too much.
 func (t *tcb) pressed() bool { return t.stats.Buffered.Load() > uint64(t.cfg.MaxMemory) }
-
-// evictUnaccepted resets the connection that has waited longest in the fullest
-// listener, since memory is short, and nobody has it yet.
-func (d *demux) evictUnaccepted() {
-	var fullest *Listener
-	for _, at := range d.listeners {
-		for _, l := range at.all {
-			if len(l.accept) > 0 && (fullest == nil || len(l.accept) > len(fullest.accept)) {
-				fullest = l
-			}
-		}
-	}
-	if fullest == nil {
-		return
-	}
-	select {
-	case c := <-fullest.accept:
-		d.stats.UnacceptedEvicted.Add(1)
-		d.abandon(c)
-	default: // it has been accepted in this moment
-	}
-}

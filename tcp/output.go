@@ -37,6 +37,17 @@ func (t *tcb) output(now time.Time, s *segment) bool {
 	return false
 }
 
+// next is output for the processes: it says whether a segment would go out now,
+// which packet then makes, and commit notes to be on its way. Nothing may come
+// between the three.
+func (t *tcb) next(now time.Time) bool { return t.output(now, &t.segment) }
+
+// packet is the segment of next as a packet, for ipv4.Tx.
+func (t *tcb) packet() *packet.Buffer { return t.build(&t.segment) }
+
+// commit notes that the segment of next is on its way.
+func (t *tcb) commit(now time.Time) { t.sent(now, &t.segment) }
+
 // bareSeq is the sequence number of a segment without text: SND.NXT, but where
 // the window of the peer ends before that, as it does while a probe of a closed
 // window is in flight. The peer refuses what is beyond, with all that it says.

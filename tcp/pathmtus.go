@@ -100,9 +100,9 @@ func (d *door) recall(now time.Time, t *tcb) {
 	}
 }
 
-// found keeps what a connection tells of its path.
-func (d *door) found(now time.Time, f flow, mtu int) {
-	if mtu > 0 {
-		d.paths.learn(now, f.remote.ip, mtu, d.mtu(f))
+// learn keeps what a connection has found out about its path.
+func (d *door) learn(now time.Time, t *tcb) {
+	if mtu := t.path.finding(); mtu > 0 {
+		d.paths.learn(now, t.flow.remote.ip, mtu, d.mtu(t.flow))
 	}
 }

@@ -108,12 +108,7 @@ func (r rawConn) Write(f func(fd uintptr) (done bool)) error {
 // peek is what waits to be read, n bytes at most, which stays; and what Read
 // returns behind that: io.EOF, an error, or nil when it would wait.
 func (c *Conn) peek(n int) (text []byte, end error) {
-	if c.do(func(_ time.Time, t *tcb) {
-		text = t.recvq.peek(n)
-		if len(text) == t.recvq.readyLen {
-			end = t.readError()
-		}
-	}) {
+	if c.do(func(_ time.Time, t *tcb) { text, end = t.peek(n) }) {
 		return text, end
 	}
 	c.take()

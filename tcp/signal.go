@@ -1,7 +1,5 @@
 package tcp
 
-import "time"
-
 // A Signal is what a connection tells its user without being asked (RFC 9293
 // section 3.9.1.8). Several may come as one.
 type Signal struct {
@@ -21,43 +19,17 @@ type Signal struct {
 
 func (s *Signal) any() bool { return s.Urgent || s.Failing || s.Err != nil }
 
-// add takes a later signal.
-func (s *Signal) add(later Signal) {
-	s.Urgent = s.Urgent || later.Urgent
-	s.Failing = s.Failing || later.Failing
-	if later.Err != nil {
-		s.Err = later.Err
-	}
-}
+// signaled says whether there is something to tell the user.
+func (t *tcb) signaled() bool { return t.signal.any() }
 
-// Signals returns the channel on which the connection tells what happens to
-// it; always the same one. Whoever does not call it is not told (SHLD-20). The
-// channel holds one Signal, which grows until it is received, and is closed
-// when the connection has ended.
-func (c *Conn) Signals() <-chan Signal {
-	c.take()
-	if c.signals == nil {
-		c.signals = make(chan Signal, 1)
-		if c.t == nil { // it has ended without having told anybody
-			close(c.signals)
-		} else {
-			c.unpark() // for settle to tell what there is to tell already
-		}
+// takeSignal returns what there is to tell the user, together with s, of which he
+// has not heard yet.
+func (t *tcb) takeSignal(s Signal) Signal {
+	s.Urgent = s.Urgent || t.signal.Urgent
+	s.Failing = s.Failing || t.signal.Failing
+	if t.signal.Err != nil {
+		s.Err = t.signal.Err
 	}
-	signals := c.signals
-	c.put(time.Now())
-	return signals
-}
-
-// signal tells the user what there is to tell, together with what has not been
-// received yet.
-func (c *Conn) signal() {
-	s := Signal{}
-	select {
-	case s = <-c.signals:
-	default:
-	}
-	s.add(c.t.signal)
-	c.t.signal = Signal{}
-	c.signals <- s // there is room, and nobody else sends
+	t.signal = Signal{}
+	return s
 }

@@ -41,14 +41,16 @@ func (c *Conn) read(p []byte) (r result) {
 		return r
 	}
 	switch {
+	case c.t == nil && p == nil:
+		r.b, r.err = c.ended.readBuffer()
 	case c.t == nil:
-		r = c.ended.read(p)
+		r.n, r.err = c.ended.read(p)
 	case p == nil:
 		r.b, r.err = c.t.readBuffer()
 	default:
 		r.n, r.err = c.t.read(p[:min(len(p), maxChunk)])
 	}
-	if c.t != nil && (c.t.ackNow || c.timerAt.IsZero()) { // there is something to say, or perhaps to wait for
+	if c.t != nil && (c.t.owesACK() || c.timerAt.IsZero()) { // there is something to say, or perhaps to wait for
 		c.put(time.Now())
 	} else {
 		c.passOn()
@@ -125,16 +127,7 @@ func (c *Conn) writeAll(p []byte) (n int, err error) {
 func (c *Conn) writable() bool { return !c.parked() && c.t.writable() }
 
 // hasRoom says whether a Write that is under way may go on.
-func (c *Conn) hasRoom() bool { return c.writable() || !c.parked() && c.t.sendq.room() > 0 }
-
-// writeNothing is a write of no bytes: it waits for nothing, but says what another
-// would fail with.
-func (t *tcb) writeNothing(now time.Time) (err error) {
-	if t.finQueued || t.state == Closed {
-		_, err = t.write(now, nil)
-	}
-	return err
-}
+func (c *Conn) hasRoom() bool { return !c.parked() && c.t.hasRoom() }
 
 // WriteTo writes what arrives to w until the peer closes, without a copy of
 // its own: w sees the packets' memory. It implements io.WriterTo, so io.Copy
@@ -201,30 +194,21 @@ func (c *Conn) Close() error {
 		return nil
 	}
 	c.take()
-	c.closeTurn(closes)
+	c.closeTurn()
 	return nil
 }
 
-// closeTurn ends a turn with a call of close, after which nobody reads.
-func (c *Conn) closeTurn(close func(now time.Time, t *tcb)) {
+// closeTurn ends a turn with a close, after which nobody reads.
+func (c *Conn) closeTurn() {
 	now := time.Now()
 	if c.t == nil {
-		c.ended.unread.clear()
+		c.ended.discard()
 	} else {
 		c.unpark()
-		close(now, c.t)
+		c.t.close(now)
 	}
 	c.wakeAll()
 	c.put(now)
-}
-
-// closes is what Close does.
-func closes(now time.Time, t *tcb) {
-	if t.opts.linger == 0 {
-		t.abandon(nil)
-		return
-	}
-	t.close(now)
 }
 
 // linger closes, and waits until all is delivered, for so long at most as the
@@ -232,12 +216,12 @@ func closes(now time.Time, t *tcb) {
 func (c *Conn) linger() {
 	c.take()
 	if c.t == nil {
-		c.closeTurn(closes)
+		c.closeTurn()
 		return
 	}
-	drained, d := make(chan struct{}), c.t.opts.linger
+	drained, d := make(chan struct{}), c.t.options().linger
 	c.drained = drained
-	c.closeTurn(closes)
+	c.closeTurn()
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
@@ -250,7 +234,7 @@ func (c *Conn) linger() {
 // discard gives back what nobody will read of a connection that has ended.
 func (c *Conn) discard() {
 	c.take()
-	c.ended.unread.clear()
+	c.ended.discard()
 	c.release()
 }
 
@@ -274,7 +258,7 @@ func (c *Conn) shutdown(direction func(now time.Time, t *tcb)) error {
 	}
 	var err error = syscall.ENOTCONN
 	c.do(func(now time.Time, t *tcb) {
-		if t.state != Closed {
+		if !t.closed() {
 			direction(now, t)
 			err = nil
 		}
@@ -301,10 +285,10 @@ func (c *Conn) callSet(f func(now time.Time, t *tcb)) error {
 }
 
 // LocalAddr returns the *net.TCPAddr of this end.
-func (c *Conn) LocalAddr() net.Addr { return c.flow.local.netAddr() }
+func (c *Conn) LocalAddr() net.Addr { return netAddrOf(c.flow.local) }
 
 // RemoteAddr returns the *net.TCPAddr of the peer.
-func (c *Conn) RemoteAddr() net.Addr { return c.flow.remote.netAddr() }
+func (c *Conn) RemoteAddr() net.Addr { return netAddrOf(c.flow.remote) }
 
 func isClosed(c <-chan struct{}) bool {
 	select {
@@ -313,4 +297,12 @@ func isClosed(c <-chan struct{}) bool {
 	default:
 		return false
 	}
+}
+
+// WriteUrgent writes p as Write does, and marks it as urgent: the peer is told
+// at once, even while its window is closed, that there is something behind what
+// it has read which it should hurry to. Urgent data stays in line (RFC 9293
+// section 3.8.5, MUST-30). New protocols should not use it (SHLD-13, RFC 6093).
+func (c *Conn) WriteUrgent(p []byte) (int, error) {
+	return c.write(p, true)
 }

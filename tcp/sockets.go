@@ -61,15 +61,7 @@ func (s *Sockets) Connections() []Info {
 	var infos []Info
 	s.ask(func(_ time.Time, d *demux) {
 		conns = slices.AppendSeq(conns, maps.Values(d.conns))
-		for f := range d.timeWaits.byFlow {
-			infos = append(infos, Info{Local: f.local.addrPort(), Remote: f.remote.addrPort(), State: TimeWait})
-		}
-		for f := range d.halfOpens.byFlow {
-			infos = append(infos, Info{Local: f.local.addrPort(), Remote: f.remote.addrPort(), State: SynReceived})
-		}
-		for at := range d.listeners {
-			infos = append(infos, Info{Local: at.addrPort(), State: Listen})
-		}
+		infos = d.infos(infos)
 	})
 	for _, c := range conns {
 		infos = append(infos, c.Info())

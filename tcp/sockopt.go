@@ -5,9 +5,6 @@ import (
 	"time"
 )
 
-// noLinger means that Close returns at once and delivery goes on.
-const noLinger = time.Duration(-1)
-
 // SetNoDelay says whether segments go out as soon as there is something to
 // send (true, the default as in package net), or small ones wait while
 // something is in flight: Nagle's algorithm (MUST-17, RFC 896).
@@ -25,7 +22,7 @@ func (c *Conn) SetKeepAlive(on bool) error {
 func (c *Conn) SetKeepAlivePeriod(d time.Duration) error {
 	return c.call("set", func(now time.Time, t *tcb) {
 		t.ownOptions().keepAliveIdle = max(d, time.Second)
-		t.setKeepAlive(now, t.opts.keepAlive)
+		t.setKeepAlive(now, t.options().keepAlive)
 	})
 }
 
@@ -38,7 +35,7 @@ func (c *Conn) SetKeepAlivePeriod(d time.Duration) error {
 // seconds and 9 probes.
 func (c *Conn) SetKeepAliveConfig(k net.KeepAliveConfig) error {
 	return c.call("set", func(now time.Time, t *tcb) {
-		t.ownOptions().setKeepAlive(k)
+		setKeepAlive(t.ownOptions(), k)
 		t.setKeepAlive(now, k.Enable)
 	})
 }
@@ -80,23 +77,35 @@ func (c *Conn) SetTTL(ttl uint8) error {
 // SetReadBuffer bounds what waits to be read, in bytes, and ends its tuning.
 // The bound can grow only: the peer was promised what it is.
 func (c *Conn) SetReadBuffer(bytes int) error {
-	return c.callSet(func(_ time.Time, t *tcb) {
-		t.recvq.limit, t.recvFixed = max(t.recvq.limit, bytes), true
-	})
+	return c.callSet(func(_ time.Time, t *tcb) { t.setReadBuffer(bytes) })
 }
 
 // SetWriteBuffer bounds what waits to be acknowledged, in bytes, and ends its
 // tuning.
 func (c *Conn) SetWriteBuffer(bytes int) error {
-	return c.callSet(func(_ time.Time, t *tcb) {
-		t.sendq.limit, t.sendFixed = max(bytes, 4*t.snd.mss), true
-	})
+	return c.callSet(func(_ time.Time, t *tcb) { t.setWriteBuffer(bytes) })
 }
 
-func (t *tcb) setKeepAlive(now time.Time, on bool) {
-	t.ownOptions().keepAlive = on
-	t.keepAliveAt, t.keepAlives = time.Time{}, 0
-	if on {
-		t.keepAliveAt = now.Add(t.opts.keepAliveIdle)
+// SetCongestionControl changes the congestion control of the connection: to
+// one of Config.Controllers, or of [congestion.ByName]. It begins with the
+// window and the threshold of the one before. An unknown name is an error.
+func (c *Conn) SetCongestionControl(name string) error {
+	return c.set(func(now time.Time, t *tcb) error { return t.changeCongestionControl(now, name) })
+}
+
+// SetLossRecovery changes how the connection finds losses: "rack" (RFC 8985),
+// "sack" (RFC 6675) or "newreno" (RFC 6582). The first two need a peer that
+// sends SACK, and are "newreno" where it does not. An unknown name is an
+// error.
+func (c *Conn) SetLossRecovery(name string) error {
+	return c.set(func(_ time.Time, t *tcb) error { return t.setLossRecovery(name) })
+}
+
+// set runs f with the state of the connection, and returns its error.
+func (c *Conn) set(f func(now time.Time, t *tcb) error) error {
+	var err error
+	if e := c.call("set", func(now time.Time, t *tcb) { err = f(now, t) }); e != nil {
+		return e
 	}
+	return c.opError("set", err)
 }

@@ -69,6 +69,10 @@ func (r *sourceRoute) towards(remote netip.Addr) netip.Addr {
 	return r.first
 }
 
+// firstHop is where the IP header of what t sends leads to: the peer, or the first
+// gateway of a source route.
+func (t *tcb) firstHop() netip.Addr { return t.route.towards(t.flow.remote.addr()) }
+
 // len is how many bytes of IP options each segment has.
 func (r *sourceRoute) len() int {
 	if r == nil {

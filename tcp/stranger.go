@@ -61,7 +61,7 @@ func (d *door) closedArrives(f *flow, s *segment) {
 // listenArrives is SEGMENT ARRIVES in LISTEN (section 3.10.7.2). It takes
 // s.text. Reopens says that s is a SYN for a flow in TIME-WAIT; that connection
 // then ends.
-func (d *door) listenArrives(now time.Time, f flow, l *Listener, s segment, reopens bool) {
+func (d *door) listenArrives(now time.Time, f flow, l *listening, s segment, reopens bool) {
 	taken := false
 	switch {
 	case s.has(RST):
@@ -90,7 +90,7 @@ func (d *door) listenArrives(now time.Time, f flow, l *Listener, s segment, reop
 }
 
 // synArrives answers a SYN, and remembers it if there is room.
-func (d *door) synArrives(now time.Time, f flow, l *Listener, s *segment, old *timeWait) {
+func (d *door) synArrives(now time.Time, f flow, l *listening, s *segment, old *timeWait) {
 	h := newHalfOpen(now, s, 0, d.secrets.timestampOffset(f), &d.cfg)
 	if d.halfOpens.full() && old == nil { // a cookie would not lie beyond the numbers of old
 		d.sendCookie(now, f, l, &h)
@@ -174,7 +174,7 @@ func (d *door) challengeHalfOpen(now time.Time, f *flow, h *halfOpen) {
 
 // complete lets s arrive at the whole connection. If that establishes it, the
 // host gets it.
-func (d *door) complete(now time.Time, f flow, h *halfOpen, l *Listener, s segment) {
+func (d *door) complete(now time.Time, f flow, h *halfOpen, l *listening, s segment) {
 	t := d.free.newTCB(&d.cfg, d.stats, f, h.iss, d.mtu(f))
 	t.adopt(l.opts)
 	h.connection(now, t)

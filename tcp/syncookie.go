@@ -112,7 +112,7 @@ const cookieLifetime = 2 * cookiePeriod
 
 // sendCookie answers the SYN of h, f by a SYN-ACK of which nothing is
 // remembered.
-func (d *door) sendCookie(now time.Time, f flow, l *Listener, h *halfOpen) {
+func (d *door) sendCookie(now time.Time, f flow, l *listening, h *halfOpen) {
 	reply := d.synACK(now, f, h)
 	if !d.secrets.cookieSYNACK(now, &f, h, &reply) {
 		d.stats.DropUnexpected.Add(1)
@@ -127,7 +127,7 @@ func (d *door) sendCookie(now time.Time, f flow, l *Listener, h *halfOpen) {
 // a SYN cookie, or nobody's. It is worth looking only while answers can come:
 // at other times a guess costs us as little as it costs others. It says
 // whether it has taken s.text.
-func (d *door) ackArrives(now time.Time, f flow, l *Listener, s *segment) bool {
+func (d *door) ackArrives(now time.Time, f flow, l *listening, s *segment) bool {
 	if s.has(SYN) || !l.cookiesUntil.After(now) {
 		d.closedArrives(&f, s)
 		return false

@@ -119,8 +119,7 @@ type activity struct {
 
 	orphanCounted bool // in Stats.Orphans
 
-	accounted int  // bytes of Stats.Buffered that are this connection's
-	pressing  bool // it has grown while there was too much
+	accounted int // bytes of Stats.Buffered that are this connection's
 
 	ackNow        bool // an acknowledgement is owed, at once
 	ackPending    int  // bytes received and not acknowledged
@@ -157,42 +156,6 @@ type counts struct {
 type kept struct {
 	lost, delivered         uint64 // bytes, in all
 	sendLimit, receiveLimit int
-}
-
-// socketOptions is what the user may change on a connection.
-type socketOptions struct {
-	noDelay           bool
-	keepAlive         bool
-	keepAliveIdle     time.Duration
-	keepAliveInterval time.Duration
-	keepAliveCount    int
-	userTimeout       time.Duration // 0 while the user has set none
-	linger            time.Duration
-	tos, ttl          uint8
-
-	readBuffer, writeBuffer int    // bytes; 0 leaves them to Config. Only for what begins
-	congestion              string // the name of congestion control,
-	recovery                string // and of loss recovery
-}
-
-// initialOptions are those that connections begin with.
-func (c *Config) initialOptions() socketOptions {
-	return socketOptions{
-		congestion:        c.Congestion,
-		recovery:          c.Recovery,
-		noDelay:           true, // as package net has it
-		keepAliveIdle:     2 * time.Hour,
-		keepAliveInterval: 75 * time.Second,
-		keepAliveCount:    9,
-		linger:            noLinger,
-	}
-}
-
-// ownOptions are the options of t, to be changed.
-func (t *tcb) ownOptions() *socketOptions {
-	own := *t.opts
-	t.opts = &own
-	return t.opts
 }
 
 // begin makes t, which is empty, a connection in CLOSED, yet without congestion
@@ -264,6 +227,18 @@ func (t *tcb) finSent() bool { return t.finQueued && t.snd.nxt.after(t.sendq.end
 
 // finAcked says whether our FIN has been acknowledged.
 func (t *tcb) finAcked() bool { return t.finQueued && t.snd.una.after(t.sendq.end()) }
+
+// name is the flow of t.
+func (t *tcb) name() flow { return t.flow }
+
+// closed says whether the connection has ended, but for what is still to be sent.
+func (t *tcb) closed() bool { return t.state == Closed }
+
+// synchronized says whether both ends have agreed on sequence numbers.
+func (t *tcb) synchronized() bool { return t.state.synchronized() }
+
+// owesACK says whether an acknowledgement is to go out at once.
+func (t *tcb) owesACK() bool { return t.ackNow }
 
 // finished says that the machine has nothing more to do.
 func (t *tcb) finished() bool { return t.state == Closed && !t.replies }

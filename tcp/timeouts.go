@@ -100,21 +100,24 @@ func (t *tcb) expireRTO(now time.Time) {
 // it, and no acknowledgement will come that frees it: then the persist timer
 // runs (section 3.8.6.1, MUST-36, SHLD-29; the override timeout of section
 // 3.8.6.2.1).
-func (t *tcb) blocked(now time.Time) {
+//
+// It says whether this connection has grown while all together hold too much.
+func (t *tcb) blocked(now time.Time) (pressing bool) {
 	if t.state == Closed {
-		return
+		return false
 	}
-	t.pressing = t.account()
+	pressing = t.account()
 	t.waitForPace(now)
 	if t.sendq.end() == t.snd.nxt && t.pipe() < t.cwnd() && t.board.lost == t.board.resent {
 		t.delivery.userLimits(t.pipe())
 	}
 	if !t.persistAt.IsZero() || !t.flightEmpty() || !t.state.sendsText() || !t.pace.wake.IsZero() {
-		return
+		return pressing
 	}
 	if t.sendq.end() != t.snd.nxt || t.finQueued && !t.finSent() {
 		t.persistAt = now.Add(t.rtt.rto())
 	}
+	return pressing
 }
 
 func (t *tcb) expirePersist(now time.Time) {

@@ -23,13 +23,13 @@ func NewTransmitQueue(edge chan<- *packet.Buffer) *TransmitQueue {
 // push adds c, whose token the caller has.
 func (q *TransmitQueue) push(c *Conn) { q.conns.push(c) }
 
-// offer makes the segment that output wants a packet and puts it on the edge, if
+// offer makes the segment that next wants a packet and puts it on the edge, if
 // there is room.
 func (q *TransmitQueue) offer(t *tcb) bool {
 	if n := cap(q.edge); n > 0 && len(q.edge) == n {
 		return false // without having made the packet
 	}
-	b := t.build(&t.segment)
+	b := t.packet()
 	select {
 	case q.edge <- b:
 		return true
@@ -68,13 +68,13 @@ func (c *Conn) send(out chan<- *packet.Buffer) {
 		now, t := time.Now(), c.t
 		c.takeMail()
 		c.announce()
-		if n == trainsAtOnce || t.over() || !t.output(now, &t.segment) {
+		if n == trainsAtOnce || t.over() || !t.next(now) {
 			c.queued = false
 			c.put(now) // which may queue it again, behind the others
 			return
 		}
-		b := t.build(&t.segment)
-		t.sent(now, &t.segment)
+		b := t.packet()
+		t.commit(now)
 		c.put(now) // it is queued still, so nobody else sends
 		out <- b
 	}

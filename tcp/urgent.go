@@ -1,13 +1,5 @@
 package tcp
 
-// WriteUrgent writes p as Write does, and marks it as urgent: the peer is told
-// at once, even while its window is closed, that there is something behind what
-// it has read which it should hurry to. Urgent data stays in line (RFC 9293
-// section 3.8.5, MUST-30). New protocols should not use it (SHLD-13, RFC 6093).
-func (c *Conn) WriteUrgent(p []byte) (int, error) {
-	return c.write(p, true)
-}
-
 // urge makes the next n bytes that the user writes urgent: SND.UP stands behind
 // them (MUST-62).
 func (t *tcb) urge(n int) {

@@ -1,0 +1,118 @@
+package tcp
+
+import (
+	"slices"
+	"time"
+)
+
+// A Share says which of the listeners that share an address gets a connection.
+// One that has no room is passed over. Who waits in a listener that is closed
+// goes to the others.
+type Share uint8
+
+const (
+	ShareNone   Share = iota // the address is not shared
+	ShareByTurn              // each in its turn
+	ShareByHash              // by the two ends of the connection, in a way that only this stack knows
+)
+
+// A listening is a connection in LISTEN: the state of a listener. Its fields do not
+// change while it is in the tables, but those that say so.
+type listening struct {
+	local endpoint // the unspecified address is a wildcard
+	share Share
+	opts  *socketOptions // that connections begin with
+
+	fastOpenLimit int // how many connections may be accepted in SYN-RECEIVED; may be changed
+
+	fastOpenPending int       // and how many are
+	cookiesUntil    time.Time // the last SYN cookie is good for so long
+}
+
+// Listeners are those at one address: several, where they share it.
+type listeners struct {
+	all  []*listening
+	turn int // whose turn it is
+}
+
+// addListener adds l, unless another has its address for itself. An unspecified
+// address is all addresses, but the listener of one of them comes first where they
+// share.
+func (d *door) addListener(l *listening) bool {
+	if d.listened[l.local.port] > 0 { // else there is no need to look at all listeners
+		for at, others := range d.listeners {
+			overlap := at == l.local || at.port == l.local.port && (at.ip == [4]byte{} || l.local.ip == [4]byte{})
+			if overlap && (l.share == ShareNone || others.all[0].share != l.share) {
+				return false
+			}
+		}
+	}
+	if d.listeners[l.local] == nil {
+		d.listeners[l.local] = &listeners{}
+		d.listened[l.local.port]++
+	}
+	d.listeners[l.local].all = append(d.listeners[l.local].all, l)
+	return true
+}
+
+// removeListener takes l out, and says whether it was there.
+func (d *door) removeListener(l *listening) bool {
+	at := d.listeners[l.local]
+	if at == nil {
+		return false
+	}
+	i := slices.Index(at.all, l)
+	if i < 0 {
+		return false
+	}
+	if at.all = slices.Delete(at.all, i, i+1); len(at.all) == 0 {
+		delete(d.listeners, l.local)
+		if d.listened[l.local.port]--; d.listened[l.local.port] == 0 {
+			delete(d.listened, l.local.port)
+		}
+	}
+	return true
+}
+
+// listenersAt are those that want SYNs for local: at the address itself, or at
+// all addresses; nil when there are none.
+func (d *door) listenersAt(local endpoint) *listeners {
+	if at, ok := d.listeners[local]; ok {
+		return at
+	}
+	return d.listeners[endpoint{port: local.port}]
+}
+
+// listener is the one for f, or nil.
+func (d *door) listener(f flow) *listening { return d.listenersAt(f.local).choose(d, f) }
+
+// successor is the listener that gets the connection f, which has waited in l; nil
+// when none shares the address of l, which has been removed.
+func (d *door) successor(l *listening, f flow) *listening { return d.listeners[l.local].choose(d, f) }
+
+// choose is the listener for f: who has room, if any has.
+func (ls *listeners) choose(d *door, f flow) *listening {
+	if ls == nil {
+		return nil
+	}
+	first := 0
+	if n := len(ls.all); n > 1 {
+		if first = ls.turn % n; ls.all[0].share == ShareByHash {
+			first = int(d.secrets.share.Flow(f.local.addrPort(), f.remote.addrPort()) % uint64(n))
+		}
+		for i := range n {
+			if l := ls.all[(first+i)%n]; d.host.room(l) {
+				return l
+			}
+		}
+	}
+	return ls.all[first]
+}
+
+// give gives l a connection; then it is the next one's turn.
+func (d *door) give(l *listening, t *tcb) {
+	if at := d.listeners[l.local]; len(at.all) > 1 {
+		at.turn = slices.Index(at.all, l) + 1
+	}
+	d.host.opened(l, t)
+}
