@@ -7,7 +7,7 @@ const maxActivities = 64
 // state of a connection takes one and puts one back, and waits for nobody.
 type activityPool chan *activity
 
-func newActivityPool() activityPool { return make(activityPool, maxActivities) }
+func newActivityPool() activityPool { return make(chan *activity, maxActivities) }
 
 func (p activityPool) take() *activity {
 	select {
