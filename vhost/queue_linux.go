@@ -68,6 +68,9 @@ func (q *Queue) Next(c *virtqueue.Chain) bool {
 	return ok
 }
 
+// Ready says whether the driver has made more available.
+func (q *Queue) Ready() bool { return q.ring.Ready() }
+
 // Put returns a chain, of which written bytes were written.
 func (q *Queue) Put(c *virtqueue.Chain, written int) { q.ring.Put(c, written) }
 

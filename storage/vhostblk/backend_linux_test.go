@@ -15,6 +15,7 @@ import (
 	"github.com/seed-012105e5/gonet/storage/iscsi"
 	"github.com/seed-012105e5/gonet/storage/nbd"
 	"github.com/seed-012105e5/gonet/storage/scsi"
+	"github.com/seed-012105e5/gonet/vhost/virtqueue"
 )
 
 // TestSlow: requests of a device that does not answer hold up no others, which are put
@@ -66,6 +67,47 @@ func TestSlow(t *testing.T) {
 	for range 4 {
 		if err := <-results; err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// TestShare: of long reads that wait together all but the last are handed to workers, so
+// that several processors copy; short ones are not.
+func TestShare(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "disk")
+	dev, err := block.OpenFile(name, block.FileConfig{Create: true, Size: 4 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dev.Close()
+	if _, err := dev.WriteAt(make([]byte, 4<<20), 0); err != nil { // into the page cache
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		length int
+		handed uint64
+	}{{sharedBytes, 3}, {4096, 0}} {
+		path, b, _ := listen(t, dev, Config{})
+		d := dialRaw(t, path, 1)
+		r := d.rings[0]
+		for i := range 4 {
+			at := uint64(rawData + i*(sharedBytes+8192))
+			copy(d.at(i*(sharedBytes+8192)/4096), head(typeIn, 0))
+			spans := []virtqueue.Span{{Addr: at, Len: headLen}, {Addr: at + 4096, Len: uint32(c.length)}, {Addr: at + 4095, Len: 1}}
+			if _, err := r.Add(spans, 1); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if r.Publish() {
+			r.kick.Signal()
+		}
+		for range 4 {
+			if !d.back(r, time.Minute) {
+				t.Fatal("a request does not come back")
+			}
+		}
+		if s := b.Stats(); s.Handed != c.handed || s.Requests != 4 || s.Failed != 0 {
+			t.Errorf("of 4 reads of %d bytes %d were handed on, and should be %d: %+v", c.length, s.Handed, c.handed, s)
 		}
 	}
 }

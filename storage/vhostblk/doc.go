@@ -10,9 +10,9 @@
 //		-chardev socket,id=disk,path=/tmp/disk.sock,reconnect=1 -device vhost-user-blk-pci,chardev=disk
 //
 // A ring has one owner, who takes requests, and puts them back in whatever order they
-// are done. What does not wait, such as a read from the page cache, he does himself;
-// the rest is done by a bounded number of others, so that slow requests hold up no
-// quick ones.
+// are done. What does not wait, such as a read from the page cache, he does himself,
+// unless it is long and the next one waits already; the rest is done by a bounded number
+// of others, so that slow requests hold up no quick ones, and several processors copy.
 //
 // Files are read and written in the guest's memory by system calls. All other devices
 // get a copy: code that works on memory which a guest changes or takes away meanwhile

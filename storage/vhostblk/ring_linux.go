@@ -57,6 +57,9 @@ const (
 	batchRequests = 16
 )
 
+// sharedBytes is how long a request is at least that is shared.
+const sharedBytes = 128 << 10
+
 func newRing(d *device, q *vhost.Queue) *ring {
 	return &ring{device: d, q: q, work: make(chan *task), done: make(chan *task, d.cfg.Requests)}
 }
@@ -134,12 +137,19 @@ func (r *ring) takeOne() bool {
 		r.count.broken.Add(1)
 		r.q.Break(fmt.Errorf("%w: %d bytes to read, %d to write", err, t.chain.ReadLen, t.chain.WriteLen))
 		r.put(t)
-	case t.status != statusOK || r.doHere(t):
+	case t.status != statusOK || !r.share(t) && r.doHere(t):
 		r.put(t)
 	default:
 		r.give(t)
 	}
 	return true
+}
+
+// share says whether a worker is to do a request that the owner could do as well: copying
+// it takes far longer than handing it on, and the next request waits already, so that
+// several processors copy at once.
+func (r *ring) share(t *task) bool {
+	return t.req.length >= sharedBytes && (t.req.kind == typeIn || t.req.kind == typeOut) && r.q.Ready()
 }
 
 // put puts a request back.
