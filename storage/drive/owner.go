@@ -71,14 +71,9 @@ func (o *owner) run(ctx context.Context, connect bool) {
 
 // event has the machine step, and does what it says.
 func (o *owner) event(r request) {
-	answer := func(err error) {
-		if r.answer != nil {
-			r.answer <- err
-		}
-	}
 	act, err := o.machine.step(r.event)
 	if err != nil {
-		answer(err)
+		o.answer(r.answer, err)
 		return
 	}
 	switch act {
@@ -97,7 +92,16 @@ func (o *owner) event(r request) {
 	default:
 		o.act(act)
 	}
-	answer(err)
+	o.answer(r.answer, err)
+}
+
+// answer tells who asked what came of it, if somebody did: after State shows it, so that
+// whoever has the answer sees what he has done.
+func (o *owner) answer(to chan error, err error) {
+	if to != nil {
+		o.show()
+		to <- err
+	}
 }
 
 // act does what does not call the backend.
@@ -127,10 +131,8 @@ func (o *owner) result(r result) {
 	if r.err != nil {
 		o.drive.log.Warn("the drive", "err", r.err)
 	}
-	if o.waiting != nil {
-		o.waiting <- r.err
-		o.waiting = nil
-	}
+	o.answer(o.waiting, r.err)
+	o.waiting = nil
 	if o.medium != nil && o.medium == o.early {
 		o.event(request{event: evHostEjected})
 	}

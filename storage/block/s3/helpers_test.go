@@ -2,6 +2,7 @@ package s3
 
 import (
 	"context"
+	"crypto/md5"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -77,7 +78,7 @@ func (m *memory) get(ctx context.Context, key string, limit int64) (o object, er
 		if !ok {
 			return fmt.Errorf("%s: %w", key, errNotFound)
 		}
-		o = object{slices.Clone(s.data), s.etag, time.Since(s.at)}
+		o = object{data: slices.Clone(s.data), etag: s.etag, age: time.Since(s.at)}
 		return nil
 	})
 	return o, err
@@ -90,7 +91,7 @@ func (m *memory) put(ctx context.Context, key string, data []byte, etag string) 
 			return errCondition
 		}
 		m.puts++
-		got = fmt.Sprint("tag", m.puts)
+		got = fmt.Sprintf("%x", md5.Sum(data))
 		m.objects[key] = stored{data, got, time.Now()}
 		return nil
 	})

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/minio/minio-go/v7"
@@ -30,9 +31,10 @@ type objects interface {
 
 // An object is what get returns. Its age is by the server's clock.
 type object struct {
-	data []byte
-	etag string
-	age  time.Duration
+	data   []byte
+	etag   string
+	age    time.Duration
+	sealed bool // the server encrypts it with a key of somebody's: its ETag is no checksum
 }
 
 const (
@@ -84,6 +86,7 @@ func (b *bucket) get(ctx context.Context, key string, limit int64) (o object, er
 		return o, fmt.Errorf("s3: the object %s ends early: %w", key, err)
 	}
 	o.etag = info.ETag
+	o.sealed = strings.HasPrefix(header.Get("X-Amz-Server-Side-Encryption"), "aws:kms") || header.Get("X-Amz-Server-Side-Encryption-Customer-Algorithm") != ""
 	// Both are the server's: our clock does not matter.
 	if now, err := http.ParseTime(header.Get("Date")); err == nil && !info.LastModified.IsZero() {
 		o.age = now.Sub(info.LastModified)

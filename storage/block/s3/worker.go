@@ -3,8 +3,12 @@ package s3
 import (
 	"bytes"
 	"context"
+	"crypto/md5"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"strings"
+	"time"
 )
 
 // A worker does jobs in the bucket, one at a time.
@@ -65,23 +69,45 @@ func getChunk(ctx context.Context, o objects, disk string, number int64, e entry
 	return got.data, nil
 }
 
+// Of reading a manifest.
+const (
+	manifestReads = 30                    // at most so many times
+	manifestPause = 20 * time.Millisecond // before another read of one that does not fit its ETag, five times that at most
+)
+
 // getManifest reads the manifest, with the ETag that belongs to it. A server may look up
 // the two one after the other, while somebody replaces the object (versitygw 1.8 does):
 // who had the text of one manifest and the ETag of the next would replace what he has
-// not seen. So it is read until it is the same twice.
+// not seen. So it is read until it is the same twice, and until the ETag is the MD5 of
+// the text if it looks like one, for some seconds: of servers that encrypt it is another.
 func getManifest(ctx context.Context, o objects, disk string) (object, error) {
 	last, err := o.get(ctx, manifestKey(disk), manifestMost)
-	for n := 0; err == nil && n < 10; n++ {
+	for n := 1; err == nil; n++ {
 		before := last
 		last, err = o.get(ctx, manifestKey(disk), manifestMost)
-		if err == nil && last.etag == before.etag && bytes.Equal(last.data, before.data) {
+		same := err == nil && last.etag == before.etag && bytes.Equal(last.data, before.data)
+		switch {
+		case same && (!last.torn() || n >= manifestReads):
 			return last, nil
+		case n >= manifestReads && err == nil:
+			err = fmt.Errorf("s3: %s: the manifest is replaced all the time", disk)
+		case same:
+			select {
+			case <-time.After(manifestPause * time.Duration(min(n, 5))):
+			case <-ctx.Done():
+				err = ctx.Err()
+			}
 		}
 	}
-	if err == nil {
-		err = fmt.Errorf("s3: %s: the manifest is replaced all the time", disk)
-	}
 	return object{}, err
+}
+
+// torn says whether the ETag seems to be that of other text: MD5, where the server does
+// not say that it encrypts.
+func (o object) torn() bool {
+	sum := md5.Sum(o.data)
+	tag, err := hex.DecodeString(strings.Trim(o.etag, `"`))
+	return !o.sealed && err == nil && len(tag) == len(sum) && !bytes.Equal(tag, sum[:])
 }
 
 // replaceManifest puts a manifest in the place of the one with the etag, and returns

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -43,28 +44,43 @@ func TestOneWriter(t *testing.T) {
 }
 
 // A torn bucket looks up an object and its ETag one after the other, and between is
-// called meanwhile, once.
+// called meanwhile, once. So many more reads after it find the object still the old one.
 type torn struct {
 	objects
 	between func()
+	more    int
+	old     object
 }
 
 func (t *torn) get(ctx context.Context, key string, limit int64) (object, error) {
 	first, err := t.objects.get(ctx, key, limit)
-	if err != nil || t.between == nil {
+	switch {
+	case err != nil || key != manifestKey(small().Name):
+		return first, err
+	case t.between != nil:
+		between := t.between
+		t.between = nil
+		between()
+		t.old = first
+	case t.more > 0:
+		t.more--
+	default:
 		return first, err
 	}
-	between := t.between
-	t.between = nil
-	between()
 	second, err := t.objects.get(ctx, key, limit)
-	first.etag = second.etag
-	return first, err
+	t.old.etag = second.etag
+	return t.old, err
 }
 
 // TestTornManifest has another writer take the disk between the manifest, which names
-// none, and its ETag.
+// none, and its ETag; the server takes a while until both are of the same.
 func TestTornManifest(t *testing.T) {
+	for _, more := range []int{0, 1, 2, 9} {
+		synctest.Test(t, func(t *testing.T) { testTornManifest(t, more) })
+	}
+}
+
+func testTornManifest(t *testing.T, more int) {
 	m := newMemory()
 	d, err := tryOpen(m, small())
 	if err != nil {
@@ -74,9 +90,9 @@ func TestTornManifest(t *testing.T) {
 		t.Fatal(err)
 	}
 	var first *Disk
-	second, err := tryOpen(&torn{m, func() { first = mustOpen(t, m, small()) }}, small())
+	second, err := tryOpen(&torn{objects: m, between: func() { first = mustOpen(t, m, small()) }, more: more}, small())
 	if !errors.Is(err, ErrHeld) {
-		t.Errorf("a second writer: %v", err)
+		t.Errorf("a second writer, torn %d times: %v", more+1, err)
 	}
 	if err == nil {
 		second.stop()
@@ -87,6 +103,57 @@ func TestTornManifest(t *testing.T) {
 	if err := first.Sync(); err != nil {
 		t.Error(err)
 	}
+}
+
+// A sealing bucket has ETags that look like MD5, and are not: it encrypts.
+type sealing struct {
+	objects
+	says bool // that it does
+}
+
+func (s *sealing) get(ctx context.Context, key string, limit int64) (object, error) {
+	o, err := s.objects.get(ctx, key, limit)
+	o.etag, o.sealed = reverse(o.etag), s.says
+	return o, err
+}
+
+func (s *sealing) put(ctx context.Context, key string, data []byte, etag string) (string, error) {
+	if etag != anyETag && etag != absent {
+		etag = reverse(etag)
+	}
+	got, err := s.objects.put(ctx, key, data, etag)
+	return reverse(got), err
+}
+
+func reverse(s string) string {
+	b := []byte(s)
+	slices.Reverse(b)
+	return string(b)
+}
+
+// TestSealed opens disks in a bucket that encrypts: at once if it says so, and after some
+// seconds if it does not.
+func TestSealed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, says := range []bool{true, false} {
+			b, began := &sealing{newMemory(), says}, time.Now()
+			for range 2 {
+				d, err := tryOpen(b, small())
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := d.WriteAt([]byte("x"), 0); err != nil {
+					t.Error(err)
+				}
+				if err := d.Close(); err != nil {
+					t.Error(err)
+				}
+			}
+			if took := time.Since(began); says && took > 0 || !says && (took == 0 || took > 30*time.Second) {
+				t.Errorf("says %v: %v", says, took)
+			}
+		}
+	})
 }
 
 // TestLease refuses a second writer as long as the first one lives, however long it
