@@ -3,15 +3,18 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/seed-012105e5/gonet/internal/guest"
 	"github.com/seed-012105e5/gonet/internal/netlink"
@@ -41,7 +44,11 @@ func (o *options) boot(dir string, qemu []string, out io.Writer) (*machine, erro
 	if o.kernel != "" {
 		return o.bootImage(qemu, out)
 	}
-	g, err := guest.Boot(dir, guest.Config{Job: "browse", Modules: []string{"virtio_net"}, QEMU: qemu, Memory: memory})
+	c := guest.Config{Job: "browse", Modules: []string{"virtio_net"}, QEMU: qemu, Memory: memory}
+	if o.disk != "" {
+		c.Args, c.Modules = []string{"disk"}, append(c.Modules, "virtio_blk", "crc32c_generic", "ext4")
+	}
+	g, err := guest.Boot(dir, c)
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +81,27 @@ func (o *options) bootImage(qemu []string, out io.Writer) (*machine, error) {
 	return &machine{kill: func() { cmd.Process.Kill(); <-ended }, ended: ended}, nil
 }
 
-// browse is what the guest does: it serves a page, and fetches one.
+// useDisk mounts the disk, adds a line to a file there, and serves all files.
+func useDisk(in *guest.Inside) error {
+	const dir = "/disk"
+	if err := in.Mount("/dev/vda", dir, "ext4", 0, ""); err != nil {
+		return fmt.Errorf("%w (the disk wants mkfs.ext4)", err)
+	}
+	f, err := os.OpenFile(dir+"/boots", os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(f, "booted", time.Now().UTC().Format(time.DateTime))
+	// The host ends the guest as a power cut does.
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	http.Handle(dir+"/", http.StripPrefix(dir, http.FileServer(http.Dir(dir))))
+	in.Tell("the disk is mounted")
+	return nil
+}
+
+// browse is what the guest does: it serves a page, and its disk, and fetches a page.
 func browse(in *guest.Inside) error {
 	c, err := netlink.Dial()
 	if err != nil {
@@ -99,9 +126,15 @@ func browse(in *guest.Inside) error {
 	if err != nil {
 		return err
 	}
-	go http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	http.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, "a page of Linux %s for %s", strings.TrimSpace(string(kernel)), r.RemoteAddr)
-	}))
+	})
+	if slices.Contains(in.Args, "disk") {
+		if err := useDisk(in); err != nil {
+			return err
+		}
+	}
+	go http.Serve(l, nil)
 	r, err := http.Get("http://" + here.Addr().String() + "/")
 	if err != nil {
 		return err

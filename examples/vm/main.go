@@ -7,6 +7,13 @@
 //	go run ./examples/vm                 its card by vhost-user: shared memory and rings
 //	go run ./examples/vm -net stream     by a socket that carries frames
 //	go run ./examples/vm -net dgram -stay
+//
+// With a disk besides, which another program serves by vhost-user, such as that of the
+// storage module:
+//
+//	truncate -s 64M disk.img && /sbin/mkfs.ext4 -q disk.img
+//	go run ./storage/examples/vhost-blk -socket /tmp/disk.sock -device file:disk.img &
+//	go run ./examples/vm -disk-socket /tmp/disk.sock
 package main
 
 import (
@@ -35,6 +42,8 @@ Vm boots a virtual machine with QEMU (Debian's qemu-system-x86; KVM is not neede
 network is GoNet's stack in this process, 10.0.0.1. The guest, 10.0.0.2, fetches a page
 from it, and it fetches one from the guest. Without -kernel the guest is a kernel of
 Debian's, which scripts/guest-kernel downloads the first time (70 MB), and this program.
+It mounts the disk of -disk-socket, which has to have ext4 on it, adds a line to its file
+boots, and serves what is there as http://10.0.0.2/disk/.
 
 Flags:
 `
@@ -43,6 +52,8 @@ const examples = `
 Examples:
   go run ./examples/vm
   go run ./examples/vm -net stream -stay
+  go run ./storage/examples/vhost-blk -socket /tmp/disk.sock -device file:disk.img &
+  go run ./examples/vm -disk-socket /tmp/disk.sock
   go run ./examples/vm -kernel vmlinuz -initrd initrd.img -append 'console=ttyS0'
 `
 
@@ -57,8 +68,8 @@ func main() {
 }
 
 type options struct {
-	net, kernel, initrd, append string
-	stay                        bool
+	net, disk, kernel, initrd, append string
+	stay                              bool
 }
 
 func parse(args []string, out io.Writer) (o options, err error) {
@@ -66,6 +77,7 @@ func parse(args []string, out io.Writer) (o options, err error) {
 	f.SetOutput(out)
 	f.Usage = func() { fmt.Fprint(out, about); f.PrintDefaults(); fmt.Fprint(out, examples) }
 	f.StringVar(&o.net, "net", "vhost-user", "how the card is joined: vhost-user, stream or dgram")
+	f.StringVar(&o.disk, "disk-socket", "", "`PATH` of a socket that serves a disk by vhost-user-blk, for the guest")
 	f.StringVar(&o.kernel, "kernel", "", "boot this kernel, which has to give its card the address 10.0.0.2/24, and to serve HTTP")
 	f.StringVar(&o.initrd, "initrd", "", "the first file system of that kernel")
 	f.StringVar(&o.append, "append", "console=ttyS0", "the command line of that kernel")
@@ -93,7 +105,6 @@ var cards = map[string]func(dir string, report func(error)) (link.Link, []string
 	"vhost-user": func(dir string, report func(error)) (link.Link, []string, error) {
 		l, err := vnet.Listen(dir+"/net.sock", vnet.Config{Report: func(_ int, err error) { report(err) }})
 		return l, []string{
-			"-object", fmt.Sprintf("memory-backend-memfd,id=mem,size=%dM,share=on", memory), "-machine", "memory-backend=mem",
 			"-chardev", "socket,id=net,path=" + dir + "/net.sock", "-netdev", "vhost-user,id=net,chardev=net",
 			"-device", "virtio-net-pci,netdev=net,vectors=0", // with vectors QEMU 7.2 crashes without KVM
 		}, err
@@ -113,8 +124,25 @@ var cards = map[string]func(dir string, report func(error)) (link.Link, []string
 
 const memory = 384 // of the guest, in MB
 
+// arguments are those for QEMU besides the card's: memory that back ends of vhost-user
+// share, and the disk.
+func (o *options) arguments() ([]string, error) {
+	args := []string{"-object", fmt.Sprintf("memory-backend-memfd,id=mem,size=%dM,share=on", memory), "-machine", "memory-backend=mem"}
+	if o.disk == "" {
+		return args, nil
+	}
+	if _, err := os.Stat(o.disk); err != nil {
+		return nil, fmt.Errorf("-disk-socket: nobody serves a disk there: %w", err)
+	}
+	return append(args, "-chardev", "socket,id=disk,path="+o.disk+",reconnect=1", "-device", "vhost-user-blk-pci,chardev=disk"), nil
+}
+
 func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	o, err := parse(args, out)
+	if err != nil {
+		return err
+	}
+	arguments, err := o.arguments()
 	if err != nil {
 		return err
 	}
@@ -149,7 +177,7 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	defer server.Close()
 	fmt.Fprintf(out, "http://%v/ is served by GoNet, behind %s\n", here.Addr(), filepath.Join(dir, "net.sock"))
 
-	vm, err := o.boot(dir, qemu, out)
+	vm, err := o.boot(dir, append(arguments, qemu...), out)
 	if err != nil {
 		return err
 	}
@@ -165,8 +193,14 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	if err := fetch(ctx, stack, out); err != nil {
-		return err
+	pages := []string{"/"}
+	if o.disk != "" && o.kernel == "" {
+		pages = append(pages, "/disk/boots")
+	}
+	for _, page := range pages {
+		if err := fetch(ctx, stack, page, out); err != nil {
+			return err
+		}
 	}
 	s := card.Counters()
 	fmt.Fprintf(out, "to the guest went %d frames, from it came %d\n", s.TxFrames.Load(), s.RxFrames.Load())
@@ -182,10 +216,11 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 }
 
 // fetch fetches a page from the guest, and prints it.
-func fetch(ctx context.Context, stack *gonet.Stack, out io.Writer) error {
+func fetch(ctx context.Context, stack *gonet.Stack, path string, out io.Writer) error {
+	url := "http://" + there.Addr().String() + path
 	transport := &http.Transport{DialContext: stack.DialContext}
 	defer transport.CloseIdleConnections()
-	request, err := http.NewRequestWithContext(ctx, "GET", "http://"+there.Addr().String()+"/", nil)
+	request, err := http.NewRequestWithContext(ctx, "GET", url, nil)
 	if err != nil {
 		return err
 	}
@@ -196,7 +231,7 @@ func fetch(ctx context.Context, stack *gonet.Stack, out io.Writer) error {
 	defer r.Body.Close()
 	page, err := io.ReadAll(io.LimitReader(r.Body, 1<<20))
 	if err == nil {
-		fmt.Fprintf(out, "http://%v/ is %q\n", there.Addr(), page)
+		fmt.Fprintf(out, "%s is %q\n", url, page)
 	}
 	return err
 }

@@ -17,7 +17,8 @@ func TestMain(m *testing.M) {
 }
 
 // TestVM boots guests whose cards are joined by sockets; vhost/vnet does the same over
-// vhost-user, and here with GONET_LONG=1.
+// vhost-user, and here with GONET_LONG=1. The storage module's vhost-blk has a test of the
+// program with a disk.
 func TestVM(t *testing.T) {
 	guest.Need(t)
 	ways := []string{"stream", "dgram"}
@@ -47,7 +48,7 @@ func TestFlags(t *testing.T) {
 	if err := run(context.Background(), []string{"-h"}, &out); !errors.Is(err, flag.ErrHelp) || !strings.Contains(out.String(), "go run ./examples/vm") {
 		t.Errorf("%v: %s", err, out.String())
 	}
-	for _, args := range [][]string{{"-net", "tap"}, {"-kernel", "x"}, {"-initrd", "x"}, {"more"}, {"-such"}} {
+	for _, args := range [][]string{{"-net", "tap"}, {"-kernel", "x"}, {"-initrd", "x"}, {"-disk-socket", "/nowhere/disk"}, {"more"}, {"-such"}} {
 		if err := run(context.Background(), args, &out); err == nil {
 			t.Errorf("%q: no error", args)
 		}
