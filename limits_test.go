@@ -5,10 +5,12 @@ import (
 	"go/parser"
 	"go/token"
 	"go/types"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -114,7 +116,8 @@ func isEnd(t ast.Expr) bool {
 func declarations(t *testing.T) declared {
 	t.Helper()
 	all := declared{}
-	for dir := range layers {
+	dirs := append(slices.Collect(maps.Keys(layers)), "internal/testing/stack")
+	for _, dir := range dirs {
 		names, err := filepath.Glob(filepath.Join(dir, "*.go"))
 		if err != nil || len(names) == 0 {
 			t.Fatalf("no files in %s: %v", dir, err)

@@ -1,4 +1,4 @@
-package gonet
+package stack
 
 import (
 	"bytes"
@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/seed-012105e5/gonet"
 	"github.com/seed-012105e5/gonet/internal/testing/goroutines"
 	"github.com/seed-012105e5/gonet/link"
 	"github.com/seed-012105e5/gonet/packet"
@@ -18,7 +19,7 @@ import (
 )
 
 // states counts the connections of s by state.
-func states(s *Stack) map[tcp.State]int {
+func states(s *gonet.Stack) map[tcp.State]int {
 	n := map[tcp.State]int{}
 	for _, info := range s.Connections() {
 		n[info.State]++
@@ -179,7 +180,7 @@ func TestPortsRunOut(t *testing.T) {
 func TestBacklog(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		la, lb := link.Pipe(link.PipeConfig{})
-		b, err := New(Config{Link: lb, Addr: netip.MustParsePrefix("10.0.0.2/24"), TCP: tcp.Config{Backlog: 3}})
+		b, err := gonet.New(gonet.Config{Link: lb, Addr: netip.MustParsePrefix("10.0.0.2/24"), TCP: tcp.Config{Backlog: 3}})
 		if err != nil {
 			t.Fatal(err)
 		}

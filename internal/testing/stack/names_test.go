@@ -1,4 +1,4 @@
-package gonet
+package stack
 
 import (
 	"context"
@@ -19,6 +19,7 @@ import (
 
 	"golang.org/x/net/dns/dnsmessage"
 
+	"github.com/seed-012105e5/gonet"
 	"github.com/seed-012105e5/gonet/dns"
 	"github.com/seed-012105e5/gonet/internal/testing/dnstest"
 	"github.com/seed-012105e5/gonet/link"
@@ -37,7 +38,7 @@ func newNamedPair(t *testing.T, cfg dns.Config, s dnstest.Server, middleware ...
 	if cfg.Servers == nil {
 		cfg.Servers = []netip.AddrPort{netip.MustParseAddrPort("10.0.0.2:53")}
 	}
-	a, err := New(Config{Link: la, Addr: netip.MustParsePrefix("10.0.0.1/24"), Rand: repeat(1), DNS: cfg})
+	a, err := gonet.New(gonet.Config{Link: la, Addr: netip.MustParsePrefix("10.0.0.1/24"), Rand: repeat(1), DNS: cfg})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -387,7 +388,7 @@ func TestNamesWithoutServers(t *testing.T) {
 			t.Errorf("error %v", err)
 		}
 	})
-	if _, err := New(Config{DNS: dns.Config{Ndots: -1}, Interfaces: []Interface{{}}}); err == nil {
+	if _, err := gonet.New(gonet.Config{DNS: dns.Config{Ndots: -1}, Interfaces: []gonet.Interface{{}}}); err == nil {
 		t.Error("a bad Config is taken")
 	}
 }

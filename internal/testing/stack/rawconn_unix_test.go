@@ -1,6 +1,6 @@
 //go:build unix
 
-package gonet
+package stack
 
 import (
 	"bytes"

@@ -1,4 +1,4 @@
-package gonet
+package stack
 
 import (
 	"errors"
@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/seed-012105e5/gonet"
 	"github.com/seed-012105e5/gonet/link"
 	"github.com/seed-012105e5/gonet/packet"
 	"github.com/seed-012105e5/gonet/tcp"
@@ -18,7 +19,7 @@ import (
 )
 
 // A pair is two stacks, a at 10.0.0.1 and b at 10.0.0.2, joined by a link.
-type pair struct{ a, b *Stack }
+type pair struct{ a, b *gonet.Stack }
 
 // newPair joins two stacks by a pipe that middleware changes at a's end.
 func newPair(t testing.TB, middleware ...link.Middleware) pair {
@@ -30,9 +31,9 @@ func newPair(t testing.TB, middleware ...link.Middleware) pair {
 	return pair{newHost(t, la, "10.0.0.1/24", 1), newHost(t, lb, "10.0.0.2/24", 2)}
 }
 
-func newHost(t testing.TB, l link.Link, addr string, seed byte) *Stack {
+func newHost(t testing.TB, l link.Link, addr string, seed byte) *gonet.Stack {
 	t.Helper()
-	s, err := New(Config{Link: l, Addr: netip.MustParsePrefix(addr), Rand: repeat(seed)})
+	s, err := gonet.New(gonet.Config{Link: l, Addr: netip.MustParsePrefix(addr), Rand: repeat(seed)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,7 +110,7 @@ func (p pair) connect(t testing.TB) (ca, cb *tcp.Conn) {
 // connect opens a TCP connection from one stack to an address of another. Both
 // ends are closed when the test is over, also those that a reset has ended by
 // then: what nobody has read of them still holds its packets.
-func connect(t testing.TB, from, to *Stack, address string) (dialled, accepted *tcp.Conn) {
+func connect(t testing.TB, from, to *gonet.Stack, address string) (dialled, accepted *tcp.Conn) {
 	t.Helper()
 	l := listen(t, to, address)
 	defer l.Close()
@@ -125,7 +126,7 @@ func connect(t testing.TB, from, to *Stack, address string) (dialled, accepted *
 	return dialled, c
 }
 
-func listen(t testing.TB, s *Stack, address string) *tcp.Listener {
+func listen(t testing.TB, s *gonet.Stack, address string) *tcp.Listener {
 	t.Helper()
 	l, err := s.Listen("tcp", address)
 	if err != nil {
@@ -134,7 +135,7 @@ func listen(t testing.TB, s *Stack, address string) *tcp.Listener {
 	return l.(*tcp.Listener)
 }
 
-func dial(t testing.TB, s *Stack, address string) *tcp.Conn {
+func dial(t testing.TB, s *gonet.Stack, address string) *tcp.Conn {
 	t.Helper()
 	c, err := s.Dial("tcp", address)
 	if err != nil {
@@ -143,7 +144,7 @@ func dial(t testing.TB, s *Stack, address string) *tcp.Conn {
 	return c.(*tcp.Conn)
 }
 
-func listenUDP(t testing.TB, s *Stack, address string) *udp.Conn {
+func listenUDP(t testing.TB, s *gonet.Stack, address string) *udp.Conn {
 	t.Helper()
 	c, err := s.ListenPacket("udp", address)
 	if err != nil {
@@ -152,7 +153,7 @@ func listenUDP(t testing.TB, s *Stack, address string) *udp.Conn {
 	return c.(*udp.Conn)
 }
 
-func dialUDP(t testing.TB, s *Stack, address string) *udp.Conn {
+func dialUDP(t testing.TB, s *gonet.Stack, address string) *udp.Conn {
 	t.Helper()
 	c, err := s.Dial("udp", address)
 	if err != nil {

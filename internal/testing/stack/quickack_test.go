@@ -1,4 +1,4 @@
-package gonet
+package stack
 
 import (
 	"io"
@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/seed-012105e5/gonet"
 	"github.com/seed-012105e5/gonet/link"
 	"github.com/seed-012105e5/gonet/tcp"
 )
@@ -16,8 +17,8 @@ import (
 func segmentsFor(t *testing.T, cfg tcp.Config, work func(a, b *tcp.Conn)) (n uint64, took time.Duration) {
 	la, lb := link.Pipe(link.PipeConfig{})
 	la = link.Impair(la, link.Impairment{Delay: 5 * time.Millisecond})
-	host := func(l link.Link, addr string) *Stack {
-		s, err := New(Config{Link: l, Addr: netip.MustParsePrefix(addr), TCP: cfg})
+	host := func(l link.Link, addr string) *gonet.Stack {
+		s, err := gonet.New(gonet.Config{Link: l, Addr: netip.MustParsePrefix(addr), TCP: cfg})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,4 +1,4 @@
-package gonet
+package stack
 
 import (
 	"errors"
@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/seed-012105e5/gonet"
 	"github.com/seed-012105e5/gonet/link"
 	"github.com/seed-012105e5/gonet/udp"
 )
@@ -77,7 +78,7 @@ func TestListenMulticastUDP(t *testing.T) {
 		defer p.close()
 		group := &net.UDPAddr{IP: net.IPv4(239, 1, 2, 3), Port: 5353}
 		var all []*udp.Conn
-		for _, s := range []*Stack{p.a, p.b, p.b} {
+		for _, s := range []*gonet.Stack{p.a, p.b, p.b} {
 			c, err := s.ListenMulticastUDP("udp", -1, group)
 			if err != nil {
 				t.Fatal(err)
@@ -116,7 +117,7 @@ func TestListenMulticastUDP(t *testing.T) {
 func TestUDPConfig(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		la, lb := link.Pipe(link.PipeConfig{})
-		s, err := New(Config{
+		s, err := gonet.New(gonet.Config{
 			Link: la, Addr: netip.MustParsePrefix("10.0.0.1/24"), Rand: repeat(1),
 			UDP: udp.Config{ReadBuffer: 10_000, MaxSockets: 2},
 		})

@@ -1,4 +1,4 @@
-package gonet
+package stack
 
 import (
 	"errors"
@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-012105e5/gonet"
 	"github.com/seed-012105e5/gonet/ethernet"
 	"github.com/seed-012105e5/gonet/link"
 	"github.com/seed-012105e5/gonet/udp"
@@ -36,6 +37,13 @@ func wantError(t *testing.T, err, want error, op, network string) {
 // which is nowhere.
 func newStaticPair(t *testing.T, middleware ...link.Middleware) pair {
 	t.Helper()
+	return newStaticPairOf(t, gonet.Config{}, middleware...)
+}
+
+// newStaticPairOf is newStaticPair with a Config for both stacks, of which the links and
+// addresses are filled in.
+func newStaticPairOf(t *testing.T, cfg gonet.Config, middleware ...link.Middleware) pair {
+	t.Helper()
 	la, lb := link.Pipe(link.PipeConfig{})
 	neighbours := map[netip.Addr]ethernet.Addr{
 		netip.MustParseAddr("10.0.0.2"): lb.MAC,
@@ -44,13 +52,19 @@ func newStaticPair(t *testing.T, middleware ...link.Middleware) pair {
 	for _, m := range middleware {
 		la = m(la)
 	}
-	a, err := New(Config{Interfaces: []Interface{{
+	cfg.Interfaces = []gonet.Interface{{
 		Link: la, Addrs: []netip.Prefix{netip.MustParsePrefix("10.0.0.1/24")}, Static: neighbours,
-	}}})
+	}}
+	a, err := gonet.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return pair{a, newHost(t, lb, "10.0.0.2/24", 2)}
+	cfg.Interfaces, cfg.Link, cfg.Addr, cfg.Rand = nil, lb, netip.MustParsePrefix("10.0.0.2/24"), repeat(2)
+	b, err := gonet.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pair{a, b}
 }
 
 func TestErrorsOfDial(t *testing.T) {

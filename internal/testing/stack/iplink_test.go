@@ -1,4 +1,4 @@
-package gonet_test
+package stack
 
 import (
 	"bytes"

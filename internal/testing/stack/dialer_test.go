@@ -1,4 +1,4 @@
-package gonet
+package stack
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-012105e5/gonet"
 	"github.com/seed-012105e5/gonet/link"
 	"github.com/seed-012105e5/gonet/tcp"
 )
@@ -20,36 +21,34 @@ func TestKeepAlive(t *testing.T) {
 	const never = 0
 	for _, c := range []struct {
 		name              string
-		config            func(*Config)
-		dialer            Dialer
-		listener          ListenConfig
+		config            func(*gonet.Config)
+		dialer            gonet.Dialer
+		listener          gonet.ListenConfig
 		dialled, accepted time.Duration // when they end; never: not within hours
 	}{
 		{name: "as package net", dialled: 150 * time.Second, accepted: 150 * time.Second},
-		{name: "off in Config", config: func(c *Config) { c.KeepAlive = -1 }},
-		{name: "a time in Config", config: func(c *Config) { c.KeepAlive = time.Minute }, dialled: 195 * time.Second, accepted: 195 * time.Second},
+		{name: "off in Config", config: func(c *gonet.Config) { c.KeepAlive = -1 }},
+		{name: "a time in Config", config: func(c *gonet.Config) { c.KeepAlive = time.Minute }, dialled: 195 * time.Second, accepted: 195 * time.Second},
 		{name: "all in Config",
-			config: func(c *Config) {
+			config: func(c *gonet.Config) {
 				c.KeepAliveConfig = net.KeepAliveConfig{Enable: true, Idle: time.Minute, Interval: time.Second, Count: 3}
 			},
 			dialled: 63 * time.Second, accepted: 63 * time.Second},
-		{name: "off for one", dialer: Dialer{KeepAlive: -1}, dialled: never, accepted: 150 * time.Second},
-		{name: "off for one listener", listener: ListenConfig{KeepAlive: -1}, dialled: 150 * time.Second, accepted: never},
-		{name: "on for one", config: func(c *Config) { c.KeepAlive = -1 }, dialer: Dialer{KeepAlive: 30 * time.Second}, dialled: 165 * time.Second},
-		{name: "all for one listener", listener: ListenConfig{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: time.Second, Interval: -1, Count: 1}},
+		{name: "off for one", dialer: gonet.Dialer{KeepAlive: -1}, dialled: never, accepted: 150 * time.Second},
+		{name: "off for one listener", listener: gonet.ListenConfig{KeepAlive: -1}, dialled: 150 * time.Second, accepted: never},
+		{name: "on for one", config: func(c *gonet.Config) { c.KeepAlive = -1 }, dialer: gonet.Dialer{KeepAlive: 30 * time.Second}, dialled: 165 * time.Second},
+		{name: "all for one listener", listener: gonet.ListenConfig{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: time.Second, Interval: -1, Count: 1}},
 			dialled: 150 * time.Second, accepted: 76 * time.Second}, // the interval is that of the machine: 75 s
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T) {
 				var wire cable
-				p := newStaticPair(t, wire.plug)
-				defer p.close()
+				var cfg gonet.Config
 				if c.config != nil {
-					cfg := Config{}
 					c.config(&cfg)
-					k := keptAlive(tcp.ConnOptions{KeepAlive: p.a.keepAlive}, cfg.KeepAlive, cfg.KeepAliveConfig).KeepAlive
-					p.a.keepAlive, p.b.keepAlive = k, k
 				}
+				p := newStaticPairOf(t, cfg, wire.plug)
+				defer p.close()
 				c.dialer.Stack, c.listener.Stack = p.a, p.b
 				l, err := c.listener.Listen(t.Context(), "tcp", ":80")
 				if err != nil {
@@ -102,35 +101,11 @@ func TestKeepAlive(t *testing.T) {
 	}
 }
 
-// TestConfigKeepAlive: the fields of Config reach the stack.
-func TestConfigKeepAlive(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
-		for _, c := range []struct {
-			cfg  Config
-			want net.KeepAliveConfig
-		}{
-			{Config{}, net.KeepAliveConfig{Enable: true}},
-			{Config{KeepAlive: time.Minute}, net.KeepAliveConfig{Enable: true, Idle: time.Minute}},
-			{Config{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Count: 3}, KeepAlive: -1}, net.KeepAliveConfig{Enable: true, Count: 3}},
-		} {
-			c.cfg.Link, c.cfg.Addr = link.Loopback(0), netip.MustParsePrefix("10.0.0.1/24")
-			s, err := New(c.cfg)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if s.keepAlive != c.want {
-				t.Errorf("%+v, want %+v", s.keepAlive, c.want)
-			}
-			s.Close()
-		}
-	})
-}
-
 func TestDialer(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		p := newStaticPair(t)
 		defer p.close()
-		lc := ListenConfig{Stack: p.b, Options: tcp.ConnOptions{TTL: 9, TOS: 0x20, CongestionControl: "reno", ReadBuffer: 12345}}
+		lc := gonet.ListenConfig{Stack: p.b, Options: tcp.ConnOptions{TTL: 9, TOS: 0x20, CongestionControl: "reno", ReadBuffer: 12345}}
 		l, err := lc.Listen(t.Context(), "tcp4", "10.0.0.2:http")
 		if err != nil {
 			t.Fatal(err)
@@ -139,7 +114,7 @@ func TestDialer(t *testing.T) {
 		u := listenUDP(t, p.b, ":53")
 		defer u.Close()
 
-		d := Dialer{
+		d := gonet.Dialer{
 			Stack: p.a, LocalAddr: &net.TCPAddr{IP: net.IPv4(10, 0, 0, 1), Port: 1234},
 			Options: tcp.ConnOptions{CongestionControl: "reno", LossRecovery: "newreno", WriteBuffer: 54321},
 		}
@@ -168,7 +143,7 @@ func TestDialer(t *testing.T) {
 		c.Close()
 		b.Close()
 
-		d = Dialer{Stack: p.a, LocalAddr: &net.UDPAddr{Port: 1234}}
+		d = gonet.Dialer{Stack: p.a, LocalAddr: &net.UDPAddr{Port: 1234}}
 		c, err = d.Dial("udp", "10.0.0.2:53")
 		if err != nil {
 			t.Fatal(err)
@@ -178,16 +153,16 @@ func TestDialer(t *testing.T) {
 		}
 		c.Close()
 		for _, bad := range []struct {
-			Dialer
+			gonet.Dialer
 			address, want string
 		}{
-			{Dialer{LocalAddr: &net.UDPAddr{}}, "10.0.0.2:80", "dial tcp: address :0: mismatched local address type"},
-			{Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv6loopback}}, "10.0.0.2:80", "dial tcp: address [::1]:0: no suitable address found"},
-			{Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(10, 0, 0, 7)}}, "10.0.0.2:80", "dial tcp 10.0.0.7:0->10.0.0.2:80: connect: cannot assign requested address"},
-			{Dialer{Options: tcp.ConnOptions{CongestionControl: "nosuch"}}, "10.0.0.2:80", `dial tcp 10.0.0.2:80: tcp: no congestion control has the name "nosuch"`},
-			{Dialer{Timeout: -1}, "10.0.0.2:80", "dial tcp 10.0.0.2:80: i/o timeout"},
-			{Dialer{Timeout: time.Second}, "10.0.0.9:80", "dial tcp 10.0.0.9:80: i/o timeout"},
-			{Dialer{Deadline: time.Now().Add(time.Second), Timeout: time.Hour}, "10.0.0.9:80", "dial tcp 10.0.0.9:80: i/o timeout"},
+			{gonet.Dialer{LocalAddr: &net.UDPAddr{}}, "10.0.0.2:80", "dial tcp: address :0: mismatched local address type"},
+			{gonet.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv6loopback}}, "10.0.0.2:80", "dial tcp: address [::1]:0: no suitable address found"},
+			{gonet.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(10, 0, 0, 7)}}, "10.0.0.2:80", "dial tcp 10.0.0.7:0->10.0.0.2:80: connect: cannot assign requested address"},
+			{gonet.Dialer{Options: tcp.ConnOptions{CongestionControl: "nosuch"}}, "10.0.0.2:80", `dial tcp 10.0.0.2:80: tcp: no congestion control has the name "nosuch"`},
+			{gonet.Dialer{Timeout: -1}, "10.0.0.2:80", "dial tcp 10.0.0.2:80: i/o timeout"},
+			{gonet.Dialer{Timeout: time.Second}, "10.0.0.9:80", "dial tcp 10.0.0.9:80: i/o timeout"},
+			{gonet.Dialer{Deadline: time.Now().Add(time.Second), Timeout: time.Hour}, "10.0.0.9:80", "dial tcp 10.0.0.9:80: i/o timeout"},
 		} {
 			bad.Stack = p.a
 			start := time.Now()
@@ -206,7 +181,7 @@ func TestDialerResolver(t *testing.T) {
 		defer p.close()
 		refused := errors.New("no way to a server")
 		asked := 0
-		d := Dialer{Stack: p.a, Resolver: &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
+		d := gonet.Dialer{Stack: p.a, Resolver: &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
 			asked++
 			return nil, refused
 		}}}
@@ -233,7 +208,7 @@ func TestListenShare(t *testing.T) {
 			inBubble(t, func(t *testing.T) {
 				p := newPair(t)
 				defer p.close()
-				lc := ListenConfig{Stack: p.b, Share: share}
+				lc := gonet.ListenConfig{Stack: p.b, Share: share}
 				var all []net.Listener
 				for range 3 {
 					l, err := lc.Listen(t.Context(), "tcp", ":80")
@@ -242,9 +217,9 @@ func TestListenShare(t *testing.T) {
 					}
 					all = append(all, l)
 				}
-				alone := ListenConfig{Stack: p.b}
-				other := ListenConfig{Stack: p.b, Share: 3 - share}
-				for _, c := range []ListenConfig{alone, other} {
+				alone := gonet.ListenConfig{Stack: p.b}
+				other := gonet.ListenConfig{Stack: p.b, Share: 3 - share}
+				for _, c := range []gonet.ListenConfig{alone, other} {
 					if _, err := c.Listen(t.Context(), "tcp", ":80"); !errors.Is(err, syscall.EADDRINUSE) {
 						t.Errorf("a listener that does not share alike: %v", err)
 					}
@@ -298,13 +273,13 @@ func TestShareFull(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T) {
 				la, lb := link.Pipe(link.PipeConfig{})
-				b, err := New(Config{Link: lb, Addr: netip.MustParsePrefix("10.0.0.2/24"), TCP: tcp.Config{Backlog: 10}})
+				b, err := gonet.New(gonet.Config{Link: lb, Addr: netip.MustParsePrefix("10.0.0.2/24"), TCP: tcp.Config{Backlog: 10}})
 				if err != nil {
 					t.Fatal(err)
 				}
 				p := pair{newHost(t, la, "10.0.0.1/24", 1), b}
 				defer p.close()
-				lc := ListenConfig{Stack: b, Share: share}
+				lc := gonet.ListenConfig{Stack: b, Share: share}
 				for range 2 {
 					l, err := lc.Listen(t.Context(), "tcp", ":80")
 					if err != nil {
@@ -332,7 +307,7 @@ func TestSelfConnect(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		p := newPair(t)
 		defer p.close()
-		d := Dialer{Stack: p.a, LocalAddr: &net.TCPAddr{IP: net.IPv4(10, 0, 0, 1), Port: 50000}}
+		d := gonet.Dialer{Stack: p.a, LocalAddr: &net.TCPAddr{IP: net.IPv4(10, 0, 0, 1), Port: 50000}}
 		c, err := d.Dial("tcp", "10.0.0.1:50000")
 		if err != nil {
 			t.Fatal(err)

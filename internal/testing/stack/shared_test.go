@@ -1,4 +1,4 @@
-package gonet
+package stack
 
 import (
 	"fmt"
@@ -7,6 +7,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/seed-012105e5/gonet"
 	"github.com/seed-012105e5/gonet/ethernet"
 	"github.com/seed-012105e5/gonet/internal/checksum"
 	"github.com/seed-012105e5/gonet/ipv4"
@@ -47,7 +48,7 @@ func TestForgedProbesTellNothing(t *testing.T) {
 						for i := range sources {
 							neighbours[source(i)] = ethernet.Addr{2, 0, 0, 0, 0, 8}
 						}
-						s, err := New(Config{Interfaces: []Interface{{
+						s, err := gonet.New(gonet.Config{Interfaces: []gonet.Interface{{
 							Link: card, Addrs: []netip.Prefix{netip.MustParsePrefix("10.0.0.2/16")}, Static: neighbours,
 						}}, Rand: repeat(7)})
 						if err != nil {

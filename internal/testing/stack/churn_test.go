@@ -1,4 +1,4 @@
-package gonet
+package stack
 
 import (
 	"bytes"
@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-012105e5/gonet"
 	"github.com/seed-012105e5/gonet/internal/testing/goroutines"
 	"github.com/seed-012105e5/gonet/link"
 	"github.com/seed-012105e5/gonet/packet"
@@ -83,8 +84,8 @@ func (c *churn) stacks(t *testing.T) {
 		Rate: 100e6, Delay: time.Millisecond, Jitter: 100 * time.Microsecond,
 		Loss: 0.005, Reorder: 0.01, Duplicate: 0.005, Corrupt: 0.001, Seed: 5,
 	}))
-	host := func(l link.Link, addr string, seed byte) *Stack {
-		s, err := New(Config{Link: l, Addr: netip.MustParsePrefix(addr), Rand: repeat(seed), TCP: tcp.Config{
+	host := func(l link.Link, addr string, seed byte) *gonet.Stack {
+		s, err := gonet.New(gonet.Config{Link: l, Addr: netip.MustParsePrefix(addr), Rand: repeat(seed), TCP: tcp.Config{
 			Backlog: 16, SendBuffer: 64 << 10, ReceiveBuffer: 64 << 10, MSL: 30 * c.unit, FinWait2: 60 * c.unit,
 			UserTimeout: max(300*c.unit, time.Second), ConnectTimeout: max(180*c.unit, time.Second),
 		}})
@@ -422,7 +423,7 @@ func (c *churn) checkLeft(t *testing.T, routines int, packets int64) {
 // checkPorts checks that every ephemeral port can be had again.
 func (c *churn) checkPorts(t *testing.T) {
 	const ephemeral = 65536 - 32768
-	for name, s := range map[string]*Stack{"a": c.a, "b": c.b} {
+	for name, s := range map[string]*gonet.Stack{"a": c.a, "b": c.b} {
 		n := 0
 		for ; n <= ephemeral; n++ {
 			l, err := s.Listen("tcp", ":0")

@@ -1,4 +1,4 @@
-package gonet
+package stack
 
 import (
 	"bytes"
@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-012105e5/gonet"
 	"github.com/seed-012105e5/gonet/ethernet"
 	"github.com/seed-012105e5/gonet/icmp"
 	"github.com/seed-012105e5/gonet/ipv4"
@@ -24,7 +25,7 @@ import (
 //	a 10.0.0.1 ── 10.0.0.254 left 10.9.0.1 ── 10.9.0.2 right 10.1.0.254 ── 10.1.0.1 b
 type network struct {
 	pair
-	left, right *Stack
+	left, right *gonet.Stack
 }
 
 // newNetwork makes a network in whose middle is a link with another MTU.
@@ -33,16 +34,16 @@ func newNetwork(t *testing.T, mtu int, forward bool) network {
 	la, ra := link.Pipe(link.PipeConfig{})
 	lm, rm := link.Pipe(link.PipeConfig{MTU: mtu})
 	lb, rb := link.Pipe(link.PipeConfig{})
-	start := func(gateway string, links ...Interface) *Stack {
-		s, err := New(Config{Interfaces: links, Gateway: netip.MustParseAddr(gateway), Forward: forward})
+	start := func(gateway string, links ...gonet.Interface) *gonet.Stack {
+		s, err := gonet.New(gonet.Config{Interfaces: links, Gateway: netip.MustParseAddr(gateway), Forward: forward})
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { s.Close() })
 		return s
 	}
-	card := func(l link.Link, addr string) Interface {
-		return Interface{Link: l, Addrs: []netip.Prefix{netip.MustParsePrefix(addr)}}
+	card := func(l link.Link, addr string) gonet.Interface {
+		return gonet.Interface{Link: l, Addrs: []netip.Prefix{netip.MustParsePrefix(addr)}}
 	}
 	return network{
 		pair:  pair{start("10.0.0.254", card(la, "10.0.0.1/24")), start("10.1.0.254", card(rb, "10.1.0.1/24"))},
@@ -164,7 +165,7 @@ func TestLoopback(t *testing.T) {
 	}
 }
 
-func testEchoTo(t *testing.T, from, to *Stack, addr string) {
+func testEchoTo(t *testing.T, from, to *gonet.Stack, addr string) {
 	t.Helper()
 	c, accepted := connect(t, from, to, addr+":0")
 	go func() {
@@ -188,8 +189,8 @@ func TestConnectToSelf(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		p := newPair(t)
 		defer p.close()
-		at := netip.MustParseAddrPort("10.0.0.1:5000")
-		c, err := p.a.tcp.Dial(t.Context(), at, at)
+		d := gonet.Dialer{Stack: p.a, LocalAddr: &net.TCPAddr{IP: net.IPv4(10, 0, 0, 1), Port: 5000}}
+		c, err := d.Dial("tcp", d.LocalAddr.String())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,4 +1,4 @@
-package gonet
+package stack
 
 import (
 	"context"
@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-012105e5/gonet"
 	"github.com/seed-012105e5/gonet/ethernet"
 	"github.com/seed-012105e5/gonet/link"
 	"github.com/seed-012105e5/gonet/packet"
@@ -48,7 +49,7 @@ func (g *gate) plug(l link.Link) link.Link {
 //	near, 10.0.0.2 ── 10.0.0.1  host  10.1.0.1 ── gate ── far, 10.1.0.2
 type crowd struct {
 	t               *testing.T
-	host, near, far *Stack
+	host, near, far *gonet.Stack
 	card            gate
 	requests        map[string]func() error
 }
@@ -59,10 +60,10 @@ func newCrowd(t *testing.T) *crowd {
 	f0, f1 := link.Pipe(link.PipeConfig{})
 	c.near, c.far = newHost(t, n1, "10.0.0.2/24", 2), newHost(t, f1, "10.1.0.2/24", 3)
 	var err error
-	c.host, err = New(Config{
+	c.host, err = gonet.New(gonet.Config{
 		Rand: repeat(1),
 		TCP:  tcp.Config{Backlog: 4},
-		Interfaces: []Interface{
+		Interfaces: []gonet.Interface{
 			{Link: n0, Addrs: []netip.Prefix{netip.MustParsePrefix("10.0.0.1/24")}},
 			{
 				Link: c.card.plug(f0), Addrs: []netip.Prefix{netip.MustParsePrefix("10.1.0.1/24")},
@@ -108,13 +109,13 @@ func (c *crowd) soon() context.Context {
 }
 
 // tcpEcho is a request on a connection of the host's to an echo of to.
-func (c *crowd) tcpEcho(to *Stack, at string) func() error {
+func (c *crowd) tcpEcho(to *gonet.Stack, at string) func() error {
 	go echo(listen(c.t, to, at))
 	conn := dial(c.t, c.host, at)
 	return exchange(conn)
 }
 
-func (c *crowd) udpEcho(to *Stack, at string) func() error {
+func (c *crowd) udpEcho(to *gonet.Stack, at string) func() error {
 	go echoDatagrams(listenUDP(c.t, to, at))
 	return exchange(dialUDP(c.t, c.host, at))
 }

@@ -1,4 +1,4 @@
-package gonet
+package stack
 
 import (
 	"errors"
@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-012105e5/gonet"
 	"github.com/seed-012105e5/gonet/link"
 	"github.com/seed-012105e5/gonet/tcp"
 )
@@ -20,7 +21,7 @@ import (
 // Both hosts prefer the upper way.
 type diamond struct {
 	pair
-	upper, lower *Stack
+	upper, lower *gonet.Stack
 
 	down cable // between upper and b; cut, nothing passes there in either direction
 }
@@ -28,33 +29,33 @@ type diamond struct {
 func newDiamond(t *testing.T) *diamond {
 	t.Helper()
 	d := new(diamond)
-	pipe := func(addrs ...string) [2]Interface {
+	pipe := func(addrs ...string) [2]gonet.Interface {
 		l, r := link.Pipe(link.PipeConfig{})
 		if addrs[0] == "10.1.0.254/24" {
 			l = d.down.plug(l)
 		}
-		return [2]Interface{
+		return [2]gonet.Interface{
 			{Link: l, Addrs: []netip.Prefix{netip.MustParsePrefix(addrs[0])}},
 			{Link: r, Addrs: []netip.Prefix{netip.MustParsePrefix(addrs[1])}},
 		}
 	}
-	start := func(forward bool, routes []Route, links ...Interface) *Stack {
-		s, err := New(Config{Interfaces: links, Forward: forward, Routes: routes})
+	start := func(forward bool, routes []gonet.Route, links ...gonet.Interface) *gonet.Stack {
+		s, err := gonet.New(gonet.Config{Interfaces: links, Forward: forward, Routes: routes})
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { s.Close() })
 		return s
 	}
-	by := func(to, gateway string, i int) Route {
-		return Route{Prefix: netip.MustParsePrefix(to), Gateway: netip.MustParseAddr(gateway), Interface: i}
+	by := func(to, gateway string, i int) gonet.Route {
+		return gonet.Route{Prefix: netip.MustParsePrefix(to), Gateway: netip.MustParseAddr(gateway), Interface: i}
 	}
 	au, al := pipe("10.0.0.1/24", "10.0.0.254/24"), pipe("10.2.0.1/24", "10.2.0.254/24")
 	ub, lb := pipe("10.1.0.254/24", "10.1.0.1/24"), pipe("10.3.0.254/24", "10.3.0.1/24")
-	d.a = start(false, []Route{by("0.0.0.0/0", "10.0.0.254", 0), by("0.0.0.0/0", "10.2.0.254", 1)}, au[0], al[0])
-	d.b = start(false, []Route{by("0.0.0.0/0", "10.1.0.254", 0), by("0.0.0.0/0", "10.3.0.254", 1)}, ub[1], lb[1])
-	d.upper = start(true, []Route{by("10.2.0.0/24", "10.0.0.1", 0)}, au[1], ub[0])
-	d.lower = start(true, []Route{by("10.1.0.0/24", "10.3.0.1", 1), by("10.0.0.0/24", "10.2.0.1", 0)}, al[1], lb[0])
+	d.a = start(false, []gonet.Route{by("0.0.0.0/0", "10.0.0.254", 0), by("0.0.0.0/0", "10.2.0.254", 1)}, au[0], al[0])
+	d.b = start(false, []gonet.Route{by("0.0.0.0/0", "10.1.0.254", 0), by("0.0.0.0/0", "10.3.0.254", 1)}, ub[1], lb[1])
+	d.upper = start(true, []gonet.Route{by("10.2.0.0/24", "10.0.0.1", 0)}, au[1], ub[0])
+	d.lower = start(true, []gonet.Route{by("10.1.0.0/24", "10.3.0.1", 1), by("10.0.0.0/24", "10.2.0.1", 0)}, al[1], lb[0])
 	return d
 }
 
@@ -64,7 +65,7 @@ func TestSourceOfDial(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		d := newDiamond(t)
 		for _, c := range []struct {
-			to   *Stack
+			to   *gonet.Stack
 			addr string
 			from string
 		}{
