@@ -12,9 +12,12 @@ import (
 	"time"
 
 	"github.com/seed-012105e5/gonet/storage/block"
+	"github.com/seed-012105e5/gonet/storage/internal/testing/usbhost"
 	"github.com/seed-012105e5/gonet/storage/iscsi"
 	"github.com/seed-012105e5/gonet/storage/nbd"
 	"github.com/seed-012105e5/gonet/storage/scsi"
+	"github.com/seed-012105e5/gonet/storage/usb"
+	"github.com/seed-012105e5/gonet/storage/usb/usbip"
 	"github.com/seed-012105e5/gonet/vhost/virtqueue"
 )
 
@@ -343,8 +346,8 @@ func TestGone(t *testing.T) {
 	b.Close()
 }
 
-// TestOneDisk serves one disk by NBD, by iSCSI and to virtual machines at once: what one
-// writes the others read, and each hears of a change of the size.
+// TestOneDisk serves one disk by NBD, by iSCSI, by USB and to virtual machines at once: what one
+// writes the others read.
 func TestOneDisk(t *testing.T) {
 	disk, err := block.NewDisk(openFile(t, 1<<20))
 	if err != nil {
@@ -370,8 +373,18 @@ func TestOneDisk(t *testing.T) {
 	if err := units.Add(1, unit); err != nil {
 		t.Fatal(err)
 	}
+	u := new(usbip.Server)
+	defer u.Close()
+	device, err := usb.NewDevice(usb.Config{Units: scsi.NewTarget()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	unit, err = scsi.NewUnit(scsi.UnitConfig{Disk: disk})
+	if err = errors.Join(err, device.Config().Units.Add(0, unit), u.Add("1-1", device)); err != nil {
+		t.Fatal(err)
+	}
 	var addresses []string
-	for _, serve := range []func(net.Listener) error{n.Serve, i.Serve} {
+	for _, serve := range []func(net.Listener) error{n.Serve, i.Serve, u.Serve} {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
@@ -389,7 +402,16 @@ func TestOneDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer overISCSI.Close()
-	users := map[string]block.Device{"vhost-user": guest, "nbd": overNBD, "iscsi": overISCSI}
+	conn, err := net.Dial("tcp", addresses[2])
+	if err != nil {
+		t.Fatal(err)
+	}
+	overUSB, err := usbhost.Attach(conn, "1-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer overUSB.Close()
+	users := map[string]block.Device{"vhost-user": guest, "nbd": overNBD, "iscsi": overISCSI, "usb": overUSB}
 	round := byte(0)
 	for name, writer := range users {
 		round++

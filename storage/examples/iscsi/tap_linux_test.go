@@ -6,24 +6,16 @@ import (
 	"context"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/seed-012105e5/gonet/internal/testing/netns"
+	"github.com/seed-012105e5/gonet/storage/examples/internal/testing/programtest"
 	"github.com/seed-012105e5/gonet/storage/iscsi"
 )
 
-// programEnv has the test run itself as iscsi.
-const programEnv = "GONET_ISCSI_PROGRAM"
-
-func TestMain(m *testing.M) {
-	if os.Getenv(programEnv) != "" {
-		main()
-	}
-	netns.Main(m)
-}
+func TestMain(m *testing.M) { programtest.Main(m, main) }
 
 // TestTap serves over a stack of the program's own, is managed at a socket of the
 // kernel's, and ends in order by a signal.
@@ -31,9 +23,7 @@ func TestTap(t *testing.T) {
 	ns := netns.Test(t)
 	netns.NeedTun(t)
 	control := filepath.Join(t.TempDir(), "admin")
-	cmd := exec.CommandContext(t.Context(), "/proc/self/exe", "serve", "-tap", "tap0", "-listen", ":3260", "-admin", control, "-target", t1, "-lun", "1=memory:1M")
-	cmd.Env = append(os.Environ(), programEnv+"=1")
-	cmd.Stderr = os.Stderr
+	cmd := programtest.Command(t.Context(), "serve", "-tap", "tap0", "-listen", ":3260", "-admin", control, "-target", t1, "-lun", "1=memory:1M")
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -4,57 +4,26 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"errors"
 	"io"
 	"net"
 	"os"
-	"os/exec"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/seed-012105e5/gonet/internal/testing/netns"
+	"github.com/seed-012105e5/gonet/storage/examples/internal/testing/programtest"
 	"github.com/seed-012105e5/gonet/storage/nbd"
 )
 
-// programEnv has the test run itself as nbd-serve: "root" in a mount namespace becomes
-// "nobody", a user without rights.
-const programEnv = "GONET_NBD_SERVE_PROGRAM"
-
-func TestMain(m *testing.M) {
-	switch os.Getenv(programEnv) {
-	case "root":
-		println(becomeNobody().Error())
-		os.Exit(1)
-	case "nobody":
-		main()
-	}
-	netns.Main(m)
-}
-
-// becomeNobody runs the program again as a user who may open /dev/net/tun, and no more.
-// It returns only when it fails.
-func becomeNobody() error {
-	err := errors.Join(netns.MakeTun(), syscall.Setgroups(nil), syscall.Setgid(65534), syscall.Setuid(65534))
-	if err != nil {
-		return err
-	}
-	os.Setenv(programEnv, "nobody")
-	return syscall.Exec("/proc/self/exe", os.Args, os.Environ())
-}
+func TestMain(m *testing.M) { programtest.Main(m, main) }
 
 // TestRootless serves as an ordinary user, over a stack of the program's own, and is
 // used from outside of its private network.
 func TestRootless(t *testing.T) {
 	ns := netns.Test(t)
 	netns.NeedTun(t)
-	cmd := exec.CommandContext(t.Context(), "/proc/self/exe", "-rootless", "-listen", "127.0.0.1:10809", "-stats", "-export", "m=memory:1M")
-	cmd.Env = append(os.Environ(), programEnv+"=nobody")
-	if !netns.AsUser() { // otherwise it is that of an ordinary user already, though root by name
-		cmd.Env = append(os.Environ(), programEnv+"=root")
-		cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
-	}
-	cmd.Stderr = os.Stderr
+	cmd := programtest.Command(t.Context(), "-rootless", "-listen", "127.0.0.1:10809", "-stats", "-export", "m=memory:1M")
+	programtest.AsUser(cmd)
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -11,10 +11,10 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -22,61 +22,88 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-012105e5/gonet/internal/testing/netns"
+	"github.com/seed-012105e5/gonet/storage/examples/internal/testing/programtest"
 	"github.com/seed-012105e5/gonet/storage/nbd"
 )
-
-// TestMain is the program itself in a child of a test.
-func TestMain(m *testing.M) {
-	if args := os.Getenv("GONET_DRIVE_ARGS"); args != "" {
-		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-		defer stop()
-		if err := run(ctx, strings.Split(args, "\n"), os.Stdout); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		return
-	}
-	os.Exit(m.Run())
-}
 
 // A child is the program, running.
 type child struct {
 	t        *testing.T
 	command  *exec.Cmd
-	base     string // URL
+	ns       *netns.NS // where it runs; nil: in that of the test
+	user     bool      // it is run by an ordinary user
+	base     string    // URL
 	password string
-	export   string
+	export   string // URL
+	lun      string // URL
+	usbip    string // address
+	redir    string // address
 	client   *http.Client
 	print    string // the fingerprint of its certificate
+}
+
+// dial connects to an address where the program is.
+func (c *child) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	if c.ns != nil {
+		return c.ns.Dial(ctx, network, address)
+	}
+	return new(net.Dialer).DialContext(ctx, network, address)
+}
+
+// interrupt ends the program as Ctrl-C does.
+func (c *child) interrupt() error {
+	if err := c.command.Process.Signal(os.Interrupt); err != nil {
+		return err
+	}
+	return c.command.Wait()
 }
 
 // start starts the program on ports that are free, and reads where it is.
 func start(t *testing.T, dir, password string) *child {
 	t.Helper()
-	c := &child{t: t, password: password}
-	c.command = exec.Command(os.Args[0])
-	args := []string{"-listen", "127.0.0.1:0", "-nbd", "127.0.0.1:0", "-iscsi", "127.0.0.1:0", "-store", dir, "-sync-every", "256K", "-fetch-private"}
-	c.command.Env = append(os.Environ(), "GONET_DRIVE_ARGS="+strings.Join(args, "\n"))
+	return startWith(t, &child{t: t, password: password}, "iscsi://", "-listen", "127.0.0.1:0", "-nbd", "127.0.0.1:0", "-iscsi", "127.0.0.1:0",
+		"-store", dir, "-sync-every", "256K", "-fetch-private")
+}
+
+// startWith starts the program with arguments, and reads what it says up to a line that
+// begins so.
+func startWith(t *testing.T, c *child, last string, args ...string) *child {
+	t.Helper()
+	c.command = programtest.Command(t.Context(), args...)
 	var complaints bytes.Buffer
 	c.command.Stderr = &complaints
 	out, err := c.command.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.command.Start(); err != nil {
+	if c.user {
+		programtest.AsUser(c.command)
+	}
+	begin := c.command.Start
+	if c.ns != nil {
+		begin = func() error { return c.ns.Start(c.command) }
+	}
+	if err := begin(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.kill)
 	lines := bufio.NewScanner(out)
-	for !strings.HasPrefix(lines.Text(), "iscsi://") {
+	for !strings.HasPrefix(lines.Text(), last) {
 		if !lines.Scan() {
-			t.Fatalf("the program ended: %s", complaints.String())
+			t.Fatalf("the program ended: %v: %s", c.command.Wait(), complaints.String())
 		}
 		switch line := lines.Text(); {
 		case strings.HasPrefix(line, "https://"):
 			c.base = strings.TrimSuffix(line, "/")
 		case strings.HasPrefix(line, "nbd://"):
 			c.export = line
+		case strings.HasPrefix(line, "iscsi://"):
+			c.lun = line
+		case strings.HasPrefix(line, "usbip at "):
+			c.usbip = strings.TrimSuffix(strings.Fields(line)[2], ",")
+		case strings.HasPrefix(line, "usbredir at "):
+			c.redir = strings.TrimSuffix(strings.Fields(line)[2], ",")
 		case strings.HasPrefix(line, "user admin, password "):
 			c.password = strings.Fields(line)[3]
 		case strings.HasPrefix(line, "certificate SHA-256 "):
@@ -84,7 +111,7 @@ func start(t *testing.T, dir, password string) *child {
 		}
 	}
 	go io.Copy(io.Discard, out)
-	c.client = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true, VerifyConnection: func(s tls.ConnectionState) error {
+	c.client = &http.Client{Transport: &http.Transport{DialContext: c.dial, TLSClientConfig: &tls.Config{InsecureSkipVerify: true, VerifyConnection: func(s tls.ConnectionState) error {
 		sum := strings.ToUpper(strings.ReplaceAll(fmt.Sprintf("% x", sha256.Sum256(s.PeerCertificates[0].Raw)), " ", ":"))
 		if sum != c.print {
 			return errors.New("this is another certificate than the one that was printed")
@@ -174,7 +201,7 @@ func TestKilled(t *testing.T) {
 	for round := range rounds {
 		name := fmt.Sprintf("r%d.img", round)
 		going := make(chan struct{})
-		type outcome struct{ whole, removed, connected bool }
+		type outcome struct{ whole, removing, removed, connected bool }
 		ended := make(chan outcome)
 		go func() {
 			defer close(going)
@@ -188,6 +215,7 @@ func TestKilled(t *testing.T) {
 				}
 				o.connected = err == nil
 			} else if o.whole {
+				o.removing = true
 				_, err = c.call("POST", "msd/remove?image="+name, nil)
 				o.removed = err == nil
 			}
@@ -205,8 +233,11 @@ func TestKilled(t *testing.T) {
 		wasConnected = wasConnected || o.connected
 		c = start(t, dir, password)
 		now := c.state()
+		if o.removing && !now.Storage.Images[name].Complete {
+			removed[name] = true // though nobody was told
+		}
 		for name, ok := range whole {
-			if ok && !removed[name] && !now.Storage.Images[name].Complete && name != fmt.Sprintf("r%d.img", round) {
+			if ok && !removed[name] && !now.Storage.Images[name].Complete {
 				t.Errorf("round %d: %s is gone", round, name)
 			}
 			if _, there := now.Storage.Images[name]; there && removed[name] {
