@@ -8,8 +8,7 @@
 // sockets in another one, looks at both at the beginning and at the end of a
 // window of time, and ends everything again. It prints medians, the least and
 // the greatest value, and ratios to kernel to kernel over a veth; absolute
-// figures of a busy machine drift. It writes results.json, results.csv and the
-// figures.
+// figures of a busy machine drift. It writes results.json and the figures.
 //
 // The clients and servers are this program again; see package agent.
 package main

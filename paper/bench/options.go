@@ -31,7 +31,7 @@ type options struct {
 	queues     int
 	idle       []idleNumber
 	out        string // a directory; "" means that nothing is written
-	json, csv  string
+	json       string
 	profile    string // a directory
 	list, draw bool
 	command    string
@@ -55,9 +55,8 @@ func parse(args []string, out io.Writer) (*options, error) {
 		o.idle, err = numbers(s)
 		return err
 	})
-	f.StringVar(&o.out, "out", ".", "`directory` for results.json, results.csv and figures/; when only a part is measured nothing is written unless this is given")
+	f.StringVar(&o.out, "out", ".", "`directory` for results.json and figures/; when only a part is measured nothing is written unless this is given")
 	f.StringVar(&o.json, "json", "", "write the results to this `file` instead of results.json")
-	f.StringVar(&o.csv, "csv", "", "write the values to this `file` instead of results.csv")
 	f.StringVar(&o.profile, "profile", "", "write profiles of the servers' CPU time and allocations, and the counters of GoNet, to this `directory`")
 	f.BoolVar(&o.list, "list", false, "print the works and the subjects, and end")
 	f.BoolVar(&o.draw, "draw", false, "draw the figures anew from results.json, and end")
@@ -107,9 +106,6 @@ func (o *options) findFiles(f *flag.FlagSet) {
 	if o.json == "" {
 		o.json = filepath.Join(o.out, "results.json")
 	}
-	if o.csv == "" {
-		o.csv = filepath.Join(o.out, "results.csv")
-	}
 }
 
 // An idleNumber is a number of idle connections, and the keys of the subjects that
@@ -149,7 +145,7 @@ func command(args []string) string {
 	}
 	for i := 0; i < len(args); i++ {
 		name, _, joined := strings.Cut(strings.TrimLeft(args[i], "-"), "=")
-		if strings.HasPrefix(args[i], "-") && slices.Contains([]string{"out", "json", "csv", "profile"}, name) {
+		if strings.HasPrefix(args[i], "-") && slices.Contains([]string{"out", "json", "profile"}, name) {
 			if !joined {
 				i++
 			}
@@ -207,11 +203,6 @@ func (o *options) printList(w io.Writer) error {
 func (o *options) write(r *result.Results) error {
 	if o.json != "" {
 		if err := r.Write(o.json); err != nil {
-			return err
-		}
-	}
-	if o.csv != "" {
-		if err := r.WriteCSVFile(o.csv); err != nil {
 			return err
 		}
 	}

@@ -84,15 +84,15 @@ func TestFirst(t *testing.T) {
 
 func TestOptions(t *testing.T) {
 	o, err := parse(nil, io.Discard)
-	if err != nil || o.json != "results.json" || o.csv != "results.csv" || o.out != "." || !reflect.DeepEqual(o.idle, []idleNumber{{n: 10000}}) {
+	if err != nil || o.json != "results.json" || o.out != "." || !reflect.DeepEqual(o.idle, []idleNumber{{n: 10000}}) {
 		t.Errorf("%+v, %v", o, err)
 	}
 	o, err = parse([]string{"-only", "bulk", "-idle", "10, 1000000:kernel+gonet"}, io.Discard)
 	if err != nil || o.json != "" || o.out != "" || !reflect.DeepEqual(o.idle, []idleNumber{{n: 10}, {1000000, []string{"kernel", "gonet"}}}) {
 		t.Errorf("a part: %+v, %v", o, err)
 	}
-	o, err = parse([]string{"-only", "bulk", "-out", "/tmp/x", "-csv", "y"}, io.Discard)
-	if err != nil || o.json != filepath.Join("/tmp/x", "results.json") || o.csv != "y" {
+	o, err = parse([]string{"-only", "bulk", "-out", "/tmp/x"}, io.Discard)
+	if err != nil || o.json != filepath.Join("/tmp/x", "results.json") {
 		t.Errorf("a part with -out: %+v, %v", o, err)
 	}
 	for _, args := range [][]string{{"x"}, {"-rounds", "0"}, {"-seconds", "0"}, {"-cc", "bbr"}, {"-idle", "0"}, {"-idle", "10:linux"}, {"-only", "("}} {
@@ -112,7 +112,7 @@ func TestOptions(t *testing.T) {
 
 // TestCommand: what repeats a run has no files in it, and goes through a shell.
 func TestCommand(t *testing.T) {
-	got := command([]string{"-rounds", "2", "-out", "/tmp/x", "-json=y", "-only", "bulk (to|from)", "--csv", "z", "-idle", "10"})
+	got := command([]string{"-rounds", "2", "-out", "/tmp/x", "-json=y", "-only", "bulk (to|from)", "--profile", "z", "-idle", "10"})
 	if want := "go run ./bench -rounds 2 -only 'bulk (to|from)' -idle 10"; got != want {
 		t.Errorf("%s", got)
 	}

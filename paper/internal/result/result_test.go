@@ -1,10 +1,8 @@
 package result
 
 import (
-	"bytes"
 	"path/filepath"
 	"reflect"
-	"strings"
 	"testing"
 )
 
@@ -86,21 +84,5 @@ func TestJSON(t *testing.T) {
 	}
 	if _, err := Read(file + "x"); err == nil {
 		t.Error("a file that is not there was read")
-	}
-}
-
-func TestCSV(t *testing.T) {
-	var b bytes.Buffer
-	if err := some().WriteCSV(&b); err != nil {
-		t.Fatal(err)
-	}
-	want := `work,subject,part,metric,unit,round,value
-bulk,gonet,,goodput,Gbit/s,1,5
-bulk,gonet,,goodput,Gbit/s,2,7
-bulk,kernel,,goodput,Gbit/s,1,10
-bulk,gonet,ipv4.Rx,running,µs/request,1,1
-`
-	if got := strings.ReplaceAll(b.String(), "\r", ""); got != want {
-		t.Errorf("it is\n%s", got)
 	}
 }
