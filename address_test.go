@@ -5,10 +5,11 @@ import (
 	"testing"
 
 	"github.com/seed-012105e5/gonet/dns"
+	"github.com/seed-012105e5/gonet/edge"
 )
 
 func TestResolve(t *testing.T) {
-	s := Stack{dns: dns.NewResolver(nil, nil, dns.Config{})}
+	s := Stack{dns: dns.NewResolver(edge.Out[dns.Call]{}, nil, dns.Config{})}
 	for _, c := range []struct {
 		network, address string
 		want             []string

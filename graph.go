@@ -6,6 +6,7 @@ import (
 
 	"github.com/seed-012105e5/gonet/arp"
 	"github.com/seed-012105e5/gonet/dns"
+	"github.com/seed-012105e5/gonet/edge"
 	"github.com/seed-012105e5/gonet/ethernet"
 	"github.com/seed-012105e5/gonet/icmp"
 	"github.com/seed-012105e5/gonet/ipv4"
@@ -23,11 +24,11 @@ import (
 //	                 ▼                     │ └─ advice ─┐                 │
 //	link.Tx ◀── arp.Resolver ─ dead ───────┼──────────▶ │                 │
 //	                 ▲                     │          icmp.Run ──────────▶┤
-//	                 │ arp              ip │     icmpRx ▲  │ reports      │
-//	                 │      ip             ▼            │  ▼              │
+//	                 │ arpRx            ip │     icmpRx ▲  │ tcpErrs      │
+//	                 │      ip             ▼            │  ▼ udpErrs      │
 //	link.Rx ──▶ ethernet.Rx ─────────▶ ipv4.Rx ── udpRx ▶ udp.Demux       │
-//	                 ▲                  │ ▲  └──── tcpRx ▶ tcp.Demux ────▶┤
-//	                 └──── groups ──────┘ │                  │ segments   │
+//	                                      ▲  └─── tcpRx ▶ tcp.Demux ─────▶┤
+//	                                      │                  │ segments   │
 //	                                    joins                ▼            │
 //	                                      └─ udp sockets   connections ──▶┤
 //	                                                         │            │
@@ -38,11 +39,16 @@ import (
 // the others. A connection is no process: its state belongs to whoever holds its
 // token (tcp/token.go), be it tcp.Demux, a user, a timer, or tcp.Transmit, which
 // waits for the edge when that is full. A link of IP datagrams has rawip.Rx in place of ethernet.Rx, and no
-// arp.Resolver: its hop is link.Tx itself. Not drawn: problems, on which ipv4 and udp tell icmp.Run of datagrams
+// arp.Resolver: its hop is link.Tx itself.
+// Not drawn: problems, on which ipv4 and udp tell icmp.Run of datagrams
 // that deserve an ICMP error; advice of connections about paths that seem dead;
-// diverted, by which one ipv4.Tx gives another what has lost its own gateway; and
-// the calls of users to the demultiplexers, to icmp.Run, and to dns.Run, which is
-// a user of sockets itself: it starts one process a query.
+// diverted, by which one ipv4.Tx gives another what has lost its own gateway; loopTx
+// and loopBack, which are ipTx and answers of loopback; and what users ask of the
+// demultiplexers by udpCalls and tcpCalls, of icmp.Run by pings, and by lookups of
+// dns.Run, which is a user of sockets itself: it starts one process a query.
+//
+// Each process waits in one edge, its inbox (package edge): the way of most packets.
+// Whoever puts something into another of its edges rings the bell of the inbox.
 //
 // Rules, which keep it free of deadlock:
 //
@@ -85,76 +91,97 @@ const answerQueue = 4096
 // would tell how many others were about to (see [ipv4.Problem.Raise]).
 const problemQueue = 256
 
-type packets = chan *packet.Buffer
+// all is the link of an edge of which there is one for all links.
+const all = -1
+
+// add puts an edge into the registry of s, by its name in the drawing. All edges are
+// made by way of it: [Stack.Edges] tells of them, and the test of the drawing finds
+// them.
+func add[E interface{ State() edge.State }](s *Stack, name string, link int, e E) E {
+	s.edges = append(s.edges, func() edge.State {
+		state := e.State()
+		state.Name, state.Link = name, link
+		return state
+	})
+	return e
+}
 
 // start makes the channels and the processes of s.
-func (s *Stack) start(cfg Config, all []Interface, table *ipv4.Table, random *randomness) {
+func (s *Stack) start(cfg Config, links []Interface, table *ipv4.Table, random *randomness) {
 	var (
-		ip        = make(packets, queue)
-		loopTx    = make(packets, queue)
-		loopBack  = make(packets, answerQueue)
-		icmpRx    = make(packets, queue)
-		udpRx     = make(packets, queue)
-		tcpRx     = make(packets, queue)
-		dead      = make(packets, queue)
-		problems  = make(chan ipv4.Problem, problemQueue)
-		udpErrs   = make(chan ipv4.Report, queue)
-		tcpErrs   = make(chan ipv4.Report, queue)
-		joins     = make(chan ipv4.Membership)
-		pings     = make(chan icmp.Ping)
-		udpCalls  = make(chan udp.Call)
-		tcpCalls  = make(chan tcp.Call)
-		lookups   = make(chan dns.Call)
-		loopQueue = tcp.NewTransmitQueue(loopTx)
+		ip        = add(s, "ip", all, edge.NewInbox(queue))
+		loopTx    = add(s, "loopTx", all, edge.NewInbox(queue))
+		loopBack  = add(s, "loopBack", all, edge.New[*packet.Buffer](answerQueue, loopTx))
+		icmpRx    = add(s, "icmpRx", all, edge.NewInbox(queue))
+		udpRx     = add(s, "udpRx", all, edge.NewInbox(queue))
+		tcpRx     = add(s, "tcpRx", all, edge.NewInbox(queue))
+		dead      = add(s, "dead", all, edge.New[*packet.Buffer](queue, icmpRx))
+		problems  = add(s, "problems", all, edge.New[ipv4.Problem](problemQueue, icmpRx))
+		pings     = add(s, "pings", all, edge.New[icmp.Ping](queue, icmpRx))
+		udpErrs   = add(s, "udpErrs", all, edge.New[ipv4.Report](queue, udpRx))
+		tcpErrs   = add(s, "tcpErrs", all, edge.New[ipv4.Report](queue, tcpRx))
+		joins     = add(s, "joins", all, edge.New[ipv4.Membership](queue, ip))
+		udpCalls  = add(s, "udpCalls", all, edge.New[udp.Call](queue, udpRx))
+		tcpCalls  = add(s, "tcpCalls", all, edge.New[tcp.Call](queue, tcpRx))
+		lookups   = add(s, "lookups", all, edge.New[dns.Call](0, nil))
+		loopQueue = tcp.NewTransmitQueue(loopTx.Out())
 		queues    = []*tcp.TransmitQueue{loopQueue}
-		ipTx      []chan<- *packet.Buffer // by link, as the following are
-		answers   []chan<- *packet.Buffer
-		diverted  []chan<- *packet.Buffer
-		advice    []chan<- ipv4.Advice
-		groups    []chan<- []ethernet.Addr
+		ipTx      []edge.Out[*packet.Buffer] // by link, as the following are
+		answers   []edge.Out[*packet.Buffer]
+		diverted  []edge.Out[*packet.Buffer]
+		advice    []edge.Out[ipv4.Advice]
+		filters   []*ethernet.Filter
 		senders   []func(ipv4.TxConfig)
-		open      = []packets{loopTx, loopBack, dead} // edges that nobody closes
+		open      = []edge.In[*packet.Buffer]{loopTx.In(), loopBack.In(), dead.In()} // edges that may not be empty in the end
 	)
+	s.tx = append(s.tx, loopTx)
 
 	var intoIP sync.WaitGroup // those who write to ip
-	for i, f := range all {
-		hop, arpRx, joined := make(packets, queue), make(packets, queue), make(chan []ethernet.Addr)
-		in, reply, around, news := make(packets, queue), make(packets, answerQueue), make(packets, queue), make(chan ipv4.Advice, queue)
-		ipTx, answers, diverted, advice = append(ipTx, in), append(answers, reply), append(diverted, around), append(advice, news)
-		groups = append(groups, joined)
-		open = append(open, in, reply, around)
-		down := (chan<- *packet.Buffer)(hop)
-		resolver := arp.Config{
-			MAC: f.Link.MAC, Addrs: addresses(f.Addrs), Gateways: table.Gateways(i), Static: f.Static, Probe: f.Probe, Random: random.source(),
+	for i, f := range links {
+		in := add(s, "ipTx", i, edge.NewInbox(queue))
+		reply := add(s, "answers", i, edge.New[*packet.Buffer](answerQueue, in))
+		around := add(s, "diverted", i, edge.New[*packet.Buffer](queue, in))
+		news := add(s, "advice", i, edge.New[ipv4.Advice](queue, in))
+		rx := add(s, "link.Rx", i, edge.InboxFrom(f.Link.Rx))
+		tx := add(s, "link.Tx", i, edge.To(f.Link.Tx))
+		ipTx, answers, diverted, advice = append(ipTx, in.Out()), append(answers, reply.Out()), append(diverted, around.Out()), append(advice, news.Out())
+		open = append(open, in.In(), reply.In(), around.In())
+		s.tx = append(s.tx, in)
+
+		filter, down, arrive := (*ethernet.Filter)(nil), tx.Out(), func() { rawip.Rx(rx, i, ip.Out(), &s.stats.rawip[i]) }
+		if !f.Link.IP { // else there is nobody to resolve: the next hop is whoever is at the other end
+			hop := add(s, "hop", i, edge.NewInbox(queue))
+			arpRx := add(s, "arpRx", i, edge.New[*packet.Buffer](queue, hop))
+			filter, down = ethernet.NewFilter(f.Link.MAC), hop.Out()
+			resolver := arp.Config{
+				MAC: f.Link.MAC, Addrs: addresses(f.Addrs), Gateways: table.Gateways(i), Static: f.Static, Probe: f.Probe, Random: random.source(),
+			}
+			s.run(func() { arp.Resolver(arpRx.In(), hop, tx.Out(), dead.Out(), resolver, &s.stats.arp[i]) })
+			arrive = func() { ethernet.Rx(rx, filter, i, arpRx.Out(), ip.Out(), &s.stats.ethernet[i]) }
 		}
-		arrive := func() { ethernet.Rx(f.Link.Rx, f.Link.MAC, i, joined, arpRx, ip, &s.stats.ethernet[i]) }
-		if f.Link.IP { // there is nobody to resolve: the next hop is whoever is at the other end
-			down = f.Link.Tx
-			arrive = func() { rawip.Rx(f.Link.Rx, i, joined, ip, &s.stats.rawip[i]) }
-		} else {
-			s.run(func() { arp.Resolver(arpRx, hop, f.Link.Tx, dead, resolver, &s.stats.arp[i]) })
-		}
-		waiting := tcp.NewTransmitQueue(in)
+		filters = append(filters, filter)
+		waiting := tcp.NewTransmitQueue(in.Out())
 		queues = append(queues, waiting)
-		s.run(func() { tcp.Transmit(waiting, in) })
+		s.run(func() { tcp.Transmit(waiting, in.Out()) })
 		intoIP.Add(2)
 		s.run(func() {
 			arrive()
 			intoIP.Done()
-			for range joined { // IP waits until even a dead card has heard of groups
-			}
 		})
-		senders = append(senders, func(tx ipv4.TxConfig) {
-			ipv4.Tx(in, reply, around, news, s.quit, down, ip, diverted, problems, tx, &s.stats.ipv4)
+		senders = append(senders, func(c ipv4.TxConfig) {
+			ipv4.Tx(in, reply.In(), around.In(), news.In(), down, ip.Out(), diverted, problems.Out(), c, &s.stats.ipv4)
 			intoIP.Done()
 		})
 	}
-	waits := ipv4.Edges{Table: table, Links: ipTx, Loop: loopTx}
-	drops := ipv4.Edges{Table: table, Links: answers, Loop: loopBack}
+	waits := ipv4.Edges{Table: table, Links: ipTx, Loop: loopTx.Out()}
+	drops := ipv4.Edges{Table: table, Links: answers, Loop: loopBack.Out()}
 
 	rx := ipv4.RxConfig{Table: table, Forward: cfg.Forward, AcceptSourceRoute: cfg.AcceptSourceRoute, Random: random.source()}
-	up := ipv4.Up{ICMP: icmpRx, UDP: udpRx, TCP: tcpRx}
-	s.run(func() { ipv4.Rx(ip, joins, up, groups, drops, problems, rx, &s.stats.ipv4) })
+	up := ipv4.Up{ICMP: icmpRx.Out(), UDP: udpRx.Out(), TCP: tcpRx.Out()}
+	s.run(func() {
+		ipv4.Rx(ip, joins.In(), up, filters, drops, problems.Out(), rx, &s.stats.ipv4)
+		icmpRx.Close()
+	})
 	for i, send := range senders {
 		tx := ipv4.TxConfig{Table: table, Link: i, Random: random.source()}
 		s.run(func() { send(tx) })
@@ -162,36 +189,40 @@ func (s *Stack) start(cfg Config, all []Interface, table *ipv4.Table, random *ra
 
 	control := icmp.Config{Table: table, Random: random.source()}
 	s.run(func() {
-		icmp.Run(icmpRx, dead, problems, pings, drops, udpErrs, tcpErrs, advice, control, &s.stats.icmp)
+		icmp.Run(icmpRx, dead.In(), problems.In(), pings.In(), drops, udpErrs.Out(), tcpErrs.Out(), advice, control, &s.stats.icmp)
+		udpRx.Close()
+		tcpRx.Close()
 	})
 	datagrams := cfg.UDP
 	datagrams.Table, datagrams.Random = table, random.source()
-	udpEnded := s.run(func() { udp.Demux(udpRx, udpErrs, udpCalls, problems, datagrams, &s.stats.udp) })
+	udpEnded := s.run(func() { udp.Demux(udpRx, udpErrs.In(), udpCalls.In(), problems.Out(), datagrams, &s.stats.udp) })
 	streams := cfg.TCP
 	streams.Table, streams.Random = table, random.source()
-	s.run(func() { tcp.Transmit(loopQueue, loopTx) })
-	tcpEnded := s.run(func() { tcp.Demux(tcpRx, tcpErrs, tcpCalls, waits, queues, drops, advice, streams, &s.stats.tcp) })
+	s.run(func() { tcp.Transmit(loopQueue, loopTx.Out()) })
+	tcpEnded := s.run(func() {
+		tcp.Demux(tcpRx, tcpErrs.In(), tcpCalls.In(), waits, queues, drops, advice, streams, &s.stats.tcp)
+	})
 	loop := ipv4.TxConfig{Table: table, Link: -1, Random: random.source()}
 	intoIP.Add(1)
 	s.run(func() {
-		ipv4.Tx(loopTx, loopBack, nil, nil, s.quit, nil, ip, diverted, problems, loop, &s.stats.ipv4)
+		ipv4.Tx(loopTx, loopBack.In(), edge.In[*packet.Buffer]{}, edge.In[ipv4.Advice]{}, edge.Out[*packet.Buffer]{}, ip.Out(), diverted, problems.Out(), loop, &s.stats.ipv4)
 		intoIP.Done()
 	})
 
-	s.udp = udp.NewSockets(udpCalls, waits, joins, udpEnded, datagrams, &s.stats.udp)
-	s.tcp = tcp.NewSockets(tcpCalls, tcpEnded)
-	s.icmp = icmp.NewPinger(pings, udpEnded)
+	s.udp = udp.NewSockets(udpCalls.Out(), waits, joins.Out(), udpEnded, datagrams, &s.stats.udp)
+	s.tcp = tcp.NewSockets(tcpCalls.Out(), tcpEnded)
+	s.icmp = icmp.NewPinger(pings.Out(), udpEnded)
 
 	names := cfg.DNS
 	names.Dial, names.Random = s.dialServer, random.source()
-	dnsEnded := s.run(func() { dns.Run(lookups, s.quit, names, &s.stats.dns) })
-	s.dns = dns.NewResolver(lookups, dnsEnded, names)
+	dnsEnded := s.run(func() { dns.Run(lookups.In(), s.quit, names, &s.stats.dns) })
+	s.dns = dns.NewResolver(lookups.Out(), dnsEnded, names)
 
 	go func() {
 		intoIP.Wait()
-		close(ip)
+		ip.Close()
 		s.all.Wait()
-		s.drain(problems, open...)
+		s.drain(problems.In(), open)
 		close(s.ended)
 	}()
 }
@@ -211,15 +242,15 @@ func (s *Stack) run(process func()) <-chan struct{} {
 
 // drain gives back what was still under way on edges that have no end of
 // their own.
-func (s *Stack) drain(problems chan ipv4.Problem, edges ...packets) {
-	for _, edge := range edges {
-		for len(edge) > 0 {
-			(<-edge).Release()
-		}
+func (s *Stack) drain(problems edge.In[ipv4.Problem], edges []edge.In[*packet.Buffer]) {
+	for _, e := range edges {
+		e.Drain(func(b *packet.Buffer) {
+			if b != nil { // a bell
+				b.Release()
+			}
+		})
 	}
-	for len(problems) > 0 {
-		(<-problems).Packet.Release()
-	}
+	problems.Drain(func(p ipv4.Problem) { p.Packet.Release() })
 }
 
 func addresses(prefixes []netip.Prefix) (addrs []netip.Addr) {

@@ -8,21 +8,28 @@ import (
 	"go/parser"
 	"go/token"
 	"go/types"
+	"maps"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/seed-012105e5/gonet/link"
+	"github.com/seed-012105e5/gonet/packet"
 )
 
 var update = flag.Bool("update", false, "write doc/graph.dot and doc/graph.md anew")
 
-// A graph is what graph.go wires: processes, and the channels between them.
+// A graph is what graph.go wires: processes, and the edges between them, by their
+// names in the registry.
 type graph struct {
 	processes []string            // package.function, in the order of their start
-	elements  map[string]string   // what each channel carries
-	alias     map[string]string   // of a channel that was put in a slice: the slice's name
-	writers   map[string][]string // by channel
+	elements  map[string]string   // what each edge carries
+	variables map[string][]string // the edges that a variable of start stands for, or is a slice of
+	writers   map[string][]string // by edge
 	readers   map[string][]string
 }
 
@@ -36,11 +43,11 @@ func TestGraph(t *testing.T) {
 	g := readGraph(t)
 	for _, channel := range g.channels() {
 		if len(g.writers[channel]) == 0 || len(g.readers[channel]) == 0 {
-			t.Errorf("the channel %s is written by %v and read by %v", channel, g.writers[channel], g.readers[channel])
+			t.Errorf("the edge %s is written by %v and read by %v", channel, g.writers[channel], g.readers[channel])
 		}
 		readers := slices.DeleteFunc(slices.Clone(g.readers[channel]), func(p string) bool { return instead[p] != "" && slices.Contains(g.readers[channel], instead[p]) })
 		if n := len(readers); n > 1 {
-			t.Errorf("the channel %s has %d readers: %v", channel, n, g.readers[channel])
+			t.Errorf("the edge %s has %d readers: %v", channel, n, g.readers[channel])
 		}
 	}
 	for name, want := range map[string]string{"doc/graph.dot": g.dot(), "doc/graph.md": g.markdown()} {
@@ -67,6 +74,58 @@ func TestGraph(t *testing.T) {
 	t.Logf("\n%s", g.dot())
 }
 
+// TestGraphRegistry: the registry of a stack that runs, the drawing in the comment of
+// graph.go and the code have the same edges.
+func TestGraphRegistry(t *testing.T) {
+	g := readGraph(t)
+	a, b := link.Pipe(link.PipeConfig{})
+	tun := make(chan *packet.Buffer)
+	s, err := New(Config{Interfaces: []Interface{
+		{Link: a, Addrs: []netip.Prefix{netip.MustParsePrefix("10.0.0.1/24")}},
+		{Link: link.Link{Name: "tun", Rx: tun, Tx: make(chan *packet.Buffer, 64), MTU: 1500, IP: true, Stats: new(link.Stats)}, Addrs: []netip.Prefix{netip.MustParsePrefix("10.1.0.1/24")}},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var registered []string
+	for _, e := range s.Edges() {
+		registered = append(registered, e.Name)
+		if e.Link < all || e.Link > 1 {
+			t.Errorf("%s is of link %d", e.Name, e.Link)
+		}
+	}
+	close(tun)
+	s.Close()
+	close(b.Tx)
+	slices.Sort(registered)
+	if registered = slices.Compact(registered); !slices.Equal(registered, g.channels()) {
+		t.Errorf("the registry has %v\nthe code has %v", registered, g.channels())
+	}
+	text, err := os.ReadFile("graph.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, comment, _ := strings.Cut(string(text), "// This file is the map of the house.")
+	comment, _, _ = strings.Cut(comment, "// Rules, which keep")
+	for _, name := range g.channels() {
+		if !regexp.MustCompile(`\b` + regexp.QuoteMeta(name) + `\b`).MatchString(comment) {
+			t.Errorf("the comment of graph.go does not tell of the edge %s", name)
+		}
+	}
+	// And the other way round: the words in the drawing are processes, edges, and these.
+	known := append(g.channels(), "udp", "sockets", "connections", "segments")
+	for line := range strings.Lines(comment) {
+		if !strings.ContainsAny(line, "─│┤▶◀▲▼") {
+			continue
+		}
+		for _, word := range regexp.MustCompile(`[A-Za-z.0-9]+`).FindAllString(line, -1) {
+			if !slices.Contains(known, word) && !slices.Contains(g.processes, word) {
+				t.Errorf("the drawing in graph.go has %s, which is no edge and no process", word)
+			}
+		}
+	}
+}
+
 // readGraph reads the function start of graph.go.
 func readGraph(t *testing.T) *graph {
 	t.Helper()
@@ -75,32 +134,34 @@ func readGraph(t *testing.T) *graph {
 		t.Fatal(err)
 	}
 	g := &graph{
-		elements: map[string]string{}, alias: map[string]string{},
+		elements: map[string]string{}, variables: map[string][]string{},
 		writers: map[string][]string{}, readers: map[string][]string{},
 	}
 	ast.Inspect(file, func(n ast.Node) bool {
 		switch n := n.(type) {
 		case *ast.ValueSpec:
 			for i, v := range n.Values {
-				g.made(n.Names[i].Name, v)
+				g.assigned(n.Names[i], v)
 			}
 		case *ast.AssignStmt:
 			for i, v := range n.Rhs {
-				if name, ok := n.Lhs[i].(*ast.Ident); ok {
-					g.made(name.Name, v)
-				}
+				g.assigned(n.Lhs[i], v)
 			}
 		}
 		return true
 	})
-	structs := map[string]*ast.CompositeLit{} // variables that hold a struct of channels
+	made := 0
+	structs := map[string]*ast.CompositeLit{} // variables that hold a struct of edges
 	ast.Inspect(file, func(n ast.Node) bool {
 		switch n := n.(type) {
 		case *ast.AssignStmt:
 			if lit, ok := n.Rhs[0].(*ast.CompositeLit); ok {
-				structs[n.Lhs[0].(*ast.Ident).Name] = lit
+				structs[identName(n.Lhs[0])] = lit
 			}
 		case *ast.CallExpr:
+			if constructor, _ := constructorOf(n); constructor {
+				made++
+			}
 			g.called(t, n, structs)
 		}
 		return true
@@ -108,34 +169,77 @@ func readGraph(t *testing.T) *graph {
 	if len(g.processes) < 7 {
 		t.Fatalf("only the processes %v were found", g.processes)
 	}
+	if made != len(g.elements) {
+		t.Errorf("graph.go makes %d edges, and puts %d into the registry by names of their own", made, len(g.elements))
+	}
 	return g
 }
 
-// made notes the channel name, if v makes one or puts one in a slice.
-func (g *graph) made(name string, v ast.Expr) {
-	call, ok := v.(*ast.CallExpr)
-	if !ok || len(call.Args) == 0 {
+// constructorOf says whether the call makes an edge, and what that carries.
+func constructorOf(call *ast.CallExpr) (ok bool, element string) {
+	f, element := call.Fun, "*packet.Buffer"
+	if i, generic := f.(*ast.IndexExpr); generic {
+		f, element = i.X, types.ExprString(i.Index)
+	}
+	return isSelector(f, "edge", "New", "NewInbox", "InboxOf", "InboxFrom", "From", "To"), element
+}
+
+// assigned notes what edges the variable stands for: one that is made, the end of
+// one, or those in a slice.
+func (g *graph) assigned(variable, v ast.Expr) {
+	name, call := identName(variable), (*ast.CallExpr)(nil)
+	if call, _ = v.(*ast.CallExpr); call == nil || name == "" {
 		return
 	}
-	if _, ok := call.Fun.(*ast.ParenExpr); ok { // a conversion: another name of the same
-		g.alias[name] = identName(call.Args[0])
-		return
-	}
-	switch f, _ := call.Fun.(*ast.Ident); {
-	case f == nil:
-	case f.Name == "make" && isChannel(call.Args[0]):
-		g.elements[name] = "*packet.Buffer" // of type packets
-		if c, ok := call.Args[0].(*ast.ChanType); ok {
-			g.elements[name] = types.ExprString(c.Value)
+	switch f := call.Fun.(type) {
+	case *ast.Ident:
+		switch f.Name {
+		case "add": // (s, name, link, edge)
+			made, ok := call.Args[3].(*ast.CallExpr)
+			if !ok {
+				return
+			}
+			edge := strings.Trim(call.Args[1].(*ast.BasicLit).Value, `"`)
+			_, g.elements[edge] = constructorOf(made)
+			g.variables[name] = append(g.variables[name], edge)
+		case "append":
+			g.variables[name] = append(g.variables[name], g.edgesOf(call.Args[1])...)
 		}
-	case f.Name == "append":
-		if element, ok := call.Args[1].(*ast.Ident); ok && g.alias[element.Name] == "" { // the first slice is the edge's
-			g.alias[element.Name] = name
-		}
+	case *ast.SelectorExpr:
+		g.variables[name] = append(g.variables[name], g.edgesOf(call)...)
 	}
 }
 
-// called notes a process, or what users reach the processes by: the channels
+// edgesOf is the edges that an expression of start stands for: ip, ip.In(), ip.Out(),
+// or a slice.
+func (g *graph) edgesOf(e ast.Expr) []string {
+	if call, ok := e.(*ast.CallExpr); ok {
+		if s, ok := call.Fun.(*ast.SelectorExpr); ok && (s.Sel.Name == "In" || s.Sel.Name == "Out") {
+			e = s.X
+		}
+	}
+	return g.variables[identName(e)]
+}
+
+// endOf says whether t is the type of an end of edges, and of which.
+func endOf(t ast.Expr) (dir ast.ChanDir, ok bool) {
+	if a, isSlice := t.(*ast.ArrayType); isSlice { // one by link
+		t = a.Elt
+	}
+	if p, isPointer := t.(*ast.StarExpr); isPointer {
+		return ast.RECV, isSelector(p.X, "edge", "Inbox")
+	}
+	i, ok := t.(*ast.IndexExpr)
+	switch {
+	case ok && isSelector(i.X, "edge", "In"):
+		return ast.RECV, true
+	case ok && isSelector(i.X, "edge", "Out"):
+		return ast.SEND, true
+	}
+	return 0, false
+}
+
+// called notes a process, or what users reach the processes by: the edges
 // that are its arguments, by the types of its parameters.
 func (g *graph) called(t *testing.T, call *ast.CallExpr, structs map[string]*ast.CompositeLit) {
 	s, ok := call.Fun.(*ast.SelectorExpr)
@@ -143,7 +247,7 @@ func (g *graph) called(t *testing.T, call *ast.CallExpr, structs map[string]*ast
 		return
 	}
 	pkg, ok := s.X.(*ast.Ident)
-	if _, isPackage := layers[identName(pkg)]; !ok || !isPackage {
+	if _, isPackage := layers[identName(pkg)]; !ok || !isPackage || pkg.Name == "edge" || s.Sel.Name == "NewFilter" {
 		return
 	}
 	name := pkg.Name + "." + s.Sel.Name
@@ -154,19 +258,15 @@ func (g *graph) called(t *testing.T, call *ast.CallExpr, structs map[string]*ast
 		g.processes = append(g.processes, name)
 	}
 	for i, arg := range call.Args {
-		switch p := params[i].(type) {
-		case *ast.ChanType:
-			g.connect(name, arg, p.Dir)
-		case *ast.ArrayType:
-			if c, ok := p.Elt.(*ast.ChanType); ok {
-				g.connect(name, arg, c.Dir)
-			}
-		case *ast.Ident:
-			if lit := structs[identName(arg)]; lit != nil {
+		if dir, ok := endOf(params[i]); ok {
+			g.connect(name, arg, dir)
+			continue
+		}
+		if lit := structs[identName(arg)]; lit != nil {
+			switch p := params[i].(type) {
+			case *ast.Ident:
 				g.connectFields(t, name, pkg.Name, p.Name, lit)
-			}
-		case *ast.SelectorExpr: // of another package
-			if lit := structs[identName(arg)]; lit != nil {
+			case *ast.SelectorExpr: // of another package
 				g.connectFields(t, name, identName(p.X), p.Sel.Name, lit)
 			}
 		}
@@ -180,32 +280,24 @@ func identName(e ast.Expr) string {
 	return ""
 }
 
-// connect notes that the process has the end dir of the channel arg.
+// connect notes that the process has the end dir of the edges that arg stands for.
 func (g *graph) connect(process string, arg ast.Expr, dir ast.ChanDir) {
-	name := strings.TrimPrefix(types.ExprString(arg), "f.") // f.Link.Tx: the link of an interface
-	if _, field, ok := strings.Cut(name, "Link."); ok {
-		name = "link." + field
-		g.elements[name] = "*packet.Buffer"
+	for _, edge := range g.edgesOf(arg) {
 		if dir == ast.RECV {
-			g.writers[name] = []string{"link"}
+			g.readers[edge] = append(g.readers[edge], process)
 		} else {
-			g.readers[name] = []string{"link"}
+			g.writers[edge] = append(g.writers[edge], process)
 		}
-	}
-	if alias, ok := g.alias[name]; ok {
-		name = alias
-	}
-	if name == "s.quit" || strings.HasSuffix(name, "Ended") { // closed, and never sent on
-		return
-	}
-	if dir == ast.RECV {
-		g.readers[name] = append(g.readers[name], process)
-	} else {
-		g.writers[name] = append(g.writers[name], process)
+		switch edge {
+		case "link.Rx":
+			g.writers[edge] = []string{"link"}
+		case "link.Tx":
+			g.readers[edge] = []string{"link"}
+		}
 	}
 }
 
-// connectFields connects the channels of a struct that is an argument.
+// connectFields connects the edges of a struct that is an argument.
 func (g *graph) connectFields(t *testing.T, process, pkg, name string, lit *ast.CompositeLit) {
 	fields := map[string]ast.ChanDir{}
 	eachDecl(t, pkg, func(d ast.Decl) {
@@ -219,13 +311,9 @@ func (g *graph) connectFields(t *testing.T, process, pkg, name string, lit *ast.
 				continue
 			}
 			for _, f := range ts.Type.(*ast.StructType).Fields.List {
-				kind := f.Type
-				if a, ok := kind.(*ast.ArrayType); ok { // one by link
-					kind = a.Elt
-				}
-				if c, ok := kind.(*ast.ChanType); ok {
+				if dir, ok := endOf(f.Type); ok {
 					for _, n := range f.Names {
-						fields[n.Name] = c.Dir
+						fields[n.Name] = dir
 					}
 				}
 			}
@@ -280,47 +368,32 @@ func eachDecl(t *testing.T, pkg string, yield func(ast.Decl)) {
 	}
 }
 
-// channels is the names of all channels that connect something, sorted. One
-// that was put in a slice goes by the name of that.
-func (g *graph) channels() (names []string) {
-	for name := range g.elements {
-		if g.alias[name] == "" && !strings.HasSuffix(name, "nded") {
-			names = append(names, name)
-		}
-	}
-	for element, slice := range g.alias {
-		if e, ok := g.elements[element]; ok {
-			g.elements[slice] = e
-			names = append(names, slice)
-		}
-	}
-	slices.Sort(names)
-	return slices.Compact(names)
-}
+// channels is the names of all edges, sorted.
+func (g *graph) channels() []string { return slices.Sorted(maps.Keys(g.elements)) }
 
-// An edge is a channel from one process to another.
-type edge struct{ from, to, channel, element string }
+// An arrow is an edge from one process to another.
+type arrow struct{ from, to, channel, element string }
 
-func (g *graph) edges() (edges []edge) {
+func (g *graph) arrows() (edges []arrow) {
 	for _, c := range g.channels() {
 		for _, from := range g.writers[c] {
 			for _, to := range g.readers[c] {
-				edges = append(edges, edge{from, to, c, g.elements[c]})
+				edges = append(edges, arrow{from, to, c, g.elements[c]})
 			}
 		}
 	}
-	slices.SortFunc(edges, func(a, b edge) int {
+	slices.SortFunc(edges, func(a, b arrow) int {
 		return cmp.Or(strings.Compare(a.from, b.from), strings.Compare(a.to, b.to), strings.Compare(a.channel, b.channel))
 	})
 	return slices.Compact(edges)
 }
 
 // isPackets says whether the edge carries packets, and not news about them.
-func (e edge) isPackets() bool { return e.element == "*packet.Buffer" }
+func (e arrow) isPackets() bool { return e.element == "*packet.Buffer" }
 
 // nodes is all ends of edges, sorted.
 func (g *graph) nodes() (nodes []string) {
-	for _, e := range g.edges() {
+	for _, e := range g.arrows() {
 		nodes = append(nodes, e.from, e.to)
 	}
 	slices.Sort(nodes)
@@ -347,7 +420,7 @@ func (g *graph) dot() string {
 		}
 		fmt.Fprintf(&b, "\t%q%s\n", n, shape)
 	}
-	for _, e := range g.edges() {
+	for _, e := range g.arrows() {
 		style := ""
 		if !e.isPackets() {
 			style = ", style=dashed"
@@ -376,7 +449,7 @@ func (g *graph) markdown() string {
 			fmt.Fprintf(&b, "    %s[%s]\n", id(n), n)
 		}
 	}
-	for _, e := range g.edges() {
+	for _, e := range g.arrows() {
 		arrow := "-->"
 		if !e.isPackets() {
 			arrow = "-.->"

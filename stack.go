@@ -9,6 +9,7 @@ import (
 
 	"github.com/seed-012105e5/gonet/arp"
 	"github.com/seed-012105e5/gonet/dns"
+	"github.com/seed-012105e5/gonet/edge"
 	"github.com/seed-012105e5/gonet/ethernet"
 	"github.com/seed-012105e5/gonet/icmp"
 	"github.com/seed-012105e5/gonet/internal/counter"
@@ -28,11 +29,13 @@ type Stack struct {
 	icmp  *icmp.Pinger
 	dns   *dns.Resolver
 	stats statistics
+	edges []func() edge.State // the registry of start
+	tx    []*edge.Inbox       // of each ipv4.Tx
 
 	keepAlive net.KeepAliveConfig // of connections
 
 	all   sync.WaitGroup // the fixed processes
-	quit  chan struct{}  // closed to end ipv4.Tx, and with it all others
+	quit  chan struct{}  // closed to end dns.Run
 	close chan struct{}  // holds one token, for the first Close
 	ended chan struct{}  // closed when all processes have ended
 }
@@ -94,6 +97,9 @@ func (s *Stack) Close() error {
 		s.udp.Shutdown()
 		s.tcp.Shutdown() // last, as it stays for some round trips
 		close(s.quit)
+		for _, in := range s.tx {
+			in.Close()
+		}
 	default:
 	}
 	<-s.ended
@@ -121,6 +127,18 @@ func (s *Stack) Stats() Stats {
 	counter.Read("tcp", &s.stats.tcp, add)
 	counter.Read("dns", &s.stats.dns, add)
 	return stats
+}
+
+// Edges returns the state of each edge of the graph, that is of each channel between
+// two processes of the stack, or between users and one: how many packets or messages
+// wait in it, how many have passed, and how often a sender has had to wait. Name is
+// that in doc/graph.md. It may be called as often as wanted, and delays nobody.
+func (s *Stack) Edges() []edge.State {
+	states := make([]edge.State, len(s.edges))
+	for i, state := range s.edges {
+		states[i] = state()
+	}
+	return states
 }
 
 // Drops returns the counters of dropped packets that are not zero.

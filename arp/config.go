@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/seed-012105e5/gonet/edge"
 	"github.com/seed-012105e5/gonet/ethernet"
 )
 
@@ -47,8 +48,9 @@ type Config struct {
 	Random func() uint64
 
 	// Snapshots takes requests for the contents of the cache. The channels in
-	// it need room for one value. Nil means that nobody asks.
-	Snapshots <-chan chan<- []Neighbour
+	// it need room for one value. It wakes the Resolver; the zero In means that
+	// nobody asks.
+	Snapshots edge.In[chan<- []Neighbour]
 }
 
 // A Neighbour is an entry of the cache, as a user sees it.

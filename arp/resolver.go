@@ -3,6 +3,7 @@ package arp
 import (
 	"time"
 
+	"github.com/seed-012105e5/gonet/edge"
 	"github.com/seed-012105e5/gonet/packet"
 )
 
@@ -20,102 +21,72 @@ import (
 // until that is closed; then it returns.
 //
 //	Owns:      the cache, the claim on the own addresses, one timer
-//	Reads:     in, hop, cfg.Snapshots
+//	Reads:     hop; in, cfg.Snapshots
 //	Writes:    tx, undeliverable
-//	Blocks on: all that it reads at once, and the timer; tx alone, which a
-//	           card always drains; not on undeliverable
-func Resolver(in, hop <-chan *packet.Buffer, tx, undeliverable chan<- *packet.Buffer, cfg Config, stats *Stats) {
-	m := newMachine(cfg, stats)
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	var set time.Time // what the timer is set to
-	m.claim.start(time.Now())
-	arps := in
-	for open := true; open; {
-		open = burst(m, hop, tx)
-		flush(m, tx, undeliverable)
-		if d := m.deadline(); d != set {
-			set = d
-			if timer.Stop(); !d.IsZero() {
-				timer.Reset(time.Until(d))
-			}
+//	Blocks on: hop; tx, which a card always drains; not on undeliverable
+func Resolver(in edge.In[*packet.Buffer], hop *edge.Inbox, tx, undeliverable edge.Out[*packet.Buffer], cfg Config, stats *Stats) {
+	r := resolver{newMachine(cfg, stats), in, hop, tx, undeliverable, cfg.Snapshots}
+	defer hop.Stop()
+	r.machine.claim.start(time.Now())
+	r.flush()
+	for hop.Next(r.transmit) {
+		if hop.Rung() {
+			r.rung()
 		}
-		if !open {
-			break
-		}
-		select {
-		case b, ok := <-hop:
-			if open = ok; ok {
-				transmit(m, b, tx)
-			}
-		case b, ok := <-arps:
-			if !ok {
-				arps = nil // the card has gone
-				break
-			}
-			m.receive(time.Now(), b.Bytes())
-			b.Release()
-		case <-timer.C:
-			set = time.Time{}
-			m.expire(time.Now())
-		case reply := <-cfg.Snapshots:
-			reply <- m.cache.snapshot()
-		}
+		r.flush()
 	}
-	close(tx)
-	m.cache.close()
-	drain(in)
+	tx.Close()
+	r.machine.cache.close()
+	for b := range in.C() {
+		b.Release()
+	}
 }
 
-// batch is how many datagrams are taken before Resolver looks at all its
-// channels.
-const batch = 64
+// A resolver is the state of Resolver, and its edges.
+type resolver struct {
+	*machine
+	arps              edge.In[*packet.Buffer]
+	hop               *edge.Inbox
+	tx, undeliverable edge.Out[*packet.Buffer]
+	snapshots         edge.In[chan<- []Neighbour]
+}
 
-// burst transmits the datagrams that are there, up to a batch, and says
-// whether hop is open. A look at one channel costs a tenth of a select over
-// all.
-func burst(m *machine, hop <-chan *packet.Buffer, tx chan<- *packet.Buffer) bool {
-	for range batch {
-		select {
-		case b, ok := <-hop:
-			if !ok {
-				return false
-			}
-			transmit(m, b, tx)
-		default:
-			return true
-		}
+// rung sees to what is rare: one of each, so that datagrams have their turn.
+func (r *resolver) rung() {
+	if r.hop.Due(time.Now()) {
+		r.expire(time.Now())
 	}
-	return true
+	if b, ok := r.arps.Try(); ok {
+		r.receive(time.Now(), b.Bytes())
+		b.Release()
+		r.hop.Again()
+	}
+	if reply, ok := r.snapshots.Try(); ok {
+		reply <- r.cache.snapshot()
+		r.hop.Again()
+	}
 }
 
 // transmit sends a datagram, if its next hop is known.
-func transmit(m *machine, b *packet.Buffer, tx chan<- *packet.Buffer) {
-	if m.ready(b) {
-		tx <- b
+func (r *resolver) transmit(b *packet.Buffer) {
+	if r.ready(b) {
+		r.tx.Send(b)
 	} else {
-		m.send(time.Now(), b)
+		r.send(time.Now(), b)
 	}
 }
 
-// flush sends what the machine wants sent.
-func flush(m *machine, tx, undeliverable chan<- *packet.Buffer) {
-	for _, b := range m.frames {
-		tx <- b
+// flush sends what the machine wants sent, and sets the timer.
+func (r *resolver) flush() {
+	for _, b := range r.frames {
+		r.tx.Send(b)
 	}
-	for _, b := range m.failed {
-		select {
-		case undeliverable <- b:
-		default:
-			m.stats.DropUndeliverable.Add(1)
+	for _, b := range r.failed {
+		if !r.undeliverable.Try(b) {
+			r.stats.DropUndeliverable.Add(1)
 			b.Release()
 		}
 	}
-	m.outbox.empty()
-}
-
-func drain(in <-chan *packet.Buffer) {
-	for b := range in {
-		b.Release()
-	}
+	r.outbox.empty()
+	r.hop.RingAt(r.deadline())
 }

@@ -6,14 +6,18 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/seed-012105e5/gonet/edge"
 	"github.com/seed-012105e5/gonet/ethernet"
 	"github.com/seed-012105e5/gonet/packet"
 )
 
 // station is a Resolver in a bubble, seen from the card and from IP.
 type station struct {
-	t                          *testing.T
-	in, hop, tx, undeliverable chan *packet.Buffer
+	t                      *testing.T
+	arps                   *edge.Edge[*packet.Buffer]
+	hop, tx, undeliverable chan *packet.Buffer
+	inbox                  *edge.Inbox // of hop
+	snapshots              *edge.Edge[chan<- []Neighbour]
 	stats                      Stats
 	done                       chan struct{}
 }
@@ -22,16 +26,19 @@ type station struct {
 func startStation(t *testing.T, cfg Config) *station {
 	s := &station{
 		t:             t,
-		in:            make(chan *packet.Buffer),
-		hop:           make(chan *packet.Buffer),
+		hop:           make(chan *packet.Buffer, 1),
 		tx:            make(chan *packet.Buffer, 16),
 		undeliverable: make(chan *packet.Buffer, 1),
 		done:          make(chan struct{}),
 	}
+	s.inbox = edge.InboxOf(s.hop)
+	s.arps = edge.New[*packet.Buffer](16, s.inbox)
+	s.snapshots = edge.New[chan<- []Neighbour](1, s.inbox)
+	cfg.Snapshots = s.snapshots.In()
 	cfg.MAC, cfg.Addrs = macA, []netip.Addr{ipA}
 	go func() {
 		defer close(s.done)
-		Resolver(s.in, s.hop, s.tx, s.undeliverable, cfg, &s.stats)
+		Resolver(s.arps.In(), s.inbox, edge.To(s.tx).Out(), edge.To(s.undeliverable).Out(), cfg, &s.stats)
 	}()
 	s.want("0s", "ARP, Announcement 10.0.0.1, length 28")
 	time.Sleep(announceInterval)
@@ -41,19 +48,19 @@ func startStation(t *testing.T, cfg Config) *station {
 
 // stop closes the station as the stack does, and checks that it drains.
 func (s *station) stop() {
-	close(s.hop)
+	s.inbox.Close()
 	for b := range s.tx {
 		s.t.Errorf("left on tx: %x", b.Bytes())
 		b.Release()
 	}
 	for range 100 { // more than any channel holds
-		s.in <- packet.From(nil)
+		s.arps.Out().Send(packet.From(nil))
 	}
-	close(s.in)
+	s.arps.Out().Close()
 	<-s.done
 }
 
-func (s *station) hear(p Packet) { s.in <- packet.From(encode(p)) }
+func (s *station) hear(p Packet) { s.arps.Out().Send(packet.From(encode(p))) }
 
 // want takes one frame, which is to be an ARP packet or a datagram.
 func (s *station) want(when, what string) {
@@ -173,10 +180,10 @@ func TestResolver(t *testing.T) {
 
 	bubble(t, "the card goes first", func(t *testing.T) {
 		s := startStation(t, Config{})
-		close(s.in)
+		s.arps.Out().Close()
 		s.hop <- datagramOf(ipB, "1")
 		s.want("2s", request)
-		close(s.hop)
+		s.inbox.Close()
 		<-s.done
 		if _, ok := <-s.tx; ok {
 			t.Error("tx is not closed")
@@ -204,10 +211,9 @@ func TestResolver(t *testing.T) {
 	})
 
 	bubble(t, "snapshot", func(t *testing.T) {
-		ask := make(chan chan<- []Neighbour)
-		s := startStation(t, Config{Snapshots: ask, Static: map[netip.Addr]ethernet.Addr{ipB: macB}})
+		s := startStation(t, Config{Static: map[netip.Addr]ethernet.Addr{ipB: macB}})
 		answer := make(chan []Neighbour, 1)
-		ask <- answer
+		s.snapshots.Out().Send(answer)
 		if list := <-answer; len(list) != 1 || list[0] != (Neighbour{ipB, macB, "static"}) {
 			t.Errorf("%v", list)
 		}
@@ -234,19 +240,19 @@ func TestReadyDoesNotAllocate(t *testing.T) {
 }
 
 func BenchmarkResolver(b *testing.B) {
-	in, hop := make(chan *packet.Buffer), make(chan *packet.Buffer, 64)
+	in, hop := edge.New[*packet.Buffer](1, nil), edge.NewInbox(64)
 	tx := make(chan *packet.Buffer, 64)
 	var stats Stats
-	go Resolver(in, hop, tx, nil, Config{MAC: macA, Addrs: []netip.Addr{ipA}, Static: map[netip.Addr]ethernet.Addr{ipB: macB}}, &stats)
+	go Resolver(in.In(), hop, edge.To(tx).Out(), edge.Out[*packet.Buffer]{}, Config{MAC: macA, Addrs: []netip.Addr{ipA}, Static: map[netip.Addr]ethernet.Addr{ipB: macB}}, &stats)
 	b.ReportAllocs()
 	go func() {
 		for range b.N {
-			hop <- datagramOf(ipB, "data")
+			hop.Out().Send(datagramOf(ipB, "data"))
 		}
-		close(hop)
+		hop.Close()
 	}()
 	for p := range tx {
 		p.Release()
 	}
-	close(in)
+	in.Out().Close()
 }

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 
 	"github.com/seed-012105e5/gonet/dns"
+	"github.com/seed-012105e5/gonet/edge"
 )
 
 // A Resolver needs no stack: without Dial it asks servers by package net. Here there
@@ -16,14 +17,14 @@ func Example() {
 	cfg := dns.Config{
 		Hosts: map[string][]netip.Addr{"www.example.org": {netip.MustParseAddr("192.0.2.1")}},
 	}
-	calls, quit, ended := make(chan dns.Call), make(chan struct{}), make(chan struct{})
+	calls, quit, ended := edge.New[dns.Call](0, nil), make(chan struct{}), make(chan struct{})
 	go func() {
-		dns.Run(calls, quit, cfg, &dns.Stats{})
+		dns.Run(calls.In(), quit, cfg, &dns.Stats{})
 		close(ended)
 	}()
 	defer func() { close(quit); <-ended }()
 
-	r := dns.NewResolver(calls, ended, cfg)
+	r := dns.NewResolver(calls.Out(), ended, cfg)
 	fmt.Println(r.LookupHost(context.Background(), "WWW.example.org"))
 
 	_, err := r.LookupHost(context.Background(), "www.example.net")

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-012105e5/gonet/edge"
 	"github.com/seed-012105e5/gonet/internal/testing/dnstest"
 )
 
@@ -145,11 +146,11 @@ func to(t testing.TB, r response, query []byte) []byte {
 
 // startRun runs Run until the test ends.
 func startRun(t *testing.T, cfg Config, stats *Stats) *Resolver {
-	calls, quit, ended := make(chan Call), make(chan struct{}), make(chan struct{})
+	calls, quit, ended := edge.New[Call](0, nil), make(chan struct{}), make(chan struct{})
 	go func() {
-		Run(calls, quit, cfg, stats)
+		Run(calls.In(), quit, cfg, stats)
 		close(ended)
 	}()
 	t.Cleanup(func() { close(quit); <-ended })
-	return NewResolver(calls, ended, cfg)
+	return NewResolver(calls.Out(), ended, cfg)
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"golang.org/x/net/dns/dnsmessage"
+
+	"github.com/seed-012105e5/gonet/edge"
 )
 
 // A Resolver looks up names. Its methods are as those of [net.Resolver], and may
@@ -17,7 +19,7 @@ import (
 // server has answered or the context has ended, and IsTemporary where to try again
 // may help.
 type Resolver struct {
-	calls chan<- Call
+	calls edge.Out[Call]
 	ended <-chan struct{}
 	cfg   Config
 	hosts hosts
@@ -25,7 +27,7 @@ type Resolver struct {
 
 // NewResolver returns a Resolver for the Run that receives from calls, and has the
 // same cfg; ended is closed when that has returned.
-func NewResolver(calls chan<- Call, ended <-chan struct{}, cfg Config) *Resolver {
+func NewResolver(calls edge.Out[Call], ended <-chan struct{}, cfg Config) *Resolver {
 	return &Resolver{calls, ended, cfg.withDefaults(), newHosts(cfg.Hosts)}
 }
 
@@ -129,7 +131,7 @@ func (r *Resolver) ask(ctx context.Context, name string, candidates []string, ki
 	answered := make(chan answer, 1)
 	l := &lookup{candidates: candidates, kinds: kinds, answered: answered}
 	select {
-	case r.calls <- Call{lookup: l}:
+	case r.calls.C() <- Call{lookup: l}:
 	case <-ctx.Done():
 		return answer{}, ended(ctx, name)
 	case <-r.ended:
@@ -140,7 +142,7 @@ func (r *Resolver) ask(ctx context.Context, name string, candidates []string, ki
 		return a, a.dnsError(name)
 	case <-ctx.Done():
 		select {
-		case r.calls <- Call{lookup: l, cancel: true}:
+		case r.calls.C() <- Call{lookup: l, cancel: true}:
 		case <-r.ended:
 		}
 		return answer{}, ended(ctx, name)

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
+
+	"github.com/seed-012105e5/gonet/edge"
 )
 
 // A network has one server, which answers over pipes; each Write is a datagram.
@@ -220,13 +222,13 @@ func TestContext(t *testing.T) {
 func TestClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := &network{t: t, answer: always()}
-		calls, quit, ended := make(chan Call), make(chan struct{}), make(chan struct{})
+		calls, quit, ended := edge.New[Call](0, nil), make(chan struct{}), make(chan struct{})
 		cfg := Config{Servers: []netip.AddrPort{server1}, Dial: n.dial}
 		go func() {
-			Run(calls, quit, cfg, &Stats{})
+			Run(calls.In(), quit, cfg, &Stats{})
 			close(ended)
 		}()
-		r := NewResolver(calls, ended, cfg)
+		r := NewResolver(calls.Out(), ended, cfg)
 		time.AfterFunc(time.Second, func() { close(quit) })
 		for range 2 {
 			_, err := r.LookupHost(t.Context(), www)

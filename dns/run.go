@@ -9,6 +9,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/seed-012105e5/gonet/edge"
 )
 
 // A Call is a request from a Resolver to Run: to begin a lookup, or to cancel one.
@@ -42,7 +44,7 @@ type runner struct {
 //	Reads:     calls, quit, the events of exchanges
 //	Writes:    the answers to lookups, each to a channel with room for it
 //	Blocks on: its inputs
-func Run(calls <-chan Call, quit <-chan struct{}, cfg Config, stats *Stats) {
+func Run(calls edge.In[Call], quit <-chan struct{}, cfg Config, stats *Stats) {
 	ctx, cancel := context.WithCancel(context.Background())
 	m := newMachine(cfg, stats)
 	r := &runner{machine: m, exchanges: map[*exchange]context.CancelFunc{}, events: make(chan event), dial: m.cfg.Dial, ctx: ctx}
@@ -50,7 +52,8 @@ func Run(calls <-chan Call, quit <-chan struct{}, cfg Config, stats *Stats) {
 	defer cancel()
 	for {
 		select {
-		case c := <-calls:
+		case c := <-calls.C():
+			calls.Took()
 			if c.cancel {
 				r.machine.cancel(c.lookup)
 			} else {

@@ -4,13 +4,14 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/seed-012105e5/gonet/edge"
 	"github.com/seed-012105e5/gonet/packet"
 )
 
 // rig is an Rx with a channel of capacity 1 on either side.
 type rig struct {
 	in, arp, ip chan *packet.Buffer
-	groups      chan []Addr
+	filter      *Filter
 	stats       Stats
 }
 
@@ -19,9 +20,9 @@ func start() *rig {
 		in:     make(chan *packet.Buffer),
 		arp:    make(chan *packet.Buffer, 1),
 		ip:     make(chan *packet.Buffer, 1),
-		groups: make(chan []Addr),
+		filter: NewFilter(own),
 	}
-	go Rx(r.in, own, 7, r.groups, r.arp, r.ip, &r.stats)
+	go Rx(edge.InboxFrom(r.in), r.filter, 7, edge.To(r.arp).Out(), edge.To(r.ip).Out(), &r.stats)
 	return r
 }
 
@@ -60,7 +61,7 @@ func TestRx(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				live := packet.Live()
 				r := start()
-				r.groups <- []Addr{group}
+				r.filter.SetGroups([]Addr{group})
 				r.in <- packet.From(c.frame)
 				arp, ip := take(r.arp), take(r.ip)
 				if (arp != nil) != c.arp || (ip != nil) != c.ip {
@@ -90,22 +91,19 @@ func TestRx(t *testing.T) {
 	}
 }
 
-// TestRxGroupsWhileFull: the process that empties ip may wait for Rx to take
-// groups, even when ip is full.
+// TestRxGroupsWhileFull: groups change at once, also while a frame waits for ip.
 func TestRxGroupsWhileFull(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := start()
 		r.in <- packet.From(frame(own, TypeIPv4, []byte("1")))
-		r.in <- packet.From(frame(own, TypeIPv4, []byte("2"))) // waits in Rx
+		r.in <- packet.From(frame(own, TypeIPv4, []byte("2"))) // waits for ip
 		synctest.Wait()
 		select {
 		case r.in <- nil:
 			t.Fatal("takes a frame while another waits")
 		default:
 		}
-		r.groups <- []Addr{group}
-		close(r.groups)
-		synctest.Wait() // and comes to rest without groups
+		r.filter.SetGroups([]Addr{group})
 		for _, want := range []string{"1", "2"} {
 			b := <-r.ip
 			if string(b.Bytes()) != want {
@@ -113,8 +111,15 @@ func TestRxGroupsWhileFull(t *testing.T) {
 			}
 			b.Release()
 		}
-		r.in <- packet.From(frame(own, TypeARP, []byte("3")))
+		r.in <- packet.From(frame(group, TypeIPv4, []byte("3")))
+		(<-r.ip).Release()
+		r.filter.SetGroups(nil)
+		r.in <- packet.From(frame(group, TypeIPv4, []byte("4")))
+		r.in <- packet.From(frame(own, TypeARP, []byte("5")))
 		(<-r.arp).Release()
+		if n := r.stats.DropOtherHost.Load(); n != 1 {
+			t.Errorf("%d frames to a group that was left are dropped, want 1", n)
+		}
 		close(r.in)
 		synctest.Wait()
 	})
@@ -137,7 +142,7 @@ func TestRxDoesNotAllocate(t *testing.T) {
 func BenchmarkRx(b *testing.B) {
 	in, arp, ip := make(chan *packet.Buffer, 64), make(chan *packet.Buffer, 64), make(chan *packet.Buffer, 64)
 	var stats Stats
-	go Rx(in, own, 0, nil, arp, ip, &stats)
+	go Rx(edge.InboxFrom(in), NewFilter(own), 0, edge.To(arp).Out(), edge.To(ip).Out(), &stats)
 	b.ReportAllocs()
 	p := frame(own, TypeIPv4, []byte("data"))
 	go func() {

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/seed-012105e5/gonet/edge"
 	"github.com/seed-012105e5/gonet/ethernet"
 	"github.com/seed-012105e5/gonet/icmp"
 	"github.com/seed-012105e5/gonet/ipv4"
@@ -30,26 +31,31 @@ func newHost(t *testing.T) *host {
 	if err != nil {
 		t.Fatal(err)
 	}
-	buffers := func() chan *packet.Buffer { return make(chan *packet.Buffer, 64) }
-	ip, tx, hop, dead, toICMP, toUDP := buffers(), buffers(), buffers(), buffers(), buffers(), buffers()
-	problems, reports, unread := make(chan ipv4.Problem, 16), make(chan ipv4.Report, 16), make(chan ipv4.Report, 16)
-	joins, advice, groups := make(chan ipv4.Membership), make(chan ipv4.Advice, 16), make(chan []ethernet.Addr, 1)
-	pings, calls, quit := make(chan icmp.Ping), make(chan udp.Call), make(chan struct{})
+	ip, tx, toICMP, toUDP, hop := edge.NewInbox(64), edge.NewInbox(64), edge.NewInbox(64), edge.NewInbox(64), make(chan *packet.Buffer, 64)
+	dead, problems, pings := edge.New[*packet.Buffer](64, toICMP), edge.New[ipv4.Problem](16, toICMP), edge.New[icmp.Ping](16, toICMP)
+	reports, calls := edge.New[ipv4.Report](16, toUDP), edge.New[udp.Call](16, toUDP)
+	joins, advice := edge.New[ipv4.Membership](16, ip), edge.New[ipv4.Advice](16, tx)
 	icmpEnded, udpEnded, hopEnded := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	var ipStats ipv4.Stats
 	var icmpStats icmp.Stats
 	var udpStats udp.Stats
 	cfg := udp.Config{Table: table}
+	edges := ipv4.Edges{Loop: tx.Out()}
 
-	go ipv4.Rx(ip, joins, ipv4.Up{ICMP: toICMP, UDP: toUDP}, []chan<- []ethernet.Addr{groups}, ipv4.Edges{Loop: tx}, problems, ipv4.RxConfig{Table: table}, &ipStats)
-	go ipv4.Tx(tx, nil, nil, advice, quit, hop, ip, nil, problems, ipv4.TxConfig{Table: table}, &ipStats)
+	go func() {
+		ipv4.Rx(ip, joins.In(), ipv4.Up{ICMP: toICMP.Out(), UDP: toUDP.Out()}, []*ethernet.Filter{nil}, edges, problems.Out(), ipv4.RxConfig{Table: table}, &ipStats)
+		toICMP.Close()
+	}()
+	none := edge.In[*packet.Buffer]{}
+	go ipv4.Tx(tx, none, none, advice.In(), edge.To(hop).Out(), ip.Out(), nil, problems.Out(), ipv4.TxConfig{Table: table}, &ipStats)
 	go func() {
 		defer close(icmpEnded)
-		icmp.Run(toICMP, dead, problems, pings, ipv4.Edges{Loop: tx}, reports, unread, []chan<- ipv4.Advice{advice}, icmp.Config{Table: table}, &icmpStats)
+		icmp.Run(toICMP, dead.In(), problems.In(), pings.In(), edges, reports.Out(), edge.New[ipv4.Report](16, nil).Out(), []edge.Out[ipv4.Advice]{advice.Out()}, icmp.Config{Table: table}, &icmpStats)
+		toUDP.Close()
 	}()
 	go func() {
 		defer close(udpEnded)
-		udp.Demux(toUDP, reports, calls, problems, cfg, &udpStats)
+		udp.Demux(toUDP, reports.In(), calls.In(), problems.Out(), cfg, &udpStats)
 	}()
 	go func() {
 		defer close(hopEnded)
@@ -58,21 +64,17 @@ func newHost(t *testing.T) *host {
 				b.Release()
 				continue
 			}
-			dead <- b
+			dead.Out().Send(b)
 		}
 	}()
-	go func() {
-		for range groups {
-		}
-	}()
-	h := &host{icmp.NewPinger(pings, icmpEnded), udp.NewSockets(calls, ipv4.Edges{Loop: tx}, joins, udpEnded, cfg, &udpStats)}
+	h := &host{icmp.NewPinger(pings.Out(), icmpEnded), udp.NewSockets(calls.Out(), edges, joins.Out(), udpEnded, cfg, &udpStats)}
 	t.Cleanup(func() {
 		h.udp.Shutdown()
 		synctest.Wait()
-		close(quit)
+		tx.Close()
 		<-hopEnded
 		synctest.Wait()
-		close(ip)
+		ip.Close()
 		<-icmpEnded
 		<-udpEnded
 		if n := packet.Live() - live; n != 0 {

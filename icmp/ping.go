@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/seed-012105e5/gonet/edge"
 	"github.com/seed-012105e5/gonet/ipv4"
 	"github.com/seed-012105e5/gonet/packet"
 )
@@ -67,13 +68,13 @@ type pong struct {
 // A Pinger sends echo requests. Its methods may be called by any number of
 // goroutines.
 type Pinger struct {
-	pings chan<- Ping
+	pings edge.Out[Ping]
 	ended <-chan struct{}
 }
 
-// NewPinger returns a Pinger for the Run that receives from pings; ended is
+// NewPinger returns a Pinger for the Run that takes from pings; ended is
 // closed when that has returned.
-func NewPinger(pings chan<- Ping, ended <-chan struct{}) *Pinger {
+func NewPinger(pings edge.Out[Ping], ended <-chan struct{}) *Pinger {
 	return &Pinger{pings, ended}
 }
 
@@ -101,19 +102,14 @@ func (p *Pinger) ping(ctx context.Context, dst netip.Addr, opts PingOptions) (Pi
 	}
 	answered := make(chan pong, 1)
 	e := &echo{dst: dst, opts: opts, answered: answered}
-	select {
-	case p.pings <- Ping{echo: e}:
-	case <-p.ended:
+	if !p.pings.SendUnless(Ping{echo: e}, p.ended) {
 		return PingReply{}, net.ErrClosed
 	}
 	select {
 	case a := <-answered:
 		return a.reply, a.err
 	case <-ctx.Done():
-		select {
-		case p.pings <- Ping{echo: e, cancel: true}:
-		case <-p.ended:
-		}
+		p.pings.SendUnless(Ping{echo: e, cancel: true}, p.ended)
 		return PingReply{}, ctx.Err()
 	case <-p.ended:
 		return PingReply{}, net.ErrClosed

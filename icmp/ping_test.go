@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/seed-012105e5/gonet/edge"
 	"github.com/seed-012105e5/gonet/ipv4"
 	"github.com/seed-012105e5/gonet/packet"
 )
@@ -130,7 +131,7 @@ func TestPingErrors(t *testing.T) {
 		}
 
 		got = r.ping(t.Context(), far, PingOptions{DF: true, Size: 3000})
-		r.problems <- ipv4.Problem{Type: 3, Code: 4, Value: 1500, Packet: r.want(t)}
+		r.problems.Send(ipv4.Problem{Type: 3, Code: 4, Value: 1500, Packet: r.want(t)})
 		if o := <-got; !errors.Is(o.err, syscall.EMSGSIZE) {
 			t.Errorf("%v", o.err)
 		}
@@ -220,7 +221,7 @@ func TestPingTxFull(t *testing.T) {
 func TestPingEnd(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		pings, ended := make(chan Ping), make(chan struct{})
-		p := NewPinger(pings, ended)
+		p := NewPinger(edge.To(pings).Out(), ended)
 		waits := make(chan error, 1)
 		go func() {
 			_, err := p.Ping(t.Context(), peer, PingOptions{})
@@ -244,20 +245,21 @@ func TestPingSelf(t *testing.T) {
 		cfg := testConfig(t)
 		live := packet.Live()
 		in, tx := make(chan *packet.Buffer, 200), make(chan *packet.Buffer, 200)
-		pings, ended := make(chan Ping), make(chan struct{})
+		inbox, ended := edge.InboxOf(in), make(chan struct{})
+		pings := edge.New[Ping](1, inbox)
 		stats := &Stats{}
 		go func() {
 			defer close(ended)
-			Run(in, nil, nil, pings, ipv4.Edges{Loop: tx}, make(chan ipv4.Report), make(chan ipv4.Report), nil, cfg, stats)
+			Run(inbox, edge.In[*packet.Buffer]{}, edge.In[ipv4.Problem]{}, pings.In(), ipv4.Edges{Loop: edge.To(tx).Out()}, edge.Out[ipv4.Report]{}, edge.Out[ipv4.Report]{}, nil, cfg, stats)
 		}()
 		go func() {
-			defer close(in)
+			defer inbox.Close()
 			for b := range tx {
 				b.Link = -1
 				in <- deliver(t, b)
 			}
 		}()
-		p := NewPinger(pings, ended)
+		p := NewPinger(pings.Out(), ended)
 		var all sync.WaitGroup
 		for i := range 100 {
 			all.Go(func() {

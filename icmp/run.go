@@ -6,6 +6,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/seed-012105e5/gonet/edge"
 	"github.com/seed-012105e5/gonet/ipv4"
 	"github.com/seed-012105e5/gonet/packet"
 )
@@ -21,35 +22,38 @@ type Config struct {
 	MaxPings   int // most echo requests that wait for a reply; 0 means 1024
 }
 
-// Run is ICMP. It returns when in is closed, having closed udp and tcp.
+// Run is ICMP. It returns when in is closed.
 //
 // In carries messages for this host, undeliverable the datagrams whose next
 // hop does not answer (the front at the IP header, NextHop set), problems the
 // datagrams that IP or UDP could not serve, and pings the requests of Pingers.
 //
 //	Owns:      the table of pings, what limits errors
-//	Reads:     in, undeliverable, problems, pings
+//	Reads:     in; undeliverable, problems, pings
 //	Writes:    tx and advice, which when full lose the reply or the advice; udp, tcp; the answer to each ping
-//	Blocks on: its inputs; udp and tcp, whose readers are always ready
-func Run(in, undeliverable <-chan *packet.Buffer, problems <-chan ipv4.Problem, pings <-chan Ping,
-	tx ipv4.Edges, udp, tcp chan<- ipv4.Report, advice []chan<- ipv4.Advice, cfg Config, stats *Stats) {
+//	Blocks on: in; udp and tcp, whose readers are always ready
+func Run(in *edge.Inbox, undeliverable edge.In[*packet.Buffer], problems edge.In[ipv4.Problem], pings edge.In[Ping],
+	tx ipv4.Edges, udp, tcp edge.Out[ipv4.Report], advice []edge.Out[ipv4.Advice], cfg Config, stats *Stats) {
 	p := newProcess(tx, udp, tcp, advice, cfg, stats)
-	defer p.close(undeliverable, problems)
-	for {
-		select {
-		case b, ok := <-in:
-			if !ok {
-				return
-			}
-			p.message(b)
-		case b := <-undeliverable:
+	for in.Next(p.message) {
+		if !in.Rung() {
+			continue
+		}
+		if b, ok := undeliverable.Try(); ok {
 			p.undeliverable(b)
-		case problem := <-problems:
+			in.Again()
+		}
+		if problem, ok := problems.Try(); ok {
 			p.problem(problem)
-		case ping := <-pings:
+			in.Again()
+		}
+		if ping, ok := pings.Try(); ok {
 			p.ping(ping)
+			in.Again()
 		}
 	}
+	undeliverable.Drain((*packet.Buffer).Release)
+	problems.Drain(func(p ipv4.Problem) { p.Packet.Release() })
 }
 
 // process is the state of Run, and the channels that its events lead to.
@@ -57,15 +61,15 @@ type process struct {
 	table    *ipv4.Table
 	stats    *Stats
 	tx       ipv4.Edges
-	udp, tcp chan<- ipv4.Report
-	advice   []chan<- ipv4.Advice
+	udp, tcp edge.Out[ipv4.Report]
+	advice   []edge.Out[ipv4.Advice]
 	random   func() uint64
 
 	pings  *pingTable
 	errors *limiter
 }
 
-func newProcess(tx ipv4.Edges, udp, tcp chan<- ipv4.Report, advice []chan<- ipv4.Advice, cfg Config, stats *Stats) *process {
+func newProcess(tx ipv4.Edges, udp, tcp edge.Out[ipv4.Report], advice []edge.Out[ipv4.Advice], cfg Config, stats *Stats) *process {
 	p := &process{table: cfg.Table, stats: stats, tx: tx, udp: udp, tcp: tcp, advice: advice}
 	if cfg.Random == nil {
 		cfg.Random = rand.Uint64
@@ -74,23 +78,6 @@ func newProcess(tx ipv4.Edges, udp, tcp chan<- ipv4.Report, advice []chan<- ipv4
 	p.pings = newPingTable(cfg.Random, cmp.Or(cfg.MaxPings, 1024))
 	p.errors = newLimiter(cfg.ErrorRate, cfg.ErrorBurst, cfg.Random)
 	return p
-}
-
-// close releases what nobody will serve any more. Pingers see the end of Run
-// by themselves.
-func (p *process) close(undeliverable <-chan *packet.Buffer, problems <-chan ipv4.Problem) {
-	close(p.udp)
-	close(p.tcp)
-	for {
-		select {
-		case b := <-undeliverable:
-			b.Release()
-		case problem := <-problems:
-			problem.Packet.Release()
-		default:
-			return
-		}
-	}
 }
 
 // message deals with one message to this host.
@@ -198,9 +185,9 @@ func (p *process) problem(problem ipv4.Problem) {
 func (p *process) report(r ipv4.Report) {
 	switch r.Protocol {
 	case ipv4.ProtocolUDP:
-		p.udp <- r
+		p.udp.Send(r)
 	case ipv4.ProtocolTCP:
-		p.tcp <- r
+		p.tcp.Send(r)
 	case ipv4.ProtocolICMP:
 		p.pings.failed(r, p.table)
 	}

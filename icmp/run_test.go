@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/gopacket/layers"
 
+	"github.com/seed-012105e5/gonet/edge"
 	"github.com/seed-012105e5/gonet/ipv4"
 	"github.com/seed-012105e5/gonet/packet"
 )
@@ -18,19 +19,20 @@ func testConfig(t testing.TB) Config {
 }
 
 func testProcess(t testing.TB, tx chan *packet.Buffer) *process {
-	return newProcess(ipv4.Edges{Loop: tx}, nil, nil, nil, testConfig(t), &Stats{})
+	return newProcess(ipv4.Edges{Loop: edge.To(tx).Out()}, edge.Out[ipv4.Report]{}, edge.Out[ipv4.Report]{}, nil, testConfig(t), &Stats{})
 }
 
 // A rig is a Run with all its channels.
 type rig struct {
-	in, undeliverable, tx chan *packet.Buffer
-	problems              chan ipv4.Problem
-	pings                 chan Ping
-	udp, tcp              chan ipv4.Report
-	advice                chan ipv4.Advice
-	ended                 chan struct{}
-	stats                 Stats
-	pinger                *Pinger
+	in, tx        chan *packet.Buffer
+	inbox         *edge.Inbox // of in
+	undeliverable edge.Out[*packet.Buffer]
+	problems      edge.Out[ipv4.Problem]
+	udp, tcp      chan ipv4.Report
+	advice        chan ipv4.Advice
+	ended         chan struct{}
+	stats         Stats
+	pinger        *Pinger
 }
 
 // run starts Run with cfg, and ends it with the bubble.
@@ -38,19 +40,26 @@ func run(t *testing.T, cfg Config) *rig {
 	t.Helper()
 	live := packet.Live()
 	r := &rig{
-		in: make(chan *packet.Buffer), undeliverable: make(chan *packet.Buffer, 4), tx: make(chan *packet.Buffer, 4),
-		problems: make(chan ipv4.Problem, 4), pings: make(chan Ping),
+		in: make(chan *packet.Buffer, 1), tx: make(chan *packet.Buffer, 4),
 		udp: make(chan ipv4.Report), tcp: make(chan ipv4.Report),
 		advice: make(chan ipv4.Advice, 1), ended: make(chan struct{}),
 	}
-	r.pinger = NewPinger(r.pings, r.ended)
+	r.inbox = edge.InboxOf(r.in)
+	undeliverable, problems, pings := edge.New[*packet.Buffer](4, r.inbox), edge.New[ipv4.Problem](4, r.inbox), edge.New[Ping](4, r.inbox)
+	r.undeliverable, r.problems = undeliverable.Out(), problems.Out()
+	r.pinger = NewPinger(pings.Out(), r.ended)
 	go func() {
 		defer close(r.ended)
-		Run(r.in, r.undeliverable, r.problems, r.pings, ipv4.Edges{Loop: r.tx}, r.udp, r.tcp, []chan<- ipv4.Advice{r.advice}, cfg, &r.stats)
+		Run(r.inbox, undeliverable.In(), problems.In(), pings.In(), ipv4.Edges{Loop: edge.To(r.tx).Out()},
+			edge.To(r.udp).Out(), edge.To(r.tcp).Out(), []edge.Out[ipv4.Advice]{edge.To(r.advice).Out()}, cfg, &r.stats)
 	}()
 	t.Cleanup(func() {
-		close(r.in)
-		<-r.ended
+		go func() {
+			r.inbox.Close()
+			<-r.ended
+			close(r.udp)
+			close(r.tcp)
+		}()
 		for range r.udp {
 			t.Error("a report that nobody expected, for UDP")
 		}
@@ -196,10 +205,10 @@ func TestRunProblem(t *testing.T) {
 			return ipv4.Problem{Type: ipv4.TypeUnreachable, Code: ipv4.CodePortUnreachable, Packet: b}
 		}
 		for range 3 {
-			r.problems <- problem(peer)
+			r.problems.Send(problem(peer))
 		}
-		r.problems <- problem(netip.MustParseAddr("224.0.0.1"))
-		r.problems <- problem(far) // another host has its own
+		r.problems.Send(problem(netip.MustParseAddr("224.0.0.1")))
+		r.problems.Send(problem(far)) // another host has its own
 		for range 2 {
 			b := r.want(t)
 			if _, icmp := decode(t, b); icmp.TypeCode != layers.CreateICMPv4TypeCode(3, 3) || !bytes.HasSuffix(icmp.Payload, []byte("abcdefgh")) {
@@ -209,7 +218,7 @@ func TestRunProblem(t *testing.T) {
 		}
 		r.wantIdle(t)
 		time.Sleep(1250 * time.Millisecond)
-		r.problems <- problem(peer)
+		r.problems.Send(problem(peer))
 		r.want(t).Release()
 		if s := &r.stats; s.TxErrors.Load() != 3 || s.ErrorsRateLimited.Load() != 2 || s.ErrorsNotAllowed.Load() != 1 {
 			t.Errorf("stats %+v", s)
@@ -225,7 +234,7 @@ func TestRunOwnProblem(t *testing.T) {
 		for _, src := range []netip.Addr{self, netip.MustParseAddr("127.0.0.1")} {
 			b := packet.From([]byte("abcdefgh"))
 			ipv4.Push(b, ipv4.Fields{Protocol: ipv4.ProtocolTCP, Src: src, Dst: far, DF: true}) // no header checksum yet
-			r.problems <- ipv4.Problem{Type: 3, Code: ipv4.CodeFragmentationNeeded, Value: 1300, Packet: b}
+			r.problems.Send(ipv4.Problem{Type: 3, Code: ipv4.CodeFragmentationNeeded, Value: 1300, Packet: b})
 			want := ipv4.Report{Type: 3, Code: 4, MTU: 1300, From: src, Src: src, Dst: far, Protocol: 6, Transport: [8]byte([]byte("abcdefgh"))}
 			if got := <-r.tcp; got != want {
 				t.Errorf("%+v\nwant %+v", got, want)
@@ -234,7 +243,7 @@ func TestRunOwnProblem(t *testing.T) {
 		fragment := packet.From([]byte("abcdefgh"))
 		ipv4.Push(fragment, ipv4.Fields{Protocol: ipv4.ProtocolTCP, Src: self, Dst: far})
 		fragment.Bytes()[7] = 1
-		r.problems <- ipv4.Problem{Type: 3, Code: 1, Packet: fragment}
+		r.problems.Send(ipv4.Problem{Type: 3, Code: 1, Packet: fragment})
 		r.wantIdle(t)
 		if s := &r.stats; s.LocalErrors.Load() != 3 || s.TxErrors.Load() != 0 {
 			t.Errorf("stats %+v", s)
@@ -253,21 +262,21 @@ func TestRunUndeliverable(t *testing.T) {
 			b.NextHop = hop
 			return b
 		}
-		r.undeliverable <- undeliverable(self, peer, peer)
+		r.undeliverable.Send(undeliverable(self, peer, peer))
 		if got := <-r.udp; got.Type != 3 || got.Code != ipv4.CodeHostUnreachable || got.From != self || got.Dst != peer {
 			t.Errorf("%+v", got)
 		}
 		if len(r.advice) > 0 {
 			t.Error("a neighbour was taken for a gateway")
 		}
-		r.undeliverable <- undeliverable(self, far, gateway)
+		r.undeliverable.Send(undeliverable(self, far, gateway))
 		if got := <-r.udp; got.Dst != far {
 			t.Errorf("%+v", got)
 		}
 		if a := <-r.advice; a != (ipv4.Advice{Gateway: gateway}) {
 			t.Errorf("%+v", a)
 		}
-		r.undeliverable <- undeliverable(peer, netip.MustParseAddr("172.16.0.7"), netip.MustParseAddr("172.16.0.7"))
+		r.undeliverable.Send(undeliverable(peer, netip.MustParseAddr("172.16.0.7"), netip.MustParseAddr("172.16.0.7")))
 		b := r.want(t)
 		if ip, icmp := decode(t, b); icmp.TypeCode != layers.CreateICMPv4TypeCode(3, 1) || !ip.DstIP.Equal(peer.AsSlice()) {
 			t.Errorf("%v", icmp)
@@ -281,22 +290,15 @@ func TestRunEnd(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		live := packet.Live()
 		cfg := testConfig(t)
-		in, undeliverable, problems := make(chan *packet.Buffer), make(chan *packet.Buffer, 1), make(chan ipv4.Problem, 1)
-		udp, tcp := make(chan ipv4.Report), make(chan ipv4.Report)
-		undeliverable <- packet.From([]byte("x"))
-		problems <- ipv4.Problem{Packet: packet.From([]byte("y"))}
-		p := newProcess(ipv4.Edges{}, udp, tcp, nil, cfg, &Stats{})
-		p.close(undeliverable, problems)
-		if _, ok := <-udp; ok {
-			t.Error("udp is not closed")
-		}
-		if _, ok := <-tcp; ok {
-			t.Error("tcp is not closed")
-		}
+		in := edge.NewInbox(1)
+		undeliverable, problems := edge.New[*packet.Buffer](1, nil), edge.New[ipv4.Problem](1, nil)
+		undeliverable.Out().Send(packet.From([]byte("x")))
+		problems.Out().Send(ipv4.Problem{Packet: packet.From([]byte("y"))})
+		in.Close()
+		Run(in, undeliverable.In(), problems.In(), edge.In[Ping]{}, ipv4.Edges{}, edge.Out[ipv4.Report]{}, edge.Out[ipv4.Report]{}, nil, cfg, &Stats{})
 		if n := packet.Live() - live; n != 0 {
 			t.Errorf("%d buffers not released", n)
 		}
-		close(in)
 	})
 }
 
@@ -313,7 +315,7 @@ func FuzzRun(f *testing.F) {
 		live := packet.Live()
 		tx := make(chan *packet.Buffer, 2)
 		udp, tcp, advice := make(chan ipv4.Report, 2), make(chan ipv4.Report, 2), make(chan ipv4.Advice, 2)
-		p := newProcess(ipv4.Edges{Loop: tx}, udp, tcp, []chan<- ipv4.Advice{advice}, Config{Table: table, Random: func() uint64 { return 1 }}, &Stats{})
+		p := newProcess(ipv4.Edges{Loop: edge.To(tx).Out()}, edge.To(udp).Out(), edge.To(tcp).Out(), []edge.Out[ipv4.Advice]{edge.To(advice).Out()}, Config{Table: table, Random: func() uint64 { return 1 }}, &Stats{})
 		b := datagram(ipv4.Fields{Protocol: ipv4.ProtocolICMP, Src: peer, Dst: self, Options: options[:min(len(options), 40)&^3]}, msg)
 		deliver(t, b).Checksum = packet.ChecksumVerified
 		if asProblem {

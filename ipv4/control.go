@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"syscall"
 
+	"github.com/seed-012105e5/gonet/edge"
 	"github.com/seed-012105e5/gonet/packet"
 )
 
@@ -44,19 +45,12 @@ type Problem struct {
 // others run first. Without that a burst of problems would fill the queue, and
 // whether the last of them gets its error would tell its sender how many of the
 // datagrams before, though in the name of others, were problems.
-func (p Problem) Raise(problems chan<- Problem) bool {
-	select {
-	case problems <- p:
+func (p Problem) Raise(problems edge.Out[Problem]) bool {
+	if problems.Try(p) {
 		return true
-	default:
-		runtime.Gosched()
 	}
-	select {
-	case problems <- p:
-		return true
-	default:
-		return false
-	}
+	runtime.Gosched()
+	return problems.Try(p)
 }
 
 // A Report is an ICMP error about a datagram that this host has sent, on its

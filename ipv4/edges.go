@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"net/netip"
 
+	"github.com/seed-012105e5/gonet/edge"
 	"github.com/seed-012105e5/gonet/internal/red"
 	"github.com/seed-012105e5/gonet/packet"
 )
@@ -12,13 +13,13 @@ import (
 // loopback. A datagram takes that of the link which its addresses lead to. So who
 // sends waits for his own link at most, be another as slow as it likes, or dead.
 type Edges struct {
-	Table *Table                  // nil: there is one Tx, and all goes by Loop
-	Links []chan<- *packet.Buffer // by link
-	Loop  chan<- *packet.Buffer   // for this host itself, and for what no route leads to
+	Table *Table                     // nil: there is one Tx, and all goes by Loop
+	Links []edge.Out[*packet.Buffer] // by link
+	Loop  edge.Out[*packet.Buffer]   // for this host itself, and for what no route leads to
 }
 
 // To is the edge for datagrams from src to dst.
-func (e *Edges) To(src, dst netip.Addr) chan<- *packet.Buffer {
+func (e *Edges) To(src, dst netip.Addr) edge.Out[*packet.Buffer] {
 	if e.Table == nil || !src.Is4() || !dst.Is4() {
 		return e.Loop
 	}
@@ -26,7 +27,7 @@ func (e *Edges) To(src, dst netip.Addr) chan<- *packet.Buffer {
 }
 
 // Of is the edge for b, whose front is at its header.
-func (e *Edges) Of(b *packet.Buffer) chan<- *packet.Buffer {
+func (e *Edges) Of(b *packet.Buffer) edge.Out[*packet.Buffer] {
 	if e.Table == nil {
 		return e.Loop
 	}
@@ -34,7 +35,7 @@ func (e *Edges) Of(b *packet.Buffer) chan<- *packet.Buffer {
 	return e.to(binary.BigEndian.Uint32(h[12:]), binary.BigEndian.Uint32(h[16:]))
 }
 
-func (e *Edges) to(src, dst uint32) chan<- *packet.Buffer {
+func (e *Edges) to(src, dst uint32) edge.Out[*packet.Buffer] {
 	if i := e.Table.linkTo(src, dst); i >= 0 {
 		return e.Links[i]
 	}
@@ -48,16 +49,8 @@ func (e *Edges) to(src, dst uint32) chan<- *packet.Buffer {
 // own, a forger would see which connections there are. Random returns 64 random
 // bits.
 func (e *Edges) Offer(b *packet.Buffer, random func() uint64) bool {
-	edge := e.Of(b)
-	if red.Full(len(edge), cap(edge), random) {
-		return false
-	}
-	select {
-	case edge <- b:
-		return true
-	default:
-		return false
-	}
+	out := e.Of(b)
+	return !red.Full(out.Waiting(), out.Capacity(), random) && out.Try(b)
 }
 
 // linkTo is the link by which datagrams from src to dst leave, as long as ICMP
@@ -78,14 +71,10 @@ func (t *Table) linkTo(src, dst uint32) int {
 
 // Advise tells each Tx, and says whether all have taken it. Who gives advice does
 // not wait.
-func Advise(to []chan<- Advice, a Advice) bool {
+func Advise(to []edge.Out[Advice], a Advice) bool {
 	all := true
-	for _, c := range to {
-		select {
-		case c <- a:
-		default:
-			all = false
-		}
+	for _, out := range to {
+		all = out.Try(a) && all
 	}
 	return all
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"testing"
 
+	"github.com/seed-012105e5/gonet/edge"
 	"github.com/seed-012105e5/gonet/packet"
 )
 
@@ -95,7 +96,7 @@ func TestForwardedHeader(t *testing.T) {
 func TestForwardFull(t *testing.T) {
 	noLeaks(t)
 	stats := &Stats{}
-	r := newReceiver(Up{}, nil, Edges{}, nil, RxConfig{Table: twoLinks(t), Forward: true}, stats)
+	r := newReceiver(Up{}, nil, Edges{}, edge.Out[Problem]{}, RxConfig{Table: twoLinks(t), Forward: true}, stats)
 	defer r.close()
 	r.receive(built(Fields{Protocol: ProtocolTCP, Src: ip("10.0.0.9"), Dst: ip("8.8.8.8")}, nil))
 	if stats.DropTxFull.Load() != 1 || stats.RxForwarded.Load() != 0 {

@@ -4,6 +4,7 @@ import (
 	"math"
 	"testing"
 
+	"github.com/seed-012105e5/gonet/edge"
 	"github.com/seed-012105e5/gonet/packet"
 )
 
@@ -26,7 +27,7 @@ func idOf(t *testing.T, x *transmitter, dst string, protocol uint8) uint16 {
 // degrees of freedom is over 105 once in 10^9 runs.
 func TestIDsTellNothing(t *testing.T) {
 	for _, others := range []int{0, 1, 7} {
-		x := newTransmitter(nil, nil, nil, nil, TxConfig{Table: twoLinks(t), Random: seeded()}, &Stats{})
+		x := newTransmitter(edge.Out[*packet.Buffer]{}, edge.Out[*packet.Buffer]{}, nil, edge.Out[Problem]{}, TxConfig{Table: twoLinks(t), Random: seeded()}, &Stats{})
 		last := map[uint16]int{}
 		count, before := 0, uint16(0)
 		next := func(dst string, protocol uint8) uint16 {
@@ -60,7 +61,7 @@ func TestIDsTellNothing(t *testing.T) {
 
 // RFC 6864 section 4.1: datagrams that may not be fragmented have none.
 func TestAtomicHasNoID(t *testing.T) {
-	x := newTransmitter(nil, nil, nil, nil, TxConfig{Table: twoLinks(t), Random: seeded()}, &Stats{})
+	x := newTransmitter(edge.Out[*packet.Buffer]{}, edge.Out[*packet.Buffer]{}, nil, edge.Out[Problem]{}, TxConfig{Table: twoLinks(t), Random: seeded()}, &Stats{})
 	x.hand = func(_ int, b *packet.Buffer) {
 		if id := Header(b.Bytes()).ID(); id != 0 {
 			t.Errorf("identification %d", id)

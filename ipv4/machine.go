@@ -3,6 +3,7 @@ package ipv4
 import (
 	"time"
 
+	"github.com/seed-012105e5/gonet/edge"
 	"github.com/seed-012105e5/gonet/ethernet"
 	"github.com/seed-012105e5/gonet/packet"
 )
@@ -18,11 +19,8 @@ type Input struct{ r *receiver }
 
 // NewInput returns the Input of a host that has the links of cfg.Table.
 func NewInput(cfg RxConfig, stats *Stats) *Input {
-	nobody := make([]chan<- []ethernet.Addr, len(cfg.Table.links)) // is told of groups
-	r := newReceiver(Up{}, nobody, Edges{}, nil, cfg, stats)
-	r.timer.Stop()
-	r.timer = nil
-	return &Input{r}
+	nobody := make([]*ethernet.Filter, len(cfg.Table.links)) // is told of groups
+	return &Input{newReceiver(Up{}, nobody, Edges{}, edge.Out[Problem]{}, cfg, stats)}
 }
 
 // Receive checks a packet, which it takes. If that is for a protocol above, or
@@ -51,7 +49,7 @@ type Output struct{ t *transmitter }
 // NewOutput returns an Output that calls hand with each packet for a link, its
 // NextHop and Group set; link -1 stands for loopback. Hand takes the packet.
 func NewOutput(cfg TxConfig, hand func(link int, b *packet.Buffer), stats *Stats) *Output {
-	t := newTransmitter(nil, nil, nil, nil, cfg, stats)
+	t := newTransmitter(edge.Out[*packet.Buffer]{}, edge.Out[*packet.Buffer]{}, nil, edge.Out[Problem]{}, cfg, stats)
 	t.hand = hand
 	return &Output{t}
 }

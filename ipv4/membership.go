@@ -3,14 +3,13 @@ package ipv4
 import (
 	"time"
 
-	"github.com/seed-012105e5/gonet/ethernet"
 	"github.com/seed-012105e5/gonet/packet"
 )
 
 // The part of Rx that moves events in and out of the IGMP machine.
 
-// member serves a join or a leave. It is answered when all links know of it, so
-// that what arrives after the answer is let in, or is not.
+// member serves a join or a leave. When it is answered the filter of the link knows
+// of it, so what arrives after the answer is let in, or is not.
 func (r *receiver) member(m Membership) {
 	link := m.Link
 	if hop, ok := r.table.Lookup(m.Group); link == -1 && ok {
@@ -22,15 +21,8 @@ func (r *receiver) member(m Membership) {
 	}
 	err := change(time.Now(), link, m.Group)
 	r.afterIGMP()
-	r.asked, r.answer = m.Done, err
-	r.answerMember()
-}
-
-// answerMember answers who has asked last, if all links have been told.
-func (r *receiver) answerMember() {
-	if r.asked != nil && r.untold() < 0 {
-		r.asked <- r.answer
-		r.asked = nil
+	if m.Done != nil {
+		m.Done <- err // there is room
 	}
 }
 
@@ -48,8 +40,8 @@ func (r *receiver) receiveIGMP(b *packet.Buffer, h Header) {
 	r.afterIGMP()
 }
 
-// afterIGMP sends what the machine has to say, notes sets that have changed,
-// and sets the timer. A message that Tx cannot take is lost, as it might be
+// afterIGMP sends what the machine has to say, tells links of groups that have
+// changed, and sets the timer. A message that Tx cannot take is lost, as it might be
 // on the wire.
 func (r *receiver) afterIGMP() {
 	for msg, ok := r.igmp.output(); ok; msg, ok = r.igmp.output() {
@@ -62,36 +54,10 @@ func (r *receiver) afterIGMP() {
 			drop(b, &r.stats.DropTxFull)
 		}
 	}
-	for link := range r.sets {
-		if set, changed := r.igmp.takeSet(link); changed {
-			r.sets[link] = set
+	for link, filter := range r.filters {
+		if set, changed := r.igmp.takeSet(link); changed && filter != nil {
+			filter.SetGroups(set)
 		}
 	}
 	r.arm()
-}
-
-// offer is the next set that a link is to be told of. Rx must not block on it,
-// for ethernet.Rx may at that moment wait for Rx; so it is one case of a
-// select, with a nil channel when there is nothing to tell.
-func (r *receiver) offer() (chan<- []ethernet.Addr, []ethernet.Addr) {
-	if i := r.untold(); i >= 0 {
-		return r.groups[i], r.sets[i]
-	}
-	return nil, nil
-}
-
-// taken notes that the set on offer has been taken.
-func (r *receiver) taken() {
-	r.sets[r.untold()] = nil
-	r.answerMember()
-}
-
-// untold is the first link that has still to be told its set, or -1.
-func (r *receiver) untold() int {
-	for i, set := range r.sets {
-		if set != nil {
-			return i
-		}
-	}
-	return -1
 }

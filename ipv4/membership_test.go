@@ -2,7 +2,6 @@ package ipv4
 
 import (
 	"net/netip"
-	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,21 +16,18 @@ func TestRxMembership(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		noLeaks(t)
 		p := startRx(t, RxConfig{Table: twoLinks(t)})
-		allHostsMAC := ethernet.Multicast(allHosts)
-		for link, c := range p.groups {
-			if set := <-c; !slices.Equal(set, []ethernet.Addr{allHostsMAC}) {
-				t.Errorf("link %d begins with %v", link, set)
+		groupMAC := ethernet.Multicast(groupA)
+		synctest.Wait()
+		for link, f := range p.filters {
+			if !f.Accepts(ethernet.Multicast(allHosts)) || f.Accepts(groupMAC) {
+				t.Errorf("link %d does not begin in the group of all hosts, and in no other", link)
 			}
 		}
-		joined := p.member(-1, groupA, true) // 239.0.0.0/8 is on link 1
-		if synctest.Wait(); len(joined) != 0 {
-			t.Error("a join is answered before the link knows of it")
-		}
-		if set := <-p.groups[1]; !slices.Equal(set, []ethernet.Addr{allHostsMAC, ethernet.Multicast(groupA)}) {
-			t.Errorf("link 1 is told %v", set)
-		}
-		if err := <-joined; err != nil {
+		if err := <-p.member(-1, groupA, true); err != nil { // 239.0.0.0/8 is on link 1
 			t.Fatal(err)
+		}
+		if !p.filters[1].Accepts(groupMAC) || p.filters[0].Accepts(groupMAC) {
+			t.Error("a join is answered before the link, and no other, knows of it")
 		}
 		report := <-p.tx
 		if h := Header(report.Bytes()); h.Dst() != groupA || h.Src() != ip("192.168.7.1") || h.Payload()[0] != igmpReportV2 {
@@ -64,49 +60,20 @@ func TestRxMembership(t *testing.T) {
 			t.Errorf("a stranger is answered; %d counted", p.stats.DropIGMP.Load())
 		}
 
-		left := p.member(1, groupA, false)
+		if err := <-p.member(1, groupA, false); err != nil {
+			t.Error(err)
+		}
+		if p.filters[1].Accepts(groupMAC) || !p.filters[1].Accepts(ethernet.Multicast(allHosts)) {
+			t.Error("the link does not know that a group was left")
+		}
 		leave := <-p.tx
 		if h := Header(leave.Bytes()); h.Dst() != allRouters || h.Payload()[0] != igmpLeave {
 			t.Errorf("leave %v", h)
 		}
 		leave.Release()
-		if set := <-p.groups[1]; !slices.Equal(set, []ethernet.Addr{allHostsMAC}) {
-			t.Errorf("link 1 is told %v", set)
-		}
-		if err := <-left; err != nil {
-			t.Error(err)
-		}
-		p.joins <- Membership{Link: 7, Group: groupA, Join: true} // nobody asks how it went
+		p.joins.Out().Send(Membership{Link: 7, Group: groupA, Join: true}) // nobody asks how it went
 		if err := <-p.member(7, groupA, true); err == nil {
 			t.Error("a link that is not there is joined")
-		}
-		p.stop()
-	})
-}
-
-// A link that is slow to take its groups does not stop Rx: ethernet.Rx may be
-// waiting for Rx at that moment. Who asks next waits.
-func TestRxDoesNotWaitForGroups(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		noLeaks(t)
-		p := startRx(t, RxConfig{Table: twoLinks(t)})
-		joined := p.member(0, ip("239.0.0.5"), true)
-		go func() { <-p.member(0, ip("239.0.0.6"), true) }()
-		for range 3 * batch {
-			p.in <- built(Fields{Protocol: ProtocolTCP, Src: ip("10.0.0.9"), Dst: ip("10.0.0.2")}, nil)
-			(<-p.tcp).Release()
-		}
-		if set := <-p.groups[0]; len(set) != 2 {
-			t.Errorf("the link is told %v", set)
-		}
-		if set := <-p.groups[1]; len(set) != 1 {
-			t.Errorf("the other link is told %v", set)
-		}
-		if err := <-joined; err != nil {
-			t.Error(err)
-		}
-		if set := <-p.groups[0]; len(set) != 3 {
-			t.Errorf("the link is then told %v", set)
 		}
 		p.stop()
 	})
@@ -115,6 +82,6 @@ func TestRxDoesNotWaitForGroups(t *testing.T) {
 // member asks for a change of membership, and returns where the answer comes.
 func (p *rxProcess) member(link int, group netip.Addr, join bool) <-chan error {
 	done := make(chan error, 1)
-	p.joins <- Membership{Link: link, Group: group, Join: join, Done: done}
+	p.joins.Out().Send(Membership{Link: link, Group: group, Join: join, Done: done})
 	return done
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-012105e5/gonet/edge"
 	"github.com/seed-012105e5/gonet/internal/testing/noninterference"
 	"github.com/seed-012105e5/gonet/packet"
 )
@@ -22,10 +23,10 @@ func TestAnswersTellNothing(t *testing.T) {
 	// answered is whether his own answer finds room, when so many wait before the
 	// last of those that are forged.
 	answered := func(waiting int, random func() uint64) func(bool, uint64) float64 {
-		edge := make(chan *packet.Buffer, room)
-		e := Edges{Loop: edge}
+		queue := make(chan *packet.Buffer, room)
+		e := Edges{Loop: edge.To(queue).Out()}
 		for range waiting {
-			edge <- b
+			queue <- b
 		}
 		return func(secret bool, _ uint64) (answered float64) {
 			if !secret {
@@ -34,8 +35,8 @@ func TestAnswersTellNothing(t *testing.T) {
 			if e.Offer(b, random) {
 				answered = 1
 			}
-			for len(edge) > waiting {
-				<-edge
+			for len(queue) > waiting {
+				<-queue
 			}
 			return answered
 		}

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/seed-012105e5/gonet/edge"
 	"github.com/seed-012105e5/gonet/ethernet"
 	"github.com/seed-012105e5/gonet/packet"
 )
@@ -14,16 +15,11 @@ import (
 // DefaultGroups is how many multicast groups a link may be in.
 const DefaultGroups = 256
 
-// batch is how many packets Rx and Tx take in a row, if they are there,
-// before they look at their rarer events. Receiving from one channel costs a
-// third of a select over several.
-const batch = 64
-
 // Up is the protocols above IP. What they get has its front at the transport
 // header and the network header marked, and ends where the datagram ends;
 // [packet.Buffer.Network] is the datagram with its options, as a [Header].
-// Datagrams for a nil channel are answered by Protocol Unreachable.
-type Up struct{ ICMP, UDP, TCP chan<- *packet.Buffer }
+// Datagrams for an edge that does not exist are answered by Protocol Unreachable.
+type Up struct{ ICMP, UDP, TCP edge.Out[*packet.Buffer] }
 
 // RxConfig configures Rx.
 type RxConfig struct {
@@ -50,36 +46,34 @@ type RxConfig struct {
 }
 
 // Rx takes in what the links have received and what Tx has looped back, and
-// gives it to the protocols above, or on to Tx. It returns when in is closed,
-// having closed the channels of up and groups.
+// gives it to the protocols above, or on to Tx. It returns when in is closed. It
+// does not close the edges of up, to which ICMP writes too.
 //
 //	Owns:      the fragments that wait, and the multicast groups of every link
-//	Reads:     in; joins, while the one before has been answered
-//	Writes:    up; the whole set of link-layer groups to groups, one channel a link; forwarded datagrams and IGMP messages to tx; problems
-//	Blocks on: its inputs; up, whose readers are always ready. What tx and problems cannot take at once is dropped, and a set is offered until it is taken
-func Rx(in <-chan *packet.Buffer, joins <-chan Membership, up Up, groups []chan<- []ethernet.Addr, tx Edges, problems chan<- Problem, cfg RxConfig, stats *Stats) {
-	r := newReceiver(up, groups, tx, problems, cfg, stats)
+//	Reads:     in; joins; its timer
+//	Writes:    up; the groups of the filters of links; forwarded datagrams and IGMP messages to tx; problems
+//	Blocks on: in; up, whose readers are always ready. What tx and problems cannot take at once is dropped
+func Rx(in *edge.Inbox, joins edge.In[Membership], up Up, filters []*ethernet.Filter, tx Edges, problems edge.Out[Problem], cfg RxConfig, stats *Stats) {
+	r := newReceiver(up, filters, tx, problems, cfg, stats)
+	r.inbox = in
 	defer r.close()
-	for r.burst(in) {
-		out, set := r.offer()
-		asks := joins
-		if r.asked != nil {
-			asks = nil
+	r.arm()
+	for in.Next(r.receive) {
+		if in.Rung() {
+			r.rung(joins)
 		}
-		select {
-		case b, ok := <-in:
-			if !ok {
-				return
-			}
-			r.receive(b)
-		case m := <-asks:
-			r.member(m)
-		case <-r.timer.C:
-			r.armed = time.Time{}
-			r.expire(time.Now())
-		case out <- set:
-			r.taken()
-		}
+	}
+}
+
+// rung sees to what is rare: one of each, so that packets have their turn.
+func (r *receiver) rung(joins edge.In[Membership]) {
+	if now := time.Now(); r.inbox.Due(now) {
+		r.expire(now)
+		r.arm()
+	}
+	if m, ok := joins.Try(); ok {
+		r.member(m)
+		r.inbox.Again()
 	}
 }
 
@@ -89,20 +83,16 @@ type receiver struct {
 	table    *Table
 	stats    *Stats
 	up       Up
-	groups   []chan<- []ethernet.Addr
+	filters  []*ethernet.Filter // by link; nil for a link that has none
 	tx       Edges
-	problems chan<- Problem
+	problems edge.Out[Problem]
+	inbox    *edge.Inbox // whose timer is set; nil for an Input
 
 	fragments *reassembler
 	igmp      *igmp
-	sets      [][]ethernet.Addr // by link: what groups has still to be told; nil for nothing
-	asked     chan<- error      // who asked for a change, and waits until all links know of it; or nil
-	answer    error             // for asked
-	timer     *time.Timer
-	armed     time.Time // what timer is set to; zero when it is stopped
 }
 
-func newReceiver(up Up, groups []chan<- []ethernet.Addr, tx Edges, problems chan<- Problem, cfg RxConfig, stats *Stats) *receiver {
+func newReceiver(up Up, filters []*ethernet.Filter, tx Edges, problems edge.Out[Problem], cfg RxConfig, stats *Stats) *receiver {
 	cfg.ReassemblyTimeout = cmp.Or(cfg.ReassemblyTimeout, DefaultReassemblyTimeout)
 	cfg.ReassemblyBytes = cmp.Or(cfg.ReassemblyBytes, DefaultReassemblyBytes)
 	cfg.ReassemblyDatagrams = cmp.Or(cfg.ReassemblyDatagrams, DefaultReassemblyDatagrams)
@@ -112,31 +102,12 @@ func newReceiver(up Up, groups []chan<- []ethernet.Addr, tx Edges, problems chan
 	}
 	r := &receiver{
 		cfg: cfg, table: cfg.Table, stats: stats,
-		up: up, groups: groups, tx: tx, problems: problems,
+		up: up, filters: filters, tx: tx, problems: problems,
 		fragments: newReassembler(cfg.ReassemblyTimeout, cfg.ReassemblyBytes, cfg.ReassemblyDatagrams, cfg.Random, stats),
-		igmp:      newIGMP(len(groups), cfg.Groups, cfg.Random),
-		sets:      make([][]ethernet.Addr, len(groups)),
-		timer:     time.NewTimer(time.Hour),
+		igmp:      newIGMP(len(filters), cfg.Groups, cfg.Random),
 	}
-	r.timer.Stop()
 	r.afterIGMP()
 	return r
-}
-
-// burst receives what waits in in, up to a batch, and says whether in is open.
-func (r *receiver) burst(in <-chan *packet.Buffer) bool {
-	for range batch {
-		select {
-		case b, ok := <-in:
-			if !ok {
-				return false
-			}
-			r.receive(b)
-		default:
-			return true
-		}
-	}
-	return true
 }
 
 // receive takes one packet, and passes it on if it is for a protocol above.
@@ -146,16 +117,16 @@ func (r *receiver) receive(b *packet.Buffer) {
 		return
 	}
 	up := r.up.of(protocol)
-	if up == nil {
+	if !up.Exists() {
 		r.problem(b, &r.stats.DropProtocol, TypeUnreachable, CodeProtocolUnreachable, 0)
 		return
 	}
 	r.stats.RxDelivered.Add(1)
-	up <- b
+	up.Send(b)
 }
 
-// of is the channel of a protocol; nil when nobody serves it.
-func (u *Up) of(protocol uint8) chan<- *packet.Buffer {
+// of is the edge to a protocol, which exists if somebody serves it.
+func (u *Up) of(protocol uint8) edge.Out[*packet.Buffer] {
 	switch protocol {
 	case ProtocolTCP:
 		return u.TCP
@@ -164,7 +135,7 @@ func (u *Up) of(protocol uint8) chan<- *packet.Buffer {
 	case ProtocolICMP:
 		return u.ICMP
 	}
-	return nil
+	return edge.Out[*packet.Buffer]{}
 }
 
 // accept checks one packet, and finds out for whom it is. It returns what is
@@ -279,7 +250,7 @@ func (r *receiver) problem(b *packet.Buffer, reason counter, kind, code uint8, v
 }
 
 // raise gives a problem to ICMP, if that can take it.
-func raise(problems chan<- Problem, p Problem, stats *Stats) {
+func raise(problems edge.Out[Problem], p Problem, stats *Stats) {
 	p.Packet.PullBack()
 	if !p.Raise(problems) {
 		stats.ProblemsLost.Add(1)
@@ -290,18 +261,10 @@ func raise(problems chan<- Problem, p Problem, stats *Stats) {
 // deadline is when expire has something to do; zero for never.
 func (r *receiver) deadline() time.Time { return sooner(r.fragments.deadline(), r.igmp.deadline()) }
 
-// arm sets the timer to the earliest deadline. An Input has none: its caller
-// asks for the deadline.
+// arm sets the timer. An Input has none: its caller asks for the deadline.
 func (r *receiver) arm() {
-	next := r.deadline()
-	if r.timer == nil || next.Equal(r.armed) {
-		return
-	}
-	r.armed = next
-	if next.IsZero() {
-		r.timer.Stop()
-	} else {
-		r.timer.Reset(time.Until(next))
+	if r.inbox != nil {
+		r.inbox.RingAt(r.deadline())
 	}
 }
 
@@ -320,16 +283,10 @@ func (r *receiver) expire(now time.Time) {
 	r.afterIGMP()
 }
 
-// close releases and closes what is Rx's own.
+// close releases what is Rx's own.
 func (r *receiver) close() {
-	r.timer.Stop()
+	if r.inbox != nil {
+		r.inbox.Stop()
+	}
 	r.fragments.close()
-	for _, c := range []chan<- *packet.Buffer{r.up.ICMP, r.up.UDP, r.up.TCP} {
-		if c != nil {
-			close(c)
-		}
-	}
-	for _, c := range r.groups {
-		close(c)
-	}
 }

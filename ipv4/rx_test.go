@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/seed-012105e5/gonet/edge"
 	"github.com/seed-012105e5/gonet/ethernet"
 	counters "github.com/seed-012105e5/gonet/internal/counter"
 	"github.com/seed-012105e5/gonet/packet"
@@ -19,7 +20,7 @@ type rxBench struct {
 	*receiver
 	icmp, udp, tcp, tx chan *packet.Buffer
 	problems           chan Problem
-	groups             []chan []ethernet.Addr
+	filters            []*ethernet.Filter
 }
 
 func newRxBench(cfg RxConfig) *rxBench {
@@ -28,19 +29,19 @@ func newRxBench(cfg RxConfig) *rxBench {
 		tx: make(chan *packet.Buffer, 64), problems: make(chan Problem, 64),
 	}
 	cfg.Random = seeded()
-	x.receiver = newReceiver(x.up(), x.toLinks(len(cfg.Table.links)), Edges{Loop: x.tx}, x.problems, cfg, &Stats{})
+	x.receiver = newReceiver(x.up(), x.toLinks(len(cfg.Table.links)), Edges{Loop: edge.To(x.tx).Out()}, edge.To(x.problems).Out(), cfg, &Stats{})
 	return x
 }
 
-func (x *rxBench) up() Up { return Up{ICMP: x.icmp, UDP: x.udp, TCP: x.tcp} }
+func (x *rxBench) up() Up {
+	return Up{ICMP: edge.To(x.icmp).Out(), UDP: edge.To(x.udp).Out(), TCP: edge.To(x.tcp).Out()}
+}
 
-func (x *rxBench) toLinks(n int) (out []chan<- []ethernet.Addr) {
+func (x *rxBench) toLinks(n int) []*ethernet.Filter {
 	for range n {
-		c := make(chan []ethernet.Addr)
-		x.groups = append(x.groups, c)
-		out = append(out, c)
+		x.filters = append(x.filters, ethernet.NewFilter(ethernet.Addr{2}))
 	}
-	return out
+	return x.filters
 }
 
 // outcome empties the channels, and says what was in them and which counters
@@ -274,7 +275,7 @@ func TestRxReassembly(t *testing.T) {
 func TestRxProblemsFull(t *testing.T) {
 	noLeaks(t)
 	stats := &Stats{}
-	r := newReceiver(Up{}, nil, Edges{}, nil, RxConfig{Table: mustTable(t, nil, nil)}, stats)
+	r := newReceiver(Up{}, nil, Edges{}, edge.Out[Problem]{}, RxConfig{Table: mustTable(t, nil, nil)}, stats)
 	defer r.close()
 	b := built(Fields{Protocol: ProtocolTCP, Src: ip("127.0.0.1"), Dst: ip("127.0.0.1")}, nil)
 	b.Link = -1
@@ -288,7 +289,8 @@ func TestRxProblemsFull(t *testing.T) {
 type rxProcess struct {
 	t     *testing.T
 	in    chan *packet.Buffer
-	joins chan Membership
+	inbox *edge.Inbox // of in
+	joins *edge.Edge[Membership]
 	*rxBench
 	stats *Stats
 	ended chan struct{}
@@ -296,38 +298,33 @@ type rxProcess struct {
 
 func startRx(t *testing.T, cfg RxConfig) *rxProcess {
 	p := &rxProcess{
-		t: t, in: make(chan *packet.Buffer, 64), joins: make(chan Membership),
+		t: t, in: make(chan *packet.Buffer, 64),
 		stats: &Stats{}, ended: make(chan struct{}),
 		rxBench: &rxBench{
 			icmp: make(chan *packet.Buffer, 64), udp: make(chan *packet.Buffer, 64), tcp: make(chan *packet.Buffer, 64),
 			tx: make(chan *packet.Buffer, 64), problems: make(chan Problem, 64),
 		},
 	}
+	p.inbox = edge.InboxOf(p.in)
+	p.joins = edge.New[Membership](1, p.inbox)
 	cfg.Random = seeded()
-	groups := p.toLinks(len(cfg.Table.links))
+	filters := p.toLinks(len(cfg.Table.links))
 	go func() {
 		defer close(p.ended)
-		Rx(p.in, p.joins, p.up(), groups, Edges{Loop: p.tx}, p.problems, cfg, p.stats)
+		Rx(p.inbox, p.joins.In(), p.up(), filters, Edges{Loop: edge.To(p.tx).Out()}, edge.To(p.problems).Out(), cfg, p.stats)
 	}()
 	return p
 }
 
-// stop ends Rx, and fails the test if a channel that Rx should close is open.
+// stop ends Rx.
 func (p *rxProcess) stop() {
 	p.t.Helper()
-	close(p.in)
+	p.inbox.Close()
 	<-p.ended
-	for _, c := range []chan *packet.Buffer{p.icmp, p.udp, p.tcp} {
-		for b := range c {
-			b.Release()
+	for _, c := range []chan *packet.Buffer{p.icmp, p.udp, p.tcp, p.tx} {
+		for len(c) > 0 {
+			(<-c).Release()
 		}
-	}
-	for _, c := range p.groups {
-		for range c {
-		}
-	}
-	for len(p.tx) > 0 {
-		(<-p.tx).Release()
 	}
 	for len(p.problems) > 0 {
 		(<-p.problems).Packet.Release()
@@ -393,11 +390,11 @@ func FuzzRx(f *testing.F) {
 // BenchmarkRx is the whole process, with the channel on either side of it.
 func BenchmarkRx(b *testing.B) {
 	in, tcp := make(chan *packet.Buffer, 64), make(chan *packet.Buffer, 64)
-	ended := make(chan struct{})
+	inbox, ended := edge.InboxOf(in), make(chan struct{})
 	table := twoLinks(b)
 	go func() {
 		defer close(ended)
-		Rx(in, nil, Up{TCP: tcp}, nil, Edges{}, nil, RxConfig{Table: table}, &Stats{})
+		Rx(inbox, edge.In[Membership]{}, Up{TCP: edge.To(tcp).Out()}, nil, Edges{}, edge.Out[Problem]{}, RxConfig{Table: table}, &Stats{})
 	}()
 	p := built(Fields{Protocol: ProtocolTCP, Src: ip("10.0.0.9"), Dst: ip("10.0.0.2")}, pattern(1460))
 	for range 32 {
@@ -410,16 +407,17 @@ func BenchmarkRx(b *testing.B) {
 		q.PullBack()
 		in <- q
 	}
-	close(in)
-	for range tcp {
+	for range 32 {
+		(<-tcp).Release()
 	}
+	inbox.Close()
 	<-ended
 }
 
 // BenchmarkReceive is what one packet costs without the channels.
 func BenchmarkReceive(b *testing.B) {
 	tcp := make(chan *packet.Buffer, 1)
-	r := newReceiver(Up{TCP: tcp}, nil, Edges{}, nil, RxConfig{Table: twoLinks(b)}, &Stats{})
+	r := newReceiver(Up{TCP: edge.To(tcp).Out()}, nil, Edges{}, edge.Out[Problem]{}, RxConfig{Table: twoLinks(b)}, &Stats{})
 	p := built(Fields{Protocol: ProtocolTCP, Src: ip("10.0.0.9"), Dst: ip("10.0.0.2")}, pattern(1460))
 	b.ReportAllocs()
 	for b.Loop() {

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/seed-012105e5/gonet/edge"
 	"github.com/seed-012105e5/gonet/internal/shuffle"
 	"github.com/seed-012105e5/gonet/packet"
 )
@@ -32,32 +33,46 @@ type TxConfig struct {
 // ready to go, what the Tx of another link has found a gateway for on this one,
 // since its own do not answer.
 //
-// Tx returns when quit is closed, having sent what was waiting and closed hop.
+// Tx returns when in is closed, having sent what was waiting and closed hop. A link
+// of which there is none has no hop; that is loopback.
 //
 //	Owns:      identifications; what ICMP has taught about gateways
-//	Reads:     in and answers, by turns; diverted; advice; quit
+//	Reads:     in and answers, by turns; diverted; advice
 //	Writes:    hop, to its link; loop; problems; others, the diverted of each link
-//	Blocks on: its inputs; hop and loop. What problems and others cannot take at once is dropped
-func Tx(in, answers, diverted <-chan *packet.Buffer, advice <-chan Advice, quit <-chan struct{}, hop, loop chan<- *packet.Buffer, others []chan<- *packet.Buffer, problems chan<- Problem, cfg TxConfig, stats *Stats) {
+//	Blocks on: in; hop and loop. What problems and others cannot take at once is dropped
+func Tx(in *edge.Inbox, answers, diverted edge.In[*packet.Buffer], advice edge.In[Advice], hop, loop edge.Out[*packet.Buffer], others []edge.Out[*packet.Buffer], problems edge.Out[Problem], cfg TxConfig, stats *Stats) {
 	t := newTransmitter(hop, loop, others, problems, cfg, stats)
-	if hop != nil {
-		defer close(hop)
+	t.answers, t.diverted, t.advice = answers, diverted, advice
+	if hop.Exists() {
+		defer hop.Close()
 	}
-	for {
-		t.burst(in, answers)
-		select {
-		case b := <-in:
-			t.send(b)
-		case b := <-answers:
-			t.send(b)
-		case b := <-diverted:
-			hop <- b
-		case a := <-advice:
-			t.learn(a)
-		case <-quit:
-			t.burst(in, answers)
-			return
+	byTurns := func(b *packet.Buffer) {
+		if in.Rung() { // first, for the SYN-ACK of a connection goes before its text
+			t.rung(in)
 		}
+		t.send(b)
+	}
+	for in.Next(byTurns) {
+		if in.Rung() {
+			t.rung(in)
+		}
+	}
+}
+
+// rung sees to what comes by other ways than in: one of each, so that in has its
+// turn.
+func (t *transmitter) rung(in *edge.Inbox) {
+	if b, ok := t.answers.Try(); ok {
+		t.send(b)
+		in.Again()
+	}
+	if b, ok := t.diverted.Try(); ok {
+		t.hop.Send(b)
+		in.Again()
+	}
+	if a, ok := t.advice.Try(); ok {
+		t.learn(a)
+		in.Again()
 	}
 }
 
@@ -68,17 +83,20 @@ type transmitter struct {
 	ids      *shuffle.Shuffle
 	stats    *Stats
 	link     int
-	hop      chan<- *packet.Buffer
-	loop     chan<- *packet.Buffer
-	others   []chan<- *packet.Buffer
-	problems chan<- Problem
+	hop      edge.Out[*packet.Buffer]
+	loop     edge.Out[*packet.Buffer]
+	others   []edge.Out[*packet.Buffer]
+	problems edge.Out[Problem]
+
+	answers, diverted edge.In[*packet.Buffer]
+	advice            edge.In[Advice]
 
 	// hand brings a datagram to a link, or to loopback, which is link -1: enqueue,
 	// or what an Output was told.
 	hand func(link int, b *packet.Buffer)
 }
 
-func newTransmitter(hop, loop chan<- *packet.Buffer, others []chan<- *packet.Buffer, problems chan<- Problem, cfg TxConfig, stats *Stats) *transmitter {
+func newTransmitter(hop, loop edge.Out[*packet.Buffer], others []edge.Out[*packet.Buffer], problems edge.Out[Problem], cfg TxConfig, stats *Stats) *transmitter {
 	if cfg.Random == nil {
 		cfg.Random = rand.Uint64
 	}
@@ -94,36 +112,13 @@ func newTransmitter(hop, loop chan<- *packet.Buffer, others []chan<- *packet.Buf
 func (t *transmitter) enqueue(link int, b *packet.Buffer) {
 	switch link {
 	case -1:
-		t.loop <- b
+		t.loop.Send(b)
 	case t.link:
-		t.hop <- b
+		t.hop.Send(b)
 	default:
-		select {
-		case t.others[link] <- b:
-		default:
+		if !t.others[link].Try(b) {
 			drop(b, &t.stats.DropDivertedFull)
 		}
-	}
-}
-
-// burst sends what waits in in and in answers, by turns, up to a batch.
-func (t *transmitter) burst(in, answers <-chan *packet.Buffer) {
-	for range batch {
-		sent := t.try(answers)
-		if !t.try(in) && !sent {
-			return
-		}
-	}
-}
-
-// try sends a datagram of from, if there is one, and says whether there was.
-func (t *transmitter) try(from <-chan *packet.Buffer) bool {
-	select {
-	case b := <-from:
-		t.send(b)
-		return true
-	default:
-		return false
 	}
 }
 

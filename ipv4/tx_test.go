@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/gopacket/layers"
 
+	"github.com/seed-012105e5/gonet/edge"
 	"github.com/seed-012105e5/gonet/internal/checksum"
 	counters "github.com/seed-012105e5/gonet/internal/counter"
 	"github.com/seed-012105e5/gonet/packet"
@@ -28,19 +29,19 @@ type txBench struct {
 func newTxBench(t *Table) *txBench {
 	x := &txBench{loop: make(chan *packet.Buffer, 64), problems: make(chan Problem, 64)}
 	others := x.toLinks(len(t.links))
-	var own chan<- *packet.Buffer
+	var own edge.Out[*packet.Buffer]
 	if len(others) > 0 {
 		own = others[0]
 	}
-	x.transmitter = newTransmitter(own, x.loop, others, x.problems, TxConfig{Table: t, Random: seeded()}, &Stats{})
+	x.transmitter = newTransmitter(own, edge.To(x.loop).Out(), others, edge.To(x.problems).Out(), TxConfig{Table: t, Random: seeded()}, &Stats{})
 	return x
 }
 
-func (x *txBench) toLinks(n int) (out []chan<- *packet.Buffer) {
+func (x *txBench) toLinks(n int) (out []edge.Out[*packet.Buffer]) {
 	for range n {
 		c := make(chan *packet.Buffer, 256)
 		x.hop = append(x.hop, c)
-		out = append(out, c)
+		out = append(out, edge.To(c).Out())
 	}
 	return out
 }
@@ -262,19 +263,20 @@ func TestTxFragments(t *testing.T) {
 }
 
 // startTx is Tx as it runs; stop ends it.
-func startTx(t *testing.T, table *Table) (x *txBench, in chan *packet.Buffer, advice chan Advice, stop func()) {
+func startTx(t *testing.T, table *Table) (x *txBench, in chan *packet.Buffer, advice edge.Out[Advice], stop func()) {
 	x = &txBench{loop: make(chan *packet.Buffer, 64), problems: make(chan Problem, 64)}
 	hops := x.toLinks(len(table.links))
-	in, advice = make(chan *packet.Buffer, 64), make(chan Advice)
-	quit, ended := make(chan struct{}), make(chan struct{})
+	in = make(chan *packet.Buffer, 64)
+	inbox, ended := edge.InboxOf(in), make(chan struct{})
+	news := edge.New[Advice](1, inbox)
 	stats := &Stats{}
 	x.transmitter = &transmitter{stats: stats}
 	go func() {
 		defer close(ended)
-		Tx(in, nil, nil, advice, quit, hops[0], x.loop, hops, x.problems, TxConfig{Table: table, Random: seeded()}, stats)
+		Tx(inbox, edge.In[*packet.Buffer]{}, edge.In[*packet.Buffer]{}, news.In(), hops[0], edge.To(x.loop).Out(), hops, edge.To(x.problems).Out(), TxConfig{Table: table, Random: seeded()}, stats)
 	}()
-	return x, in, advice, func() {
-		close(quit)
+	return x, in, news.Out(), func() {
+		inbox.Close()
 		for b := range x.hop[0] { // Tx closes it
 			b.Release()
 		}
@@ -296,11 +298,14 @@ func TestTxAdvice(t *testing.T) {
 			}
 		}
 		nextHop("0 10.0.1.1")
-		advice <- Advice{Dst: ip("8.8.8.8"), From: ip("10.0.1.1"), Gateway: ip("10.0.1.7")}
+		advice.Send(Advice{Dst: ip("8.8.8.8"), From: ip("10.0.1.1"), Gateway: ip("10.0.1.7")})
+		synctest.Wait()
 		nextHop("0 10.0.1.7")
-		advice <- Advice{Gateway: ip("10.0.1.7")}
+		advice.Send(Advice{Gateway: ip("10.0.1.7")})
+		synctest.Wait()
 		nextHop("0 10.0.1.1")
-		advice <- Advice{Gateway: ip("10.0.1.1")}
+		advice.Send(Advice{Gateway: ip("10.0.1.1")})
+		synctest.Wait()
 		nextHop("1 192.168.7.2")
 		time.Sleep(deadTimeout)
 		nextHop("0 10.0.1.1")
@@ -356,7 +361,7 @@ func TestTxDivertedFull(t *testing.T) {
 func TestTxProblemsFull(t *testing.T) {
 	noLeaks(t)
 	x := newTxBench(mustTable(t, nil, nil))
-	x.transmitter.problems = nil
+	x.transmitter.problems = edge.Out[Problem]{}
 	b := built(Fields{Src: ip("10.0.0.2"), Dst: ip("8.8.8.8")}, nil)
 	b.NextHop = ip("8.8.8.8")
 	x.send(b)
@@ -367,12 +372,12 @@ func TestTxProblemsFull(t *testing.T) {
 
 // BenchmarkTx is the whole process, with the channel on either side of it.
 func BenchmarkTx(b *testing.B) {
-	in, hop, quit := make(chan *packet.Buffer, 64), make(chan *packet.Buffer, 64), make(chan struct{})
-	ended := make(chan struct{})
+	in, hop := make(chan *packet.Buffer, 64), make(chan *packet.Buffer, 64)
+	inbox, ended := edge.InboxOf(in), make(chan struct{})
 	table := twoLinks(b)
 	go func() {
 		defer close(ended)
-		Tx(in, nil, nil, nil, quit, hop, nil, nil, nil, TxConfig{Table: table}, &Stats{})
+		Tx(inbox, edge.In[*packet.Buffer]{}, edge.In[*packet.Buffer]{}, edge.In[Advice]{}, edge.To(hop).Out(), edge.Out[*packet.Buffer]{}, nil, edge.Out[Problem]{}, TxConfig{Table: table}, &Stats{})
 	}()
 	p := made(Fields{Protocol: ProtocolTCP, DF: true, Src: ip("10.0.0.2"), Dst: ip("8.8.8.8")}, pattern(1460))
 	for range 32 {
@@ -385,7 +390,7 @@ func BenchmarkTx(b *testing.B) {
 		q.NextHop = netip.Addr{}
 		in <- q
 	}
-	close(quit)
+	inbox.Close()
 	for range hop {
 	}
 	<-ended

@@ -7,7 +7,7 @@ package rawip
 import (
 	"sync/atomic"
 
-	"github.com/seed-012105e5/gonet/ethernet"
+	"github.com/seed-012105e5/gonet/edge"
 	"github.com/seed-012105e5/gonet/packet"
 )
 
@@ -24,45 +24,21 @@ const minLen = 20
 
 // Rx takes datagrams from a link, and passes those of IPv4 on to IP, with
 // Buffer.Link set to link. Buffer.Group is set for those that are sent to a
-// multicast group or to all, as the link layer has no groups that could tell; that
-// groups are joined concerns nobody here.
+// multicast group or to all, as the link layer has no groups that could tell.
 //
 // Rx returns when in is closed. It does not close ip, which has other writers.
 //
-//	Owns:      one datagram that waits for ip
-//	Reads:     in while no datagram waits; groups
+//	Owns:      nothing
+//	Reads:     in
 //	Writes:    ip
-//	Blocks on: all of them at once: groups are taken while a datagram waits, so
-//	           that whoever empties ip may wait for groups to be taken
-func Rx(in <-chan *packet.Buffer, link int, groups <-chan []ethernet.Addr, ip chan<- *packet.Buffer, stats *Stats) {
-	var waiting *packet.Buffer
-	for {
-		from, to := in, ip
-		if waiting == nil {
-			to = nil
-		} else {
-			from = nil
+//	Blocks on: in; ip, whose reader is always ready
+func Rx(in *edge.Inbox, link int, ip edge.Out[*packet.Buffer], stats *Stats) {
+	pass := func(b *packet.Buffer) {
+		if b = accept(b, link, stats); b != nil {
+			ip.Send(b)
 		}
-		select {
-		case b, ok := <-from:
-			if !ok {
-				return
-			}
-			if waiting = accept(b, link, stats); waiting == nil {
-				continue
-			}
-			select { // which it can most of the time, and a look at one channel costs least
-			case ip <- waiting:
-				waiting = nil
-			default:
-			}
-		case to <- waiting:
-			waiting = nil
-		case _, ok := <-groups:
-			if !ok {
-				groups = nil
-			}
-		}
+	}
+	for in.Next(pass) {
 	}
 }
 

@@ -4,7 +4,7 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"github.com/seed-012105e5/gonet/ethernet"
+	"github.com/seed-012105e5/gonet/edge"
 	"github.com/seed-012105e5/gonet/packet"
 )
 
@@ -45,16 +45,13 @@ func TestAccept(t *testing.T) {
 	}
 }
 
-// TestRx shows that groups are taken while a datagram waits, and how it ends.
+// TestRx shows what is passed on, and how it ends.
 func TestRx(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		in, ip := make(chan *packet.Buffer), make(chan *packet.Buffer)
-		groups := make(chan []ethernet.Addr)
 		ended := make(chan struct{})
-		go func() { Rx(in, 0, groups, ip, new(Stats)); close(ended) }()
+		go func() { Rx(edge.InboxFrom(in), 0, edge.To(ip).Out(), new(Stats)); close(ended) }()
 		in <- packet.From(datagram(4, [4]byte{10, 0, 0, 1}))
-		groups <- nil // which would block for ever if Rx waited for ip alone
-		close(groups)
 		(<-ip).Release()
 		in <- packet.From(datagram(6, [4]byte{}))
 		close(in)

@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/seed-012105e5/gonet/edge"
 	"github.com/seed-012105e5/gonet/ipv4"
 	"github.com/seed-012105e5/gonet/packet"
 )
@@ -26,6 +27,7 @@ type Conn struct {
 
 	shared  *shared
 	tx      *TransmitQueue // of the edge by which it sends
+	inTx    listed[*Conn]  // of tx
 	token   chan struct{}  // holds one thing while nobody has the state
 	mailbox atomic.Pointer[mailbox]
 
@@ -61,13 +63,15 @@ type mailbox struct{ segments chan *packet.Buffer }
 type shared struct {
 	events     events
 	activities activityPool
-	advice     []chan<- ipv4.Advice
+	advice     []edge.Out[ipv4.Advice]
 	stats      *Stats
 }
 
 // newConn returns a connection whose token the caller has.
 func newConn(f flow, isV4 bool, shared *shared, tx *TransmitQueue) *Conn {
-	return &Conn{flow: f, isV4: isV4, shared: shared, tx: tx, token: make(chan struct{}, 1), activeAt: time.Now()}
+	c := &Conn{flow: f, isV4: isV4, shared: shared, tx: tx, token: make(chan struct{}, 1), activeAt: time.Now()}
+	c.inTx.thing = c
+	return c
 }
 
 // receive has the machine take a packet.
@@ -151,7 +155,7 @@ func (c *Conn) expire() {
 func (c *Conn) announce() {
 	t := c.t
 	if o := t.fastOpenOver(); o != nil {
-		c.shared.events.push(event{flow: c.flow, fastOpen: o})
+		c.shared.events.tell(event{flow: c.flow, fastOpen: o})
 	}
 	if t.takeAdvice() {
 		c.advise()
@@ -182,7 +186,7 @@ func (c *Conn) end(now time.Time) {
 	c.stopTimer()
 	e := t.end(now)
 	c.t, c.ended = nil, e
-	c.shared.events.push(event{flow: c.flow, ended: c, t: t}) // T, and what is still in the mailbox, is the demultiplexer's
+	c.shared.events.tell(event{flow: c.flow, ended: c, t: t}) // T, and what is still in the mailbox, is the demultiplexer's
 	if c.signals != nil {
 		close(c.signals)
 	}

@@ -104,7 +104,7 @@ func (x *life) disturb(p []byte) {
 		binary.BigEndian.PutUint16(r.Transport[:], x.flow.local.port)
 		binary.BigEndian.PutUint16(r.Transport[2:], x.flow.remote.port)
 		binary.BigEndian.PutUint32(r.Transport[4:], uint32(x.una.add(-int(p[5]))))
-		x.reports <- r
+		x.reports.Out().Send(r)
 	}
 	synctest.Wait()
 	x.hear()

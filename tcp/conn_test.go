@@ -169,7 +169,7 @@ func (p *peer) report(code uint8, q seq) {
 	binary.BigEndian.PutUint16(r.Transport[0:], p.flow.local.port)
 	binary.BigEndian.PutUint16(r.Transport[2:], p.flow.remote.port)
 	binary.BigEndian.PutUint32(r.Transport[4:], uint32(q))
-	p.reports <- r
+	p.reports.Out().Send(r)
 }
 
 // TestCloseWakes: Close wakes Read and Write that wait, with net.ErrClosed.

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-012105e5/gonet/edge"
 	"github.com/seed-012105e5/gonet/ipv4"
 	"github.com/seed-012105e5/gonet/packet"
 )
@@ -49,15 +50,17 @@ func withCaller(tb testing.TB, serve func(l net.Listener), f func(c *caller)) {
 		tb.Fatal(err)
 	}
 	c := &caller{in: make(chan *packet.Buffer, 16), out: make(chan *packet.Buffer, 16), flow: peerFlow(1)}
-	calls, reports, ended := make(chan Call), make(chan ipv4.Report), make(chan struct{})
+	inbox, ended := edge.InboxOf(c.in), make(chan struct{})
+	calls := edge.New[Call](1, inbox)
 	cfg := Config{Table: table, Random: rand.New(rand.NewPCG(1, 8)).Uint64}
 	go func() {
-		queue := NewTransmitQueue(c.out)
-		go Transmit(queue, c.out)
-		Demux(c.in, reports, calls, ipv4.Edges{Loop: c.out}, []*TransmitQueue{queue}, ipv4.Edges{Loop: c.out}, nil, cfg, new(Stats))
+		tx := edge.To(c.out).Out()
+		out, queue := ipv4.Edges{Loop: tx}, NewTransmitQueue(tx)
+		go Transmit(queue, tx)
+		Demux(inbox, edge.In[ipv4.Report]{}, calls.In(), out, []*TransmitQueue{queue}, out, nil, cfg, new(Stats))
 		close(ended)
 	}()
-	s := NewSockets(calls, ended)
+	s := NewSockets(calls.Out(), ended)
 	l, err := s.Listen(netip.AddrPortFrom(netip.IPv4Unspecified(), 80))
 	if err != nil {
 		tb.Fatal(err)
@@ -66,8 +69,7 @@ func withCaller(tb testing.TB, serve func(l net.Listener), f func(c *caller)) {
 	f(c)
 	l.Close()
 	s.Shutdown()
-	close(c.in)
-	close(reports)
+	inbox.Close()
 	<-ended
 }
 

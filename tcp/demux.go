@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/seed-012105e5/gonet/edge"
 	"github.com/seed-012105e5/gonet/internal/port"
 	"github.com/seed-012105e5/gonet/ipv4"
 	"github.com/seed-012105e5/gonet/packet"
@@ -32,21 +33,17 @@ type demux struct {
 	closing     bool            // the stack ends: nothing new begins
 	answerUntil time.Time       // then: challenges of peers are answered until this instant
 	idle        []chan struct{} // to be closed when there is no connection
-
-	timer *time.Timer
-	armed time.Time // when timer fires
 }
 
-func newDemux(cfg Config, stats *Stats, out ipv4.Edges, queues []*TransmitQueue, answers ipv4.Edges, advice []chan<- ipv4.Advice) *demux {
+func newDemux(cfg Config, stats *Stats, out ipv4.Edges, queues []*TransmitQueue, answers ipv4.Edges, advice []edge.Out[ipv4.Advice]) *demux {
 	d := &demux{
 		out: out, queues: queues, answers: answers, stats: stats,
 		conns:    make(map[flow]*Conn),
 		servers:  make(map[*listening]*Listener),
 		portUses: make(map[uint16]int),
 		ports:    port.NewChooser(cfg.Random),
-		timer:    time.NewTimer(time.Hour),
 	}
-	d.shared = shared{events: events{list: newList[event]()}, activities: newActivityPool(), advice: advice, stats: stats}
+	d.shared = shared{activities: newActivityPool(), advice: advice, stats: stats}
 	d.door = newDoor(cfg, d, d.shared.activities, stats)
 	d.cfg = d.door.config()
 	return d
@@ -55,83 +52,49 @@ func newDemux(cfg Config, stats *Stats, out ipv4.Edges, queues []*TransmitQueue,
 // Demux is the process that knows all connections and listeners. It hands each
 // segment to the connection that it belongs to, answers SYNs for listeners
 // until a handshake is complete, keeps TIME-WAIT, and resets what nobody
-// wants. Here, and only here, connections start. It returns when in and reports
-// are both closed, and all connections have ended.
+// wants. Here, and only here, connections start. It returns when in is closed, and
+// all connections have ended.
 //
 // Owns: the tables of connections, listeners, half-open connections, TIME-WAIT, ports and cookies; a connection's state while it has the token.
-// Reads: in (packets from ipv4.Rx), reports (ICMP errors), calls (of users), the events of connections, its timer.
+// Reads: in (packets from ipv4.Rx); reports (ICMP errors), calls (of users), the events of connections, its timer.
 // Writes: mailboxes of connections; out and answers, where it does not wait: what connections have to say goes on by Transmit, and resets and SYN-ACKs are dropped.
-// Blocks on: its own select, and on the token of a connection whose mailbox is full, which nobody keeps for long.
-func Demux(in <-chan *packet.Buffer, reports <-chan ipv4.Report, calls <-chan Call, out ipv4.Edges, queues []*TransmitQueue, answers ipv4.Edges, advice []chan<- ipv4.Advice, cfg Config, stats *Stats) {
+// Blocks on: in, and on the token of a connection whose mailbox is full, which nobody keeps for long.
+func Demux(in *edge.Inbox, reports edge.In[ipv4.Report], calls edge.In[Call], out ipv4.Edges, queues []*TransmitQueue, answers ipv4.Edges, advice []edge.Out[ipv4.Advice], cfg Config, stats *Stats) {
 	d := newDemux(cfg, stats, out, queues, answers, advice)
-	defer d.timer.Stop()
-	for in != nil || reports != nil {
-		if in != nil && !d.burst(in) {
-			in = nil
-			continue
+	d.shared.events.inbox = in
+	defer in.Stop()
+	for in.Next(d.arrives) {
+		if in.Rung() {
+			d.rung(in, reports, calls)
 		}
 		d.settle()
-		d.setTimer()
-		select {
-		case b, ok := <-in:
-			if !ok {
-				in = nil
-				break
-			}
-			d.arrives(b)
-		case r, ok := <-reports:
-			if !ok {
-				reports = nil
-				break
-			}
-			d.report(r)
-		case call := <-calls:
-			call(time.Now(), d)
-		case <-d.shared.events.ready:
-			d.takeEvents()
-		case now := <-d.timer.C:
-			d.armed = time.Time{}
-			d.expire(now)
-		}
+		in.RingAt(d.deadline())
 	}
 	d.closeAll()
 	for d.settle(); len(d.conns) > 0; d.settle() {
-		<-d.shared.events.ready
+		in.AwaitBell()
 		d.takeEvents()
 	}
 	for _, q := range queues {
-		close(q.ended)
+		close(q.ready)
 	}
 }
 
-// batch is how many packets are taken before Demux looks at all its channels.
-const batch = 64
-
-// burst takes the packets that are there, up to a batch, and says whether in is
-// open. A look at one channel costs a tenth of a select over all.
-func (d *demux) burst(in <-chan *packet.Buffer) bool {
-	for range batch {
-		select {
-		case b, ok := <-in:
-			if !ok {
-				return false
-			}
-			d.arrives(b)
-		default:
-			return true
-		}
+// rung sees to what is rare: one of each, so that packets have their turn.
+func (d *demux) rung(in *edge.Inbox, reports edge.In[ipv4.Report], calls edge.In[Call]) {
+	now := time.Now()
+	if in.Due(now) {
+		d.expire(now)
 	}
-	return true
-}
-
-// setTimer works as that of a connection does.
-func (d *demux) setTimer() {
-	at := d.deadline()
-	if at.IsZero() || !d.armed.IsZero() && !d.armed.After(at) {
-		return
+	d.takeEvents()
+	if r, ok := reports.Try(); ok {
+		d.report(r)
+		in.Again()
 	}
-	d.armed = at
-	d.timer.Reset(time.Until(at))
+	if call, ok := calls.Try(); ok {
+		call(now, d)
+		in.Again()
+	}
 }
 
 // arrives handles one packet.
@@ -248,8 +211,8 @@ func (d *demux) giveBack(now time.Time, c *Conn) {
 // be done yet. Opened, if it is not nil, has room for the outcome of the handshake.
 func (d *demux) start(t *tcb, isV4 bool, opened chan<- error) *Conn {
 	f := t.name()
-	edge := d.out.To(f.local.addr(), t.firstHop())
-	tx := slices.IndexFunc(d.queues, func(q *TransmitQueue) bool { return q.edge == edge })
+	out := d.out.To(f.local.addr(), t.firstHop())
+	tx := slices.IndexFunc(d.queues, func(q *TransmitQueue) bool { return q.edge == out })
 	c := newConn(f, isV4, &d.shared, d.queues[tx])
 	c.t, c.opened = t, opened
 	d.conns[c.flow] = c
@@ -264,18 +227,18 @@ func (d *demux) start(t *tcb, isV4 bool, opened chan<- error) *Conn {
 }
 
 // takeEvents takes what connections have to tell.
-func (d *demux) takeEvents() {
-	for _, e := range d.shared.events.all() {
-		if e.fastOpen != nil {
-			d.fastOpenOver(time.Now(), e.flow, e.fastOpen, false)
-		}
-		if e.pressed {
-			d.shared.events.pressed.Store(false)
-			d.evictUnaccepted()
-		}
-		if e.ended != nil {
-			d.forget(&e)
-		}
+func (d *demux) takeEvents() { d.shared.events.each(d.event) }
+
+func (d *demux) event(e event) {
+	if e.fastOpen != nil {
+		d.fastOpenOver(time.Now(), e.flow, e.fastOpen, false)
+	}
+	if e.pressed {
+		d.shared.events.pressed.Store(false)
+		d.evictUnaccepted()
+	}
+	if e.ended != nil {
+		d.forget(&e)
 	}
 }
 
@@ -369,7 +332,10 @@ func (d *demux) closeAll() {
 	}
 	// These resets wait for the network layer, as those of connections do: nothing
 	// else is to be done any more.
-	d.refuseHalfOpen(func(b *packet.Buffer) { d.out.Of(b) <- b })
+	d.refuseHalfOpen(func(b *packet.Buffer) {
+		out := d.out.Of(b)
+		out.Send(b)
+	})
 	for _, c := range d.conns {
 		if d.hold(c) {
 			c.t.depart()

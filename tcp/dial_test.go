@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-012105e5/gonet/edge"
 	"github.com/seed-012105e5/gonet/ipv4"
 	"github.com/seed-012105e5/gonet/packet"
 )
@@ -19,7 +20,7 @@ func TestChoosePort(t *testing.T) {
 		t.Fatal(err)
 	}
 	answers := make(chan *packet.Buffer, 1)
-	d := newDemux(Config{Table: table, Random: rand.New(rand.NewPCG(1, 8)).Uint64}, new(Stats), ipv4.Edges{Loop: answers}, nil, ipv4.Edges{Loop: answers}, nil)
+	d := newDemux(Config{Table: table, Random: rand.New(rand.NewPCG(1, 8)).Uint64}, new(Stats), ipv4.Edges{Loop: edge.To(answers).Out()}, nil, ipv4.Edges{Loop: edge.To(answers).Out()}, nil)
 	own := toEndpoint(netip.MustParseAddrPort("10.0.0.1:50000"))
 	seen := map[uint16]bool{}
 	for range 1 << 19 { // sixteen times all ephemeral ports: that one does not come happens once in 300 runs of different seeds

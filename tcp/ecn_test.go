@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/seed-012105e5/gonet/edge"
 	"github.com/seed-012105e5/gonet/ipv4"
 	"github.com/seed-012105e5/gonet/packet"
 	"github.com/seed-012105e5/gonet/tcp/congestion"
@@ -361,7 +362,7 @@ func TestPriorAcknowledgementFirst(t *testing.T) {
 	leakCheck(t)
 	n := ecnNode(t, "precise")
 	out := make(chan *packet.Buffer, 8)
-	c := newConn(n.flow, false, &shared{}, NewTransmitQueue(out))
+	c := newConn(n.flow, false, &shared{}, NewTransmitQueue(edge.To(out).Out()))
 	c.t = n.t
 	f := flow{local: n.flow.remote, remote: n.flow.local}
 	for _, e := range []ipv4.ECN{ipv4.ECT0, ipv4.CE, ipv4.ECT0} {

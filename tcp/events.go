@@ -1,6 +1,10 @@
 package tcp
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+
+	"github.com/seed-012105e5/gonet/edge"
+)
 
 // An event is what a connection tells the demultiplexer: how a Fast Open has gone,
 // and, last, that it has ended. With that the connection hands over its state, and
@@ -17,12 +21,20 @@ type event struct {
 // wait: there are at most two of each connection.
 type events struct {
 	list[event]
+	inbox   *edge.Inbox // of the demultiplexer
 	pressed atomic.Bool // that is among them
+}
+
+func (e *events) tell(x event) {
+	e.push(&listed[event]{thing: x})
+	if e.inbox != nil {
+		e.inbox.Ring()
+	}
 }
 
 // press tells that all connections together hold too much.
 func (e *events) press() {
 	if !e.pressed.Swap(true) {
-		e.push(event{pressed: true})
+		e.tell(event{pressed: true})
 	}
 }

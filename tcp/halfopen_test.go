@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-012105e5/gonet/edge"
 	"github.com/seed-012105e5/gonet/ipv4"
 	"github.com/seed-012105e5/gonet/packet"
 )
@@ -106,7 +107,7 @@ func TestHalfOpensFromTimeWait(t *testing.T) {
 	const limit = 4
 	var stats Stats
 	answers := make(chan *packet.Buffer, 100)
-	d := newDemux(Config{Table: table, Random: rand.New(rand.NewPCG(1, 8)).Uint64, SynBacklog: limit}, &stats, ipv4.Edges{Loop: answers}, nil, ipv4.Edges{Loop: answers}, nil)
+	d := newDemux(Config{Table: table, Random: rand.New(rand.NewPCG(1, 8)).Uint64, SynBacklog: limit}, &stats, ipv4.Edges{Loop: edge.To(answers).Out()}, nil, ipv4.Edges{Loop: edge.To(answers).Out()}, nil)
 	if _, err := d.listen(nil, endpoint{port: 80}, &ListenOptions{}); err != nil {
 		t.Fatal(err)
 	}

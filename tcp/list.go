@@ -1,31 +1,40 @@
 package tcp
 
-// A list takes things from anybody, who does not wait, for one who takes all. It is
-// state in a channel: who has received the slice owns it until he puts it back,
-// which is at once.
-type list[T any] struct {
-	things chan []T
-	ready  chan struct{} // there is something; room for one
+import "sync/atomic"
+
+// A list takes things from anybody, who does not wait, for one who takes all. That
+// there is nothing costs him one look.
+type list[T any] struct{ last atomic.Pointer[listed[T]] }
+
+// listed is a thing in a list.
+type listed[T any] struct {
+	thing  T
+	before *listed[T]
 }
 
-func newList[T any]() list[T] {
-	l := list[T]{make(chan []T, 1), make(chan struct{}, 1)}
-	l.things <- nil
-	return l
-}
-
-// push adds x.
-func (l *list[T]) push(x T) {
-	l.things <- append(<-l.things, x)
-	select {
-	case l.ready <- struct{}{}:
-	default:
+// push adds x, and says whether it is the first.
+func (l *list[T]) push(x *listed[T]) bool {
+	for {
+		x.before = l.last.Load()
+		if l.last.CompareAndSwap(x.before, x) {
+			return x.before == nil
+		}
 	}
 }
 
-// all takes all, the oldest first.
-func (l *list[T]) all() []T {
-	things := <-l.things
-	l.things <- nil
-	return things
+// each takes all, and has f see them, the oldest first.
+func (l *list[T]) each(f func(T)) {
+	if l.last.Load() == nil {
+		return
+	}
+	var first *listed[T]
+	for x := l.last.Swap(nil); x != nil; {
+		before := x.before
+		x.before, first, x = first, x, before
+	}
+	for first != nil {
+		x := first
+		first, x.before = x.before, nil // it may be pushed again by f
+		f(x.thing)
+	}
 }

@@ -78,7 +78,7 @@ func TestSleep(t *testing.T) {
 			r := ipv4.Report{Type: ipv4.TypeUnreachable, Code: ipv4.CodeHostUnreachable, Src: hostAddr, Dst: peerAddr}
 			binary.BigEndian.PutUint16(r.Transport[0:], p.flow.local.port)
 			binary.BigEndian.PutUint16(r.Transport[2:], p.flow.remote.port)
-			p.reports <- r
+			p.reports.Out().Send(r)
 			p.wantIdle("nothing is in flight that it could be about")
 		}},
 	} {

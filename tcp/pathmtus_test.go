@@ -83,7 +83,7 @@ func TestPathMTUIsShared(t *testing.T) {
 			t.Fatal(err)
 		}
 		p.want("a segment", "P. 1:1001(1000) ack 1")
-		p.reports <- tooBigFor(p, 800)
+		p.reports.Out().Send(tooBigFor(p, 800))
 		if s := p.want("again, cut smaller", "P. 1:1001(1000) ack 1"); s.train != 760 {
 			t.Errorf("cut into segments of %d", s.train)
 		}

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/seed-012105e5/gonet/edge"
 	"github.com/seed-012105e5/gonet/ipv4"
 	"github.com/seed-012105e5/gonet/packet"
 )
@@ -18,8 +19,9 @@ import (
 type peer struct {
 	t       *testing.T
 	in      chan *packet.Buffer
+	inbox   *edge.Inbox // of in
 	out     chan *packet.Buffer
-	reports chan ipv4.Report
+	reports *edge.Edge[ipv4.Report]
 	advice  chan ipv4.Advice
 	ended   chan struct{}
 	sockets *Sockets
@@ -54,7 +56,7 @@ func withPeer(t *testing.T, cfg Config, f func(p *peer)) {
 
 func newPeer(t *testing.T, cfg Config) *peer {
 	p := &peer{
-		t: t, in: make(chan *packet.Buffer), out: make(chan *packet.Buffer, 64), reports: make(chan ipv4.Report), advice: make(chan ipv4.Advice, 1),
+		t: t, in: make(chan *packet.Buffer, 1), out: make(chan *packet.Buffer, 64), advice: make(chan ipv4.Advice, 1),
 		ended: make(chan struct{}), irs: testIRS, flow: peerFlow(1),
 	}
 	table, err := ipv4.NewTable([]ipv4.Interface{{Addrs: []netip.Prefix{netip.MustParsePrefix("10.0.0.1/24")}}}, nil)
@@ -63,12 +65,15 @@ func newPeer(t *testing.T, cfg Config) *peer {
 	}
 	cfg.NoQuickACKs = !cfg.quickACKs // a test which is not about them sees what delays do
 	cfg.Table, cfg.Random = table, rand.New(rand.NewPCG(1, 8)).Uint64
-	calls := make(chan Call)
-	p.sockets = NewSockets(calls, p.ended)
+	p.inbox = edge.InboxOf(p.in)
+	p.reports = edge.New[ipv4.Report](1, p.inbox)
+	calls := edge.New[Call](1, p.inbox)
+	p.sockets = NewSockets(calls.Out(), p.ended)
 	go func() {
-		out, queue := ipv4.Edges{Loop: p.out}, NewTransmitQueue(p.out)
-		go Transmit(queue, p.out)
-		Demux(p.in, p.reports, calls, out, []*TransmitQueue{queue}, out, []chan<- ipv4.Advice{p.advice}, cfg, &p.stats)
+		tx := edge.To(p.out).Out()
+		out, queue := ipv4.Edges{Loop: tx}, NewTransmitQueue(tx)
+		go Transmit(queue, tx)
+		Demux(p.inbox, p.reports.In(), calls.In(), out, []*TransmitQueue{queue}, out, []edge.Out[ipv4.Advice]{edge.To(p.advice).Out()}, cfg, &p.stats)
 		close(p.ended)
 	}()
 	return p
@@ -78,8 +83,7 @@ func newPeer(t *testing.T, cfg Config) *peer {
 func (p *peer) end() {
 	go func() {
 		p.sockets.Shutdown()
-		close(p.in)
-		close(p.reports)
+		p.inbox.Close()
 	}()
 	for {
 		select {

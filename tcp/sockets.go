@@ -5,17 +5,19 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"github.com/seed-012105e5/gonet/edge"
 )
 
 // Sockets is how users reach the demultiplexer of a stack.
 type Sockets struct {
-	calls chan<- Call
+	calls edge.Out[Call]
 	ended <-chan struct{} // closed when Demux has returned
 }
 
 // NewSockets returns the Sockets that sends its questions on calls. Ended is
 // closed when the Demux at the other end has returned.
-func NewSockets(calls chan<- Call, ended <-chan struct{}) *Sockets {
+func NewSockets(calls edge.Out[Call], ended <-chan struct{}) *Sockets {
 	return &Sockets{calls, ended}
 }
 
@@ -23,12 +25,14 @@ func NewSockets(calls chan<- Call, ended <-chan struct{}) *Sockets {
 // is not run, when the stack has ended.
 func (s *Sockets) ask(f Call) bool {
 	ran := make(chan struct{})
+	if !s.calls.SendUnless(func(now time.Time, d *demux) { f(now, d); close(ran) }, s.ended) {
+		return false
+	}
 	select {
-	case s.calls <- func(now time.Time, d *demux) { f(now, d); close(ran) }:
-		<-ran
+	case <-ran:
 		return true
 	case <-s.ended:
-		return false
+		return isClosed(ran)
 	}
 }
 

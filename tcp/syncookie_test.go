@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/seed-012105e5/gonet/edge"
 	"github.com/seed-012105e5/gonet/ipv4"
 	"github.com/seed-012105e5/gonet/packet"
 )
@@ -182,7 +183,7 @@ func TestSynFloodDoesNotAllocate(t *testing.T) {
 	}
 	var stats Stats
 	answers := make(chan *packet.Buffer, 1)
-	d := newDemux(Config{Table: table, Random: rand.New(rand.NewPCG(1, 8)).Uint64, SynBacklog: 1}, &stats, ipv4.Edges{Loop: answers}, nil, ipv4.Edges{Loop: answers}, nil)
+	d := newDemux(Config{Table: table, Random: rand.New(rand.NewPCG(1, 8)).Uint64, SynBacklog: 1}, &stats, ipv4.Edges{Loop: edge.To(answers).Out()}, nil, ipv4.Edges{Loop: edge.To(answers).Out()}, nil)
 	if _, err := d.listen(nil, endpoint{port: 80}, &ListenOptions{}); err != nil {
 		t.Fatal(err)
 	}

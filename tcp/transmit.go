@@ -3,6 +3,7 @@ package tcp
 import (
 	"time"
 
+	"github.com/seed-012105e5/gonet/edge"
 	"github.com/seed-012105e5/gonet/packet"
 )
 
@@ -10,33 +11,38 @@ import (
 // once at most. A holder of a token only tries the edge; who waits for it is
 // [Transmit], one process an edge.
 type TransmitQueue struct {
-	edge  chan<- *packet.Buffer
+	edge  edge.Out[*packet.Buffer]
 	conns list[*Conn]
-	ended chan struct{} // closed when there are no connections any more
+	ready chan struct{} // there are some; closed when there are no connections any more
 }
 
 // NewTransmitQueue returns the queue of an edge. There must be a [Transmit] for it.
-func NewTransmitQueue(edge chan<- *packet.Buffer) *TransmitQueue {
-	return &TransmitQueue{edge, newList[*Conn](), make(chan struct{})}
+func NewTransmitQueue(edge edge.Out[*packet.Buffer]) *TransmitQueue {
+	return &TransmitQueue{edge: edge, ready: make(chan struct{}, 1)}
 }
 
 // push adds c, whose token the caller has.
-func (q *TransmitQueue) push(c *Conn) { q.conns.push(c) }
+func (q *TransmitQueue) push(c *Conn) {
+	if q.conns.push(&c.inTx) {
+		select {
+		case q.ready <- struct{}{}:
+		default:
+		}
+	}
+}
 
 // offer makes the segment that next wants a packet and puts it on the edge, if
 // there is room.
 func (q *TransmitQueue) offer(t *tcb) bool {
-	if n := cap(q.edge); n > 0 && len(q.edge) == n {
+	if q.edge.Waiting() == q.edge.Capacity() {
 		return false // without having made the packet
 	}
 	b := t.packet()
-	select {
-	case q.edge <- b:
-		return true
-	default:
+	if !q.edge.Try(b) {
 		b.Release()
 		return false
 	}
+	return true
 }
 
 // Transmit is the process that sends for connections that found their transmit edge
@@ -47,22 +53,15 @@ func (q *TransmitQueue) offer(t *tcb) bool {
 // Reads: q (connections).
 // Writes: out, the edge of q (IP datagrams).
 // Blocks on: q, and out; and on tokens, which nobody keeps for long.
-func Transmit(q *TransmitQueue, out chan<- *packet.Buffer) {
-	for {
-		select {
-		case <-q.conns.ready:
-		case <-q.ended:
-			return
-		}
-		for _, c := range q.conns.all() {
-			c.send(out)
-		}
+func Transmit(q *TransmitQueue, out edge.Out[*packet.Buffer]) {
+	for range q.ready {
+		q.conns.each(func(c *Conn) { c.send(out) })
 	}
 }
 
 // send sends what c has to say, and waits where it must. Then others have their
 // turn.
-func (c *Conn) send(out chan<- *packet.Buffer) {
+func (c *Conn) send(out edge.Out[*packet.Buffer]) {
 	for n := 0; ; n++ {
 		c.take() // it has not ended: that waits for us
 		now, t := time.Now(), c.t
@@ -76,6 +75,6 @@ func (c *Conn) send(out chan<- *packet.Buffer) {
 		b := t.packet()
 		t.commit(now)
 		c.put(now) // it is queued still, so nobody else sends
-		out <- b
+		out.Send(b)
 	}
 }

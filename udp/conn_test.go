@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/seed-012105e5/gonet/edge"
 	"github.com/seed-012105e5/gonet/ipv4"
 	"github.com/seed-012105e5/gonet/packet"
 )
@@ -63,8 +64,8 @@ func TestReports(t *testing.T) {
 		bound := r.listen(t, "0.0.0.0:1001")
 		refused := report(3, 3, "10.0.0.2:1000", "10.0.0.9:53")
 
-		r.errs <- refused
-		r.errs <- refused // is one error to the user all the same
+		r.fail(refused)
+		r.fail(refused) // is one error to the user all the same
 		synctest.Wait()
 		_, err := connected.Read(make([]byte, 1))
 		if want := "read udp 10.0.0.2:1000->10.0.0.9:53: read: connection refused"; !errors.Is(err, syscall.ECONNREFUSED) || err.Error() != want {
@@ -73,8 +74,8 @@ func TestReports(t *testing.T) {
 		if _, err := connected.Write(nil); err != nil {
 			t.Errorf("told once, and again: %v", err)
 		}
-		r.errs <- refused
-		r.errs <- report(3, 13, "10.0.0.2:1000", "10.0.0.9:53") // the later one is told
+		r.fail(refused)
+		r.fail(report(3, 13, "10.0.0.2:1000", "10.0.0.9:53")) // the later one is told
 		synctest.Wait()
 		if _, err := connected.Write(nil); !errors.Is(err, syscall.EHOSTUNREACH) {
 			t.Errorf("%v", err)
@@ -85,7 +86,7 @@ func TestReports(t *testing.T) {
 			waits <- err
 		}()
 		synctest.Wait()
-		r.errs <- refused
+		r.fail(refused)
 		if err := <-waits; !errors.Is(err, syscall.ECONNREFUSED) {
 			t.Errorf("a read that waits: %v", err)
 		}
@@ -94,17 +95,17 @@ func TestReports(t *testing.T) {
 		}
 
 		// an unconnected socket goes on with the others
-		r.errs <- report(3, 3, "10.0.0.2:1001", "10.0.0.9:53")
+		r.fail(report(3, 3, "10.0.0.2:1001", "10.0.0.9:53"))
 		r.in <- received(t, "10.0.0.9:7", "10.0.0.2:1001", "hello")
 		wantRead(t, bound, "hello", "10.0.0.9:7")
 		if got := <-bound.Reports(); got.Dst != peer || got.Err() != syscall.ECONNREFUSED {
 			t.Errorf("%+v", got)
 		}
 		for range maxReports + 3 { // nobody takes them
-			r.errs <- report(3, 3, "10.0.0.2:1001", "10.0.0.9:53")
+			r.fail(report(3, 3, "10.0.0.2:1001", "10.0.0.9:53"))
 		}
 
-		r.errs <- report(3, 3, "10.0.0.2:1002", "10.0.0.9:53")
+		r.fail(report(3, 3, "10.0.0.2:1002", "10.0.0.9:53"))
 		synctest.Wait()
 		if got := r.stats.ReportsUnmatched.Load(); got != 1 {
 			t.Errorf("%d reports without a socket", got)
@@ -262,7 +263,7 @@ func TestConcurrentUse(t *testing.T) {
 // BenchmarkWrite is one datagram into the transmit queue.
 func BenchmarkWrite(b *testing.B) {
 	tx := make(chan *packet.Buffer, 1)
-	s := NewSockets(nil, ipv4.Edges{Loop: tx}, nil, nil, testConfig(b), &Stats{})
+	s := NewSockets(edge.Out[Call]{}, ipv4.Edges{Loop: edge.To(tx).Out()}, edge.Out[ipv4.Membership]{}, nil, testConfig(b), &Stats{})
 	c := s.newConn(netip.AddrPortFrom(anyAddr, 1000), netip.AddrPort{})
 	p := make([]byte, 1472)
 	to := addr("10.0.0.9:53")
@@ -282,8 +283,8 @@ func TestNoAllocation(t *testing.T) {
 		t.Skip("the race detector lets pools forget")
 	}
 	tx := make(chan *packet.Buffer, 1)
-	d := newDemux(nil, testConfig(t), &Stats{})
-	s := NewSockets(nil, ipv4.Edges{Loop: tx}, nil, nil, testConfig(t), d.stats)
+	d := newDemux(edge.Out[ipv4.Problem]{}, testConfig(t), &Stats{})
+	s := NewSockets(edge.Out[Call]{}, ipv4.Edges{Loop: edge.To(tx).Out()}, edge.Out[ipv4.Membership]{}, nil, testConfig(t), d.stats)
 	c := s.newConn(netip.AddrPortFrom(anyAddr, 1000), netip.AddrPort{})
 	if err := d.table.bind(c); err != nil {
 		t.Fatal(err)

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"sync/atomic"
 
+	"github.com/seed-012105e5/gonet/edge"
 	"github.com/seed-012105e5/gonet/internal/red"
 	"github.com/seed-012105e5/gonet/ipv4"
 	"github.com/seed-012105e5/gonet/packet"
@@ -66,33 +67,26 @@ type Call func(*table)
 // where nobody is becomes a Problem, port unreachable (RFC 1122 section
 // 4.1.3.1).
 //
-// Demux returns when in and errs are both closed, so that ICMP, which may
-// still have an error to tell, never waits for it in vain. A nil errs counts
-// as closed. Sockets that are still open are closed.
+// Demux returns when in is closed. Sockets that are still open are closed then.
 //
 //	Owns:      the table of ports
-//	Reads:     in, errs, calls
+//	Reads:     in; errs, calls
 //	Writes:    the queues of the sockets and problems, which when full lose the datagram
-//	Blocks on: its inputs
-func Demux(in <-chan *packet.Buffer, errs <-chan ipv4.Report, calls <-chan Call, problems chan<- ipv4.Problem, cfg Config, stats *Stats) {
+//	Blocks on: in
+func Demux(in *edge.Inbox, errs edge.In[ipv4.Report], calls edge.In[Call], problems edge.Out[ipv4.Problem], cfg Config, stats *Stats) {
 	d := newDemux(problems, cfg, stats)
 	defer d.close()
-	for in != nil || errs != nil {
-		select {
-		case b, ok := <-in:
-			if !ok {
-				in = nil
-				continue
-			}
-			d.datagram(b)
-		case r, ok := <-errs:
-			if !ok {
-				errs = nil
-				continue
-			}
+	for in.Next(d.datagram) {
+		if !in.Rung() {
+			continue
+		}
+		if r, ok := errs.Try(); ok {
 			d.report(r)
-		case call := <-calls:
+			in.Again()
+		}
+		if call, ok := calls.Try(); ok {
 			call(d.table)
+			in.Again()
 		}
 	}
 }
@@ -101,11 +95,11 @@ func Demux(in <-chan *packet.Buffer, errs <-chan ipv4.Report, calls <-chan Call,
 type demux struct {
 	cfg      Config // with its defaults
 	table    *table
-	problems chan<- ipv4.Problem
+	problems edge.Out[ipv4.Problem]
 	stats    *Stats
 }
 
-func newDemux(problems chan<- ipv4.Problem, cfg Config, stats *Stats) *demux {
+func newDemux(problems edge.Out[ipv4.Problem], cfg Config, stats *Stats) *demux {
 	cfg = cfg.withDefaults()
 	return &demux{cfg, newTable(cfg.MaxSockets, cfg.Random), problems, stats}
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/seed-012105e5/gonet/edge"
 	"github.com/seed-012105e5/gonet/ipv4"
 	"github.com/seed-012105e5/gonet/packet"
 )
@@ -125,27 +126,21 @@ func TestDemuxDiscards(t *testing.T) {
 	})
 }
 
-// The end of Demux closes the sockets and releases what they hold. It waits
-// for ICMP, which may still have something to report.
+// The end of Demux closes the sockets and releases what they hold. What ICMP has
+// reported before it is told.
 func TestDemuxEnd(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := start(t, testConfig(t))
 		c := r.listen(t, "0.0.0.0:53")
 		r.in <- received(t, "10.0.0.9:7", "10.0.0.2:53", "hello")
-		close(r.in)
-		r.errs <- ipv4.Report{Src: self, Dst: peer}
-		synctest.Wait()
-		select {
-		case <-r.ended:
-			t.Error("Demux did not wait for ICMP")
-		default:
+		r.errs.Out().Send(ipv4.Report{Src: self, Dst: peer})
+		r.finish()
+		if n := r.stats.RxReports.Load(); n != 1 {
+			t.Errorf("%d reports, want 1", n)
 		}
-		close(r.errs)
-		<-r.ended
 		if !c.isClosed.Load() || c.queue.len() > 0 {
 			t.Error("a socket was left open")
 		}
-		r.in, r.errs = make(chan *packet.Buffer), make(chan ipv4.Report) // for the end of the test to close
 	})
 }
 
@@ -161,8 +156,8 @@ func FuzzDemux(f *testing.F) {
 		}
 		live := packet.Live()
 		problems := make(chan ipv4.Problem, 1)
-		d := newDemux(problems, Config{Table: table}, &Stats{})
-		s := NewSockets(nil, ipv4.Edges{}, nil, nil, Config{Table: table}, d.stats)
+		d := newDemux(edge.To(problems).Out(), Config{Table: table}, &Stats{})
+		s := NewSockets(edge.Out[Call]{}, ipv4.Edges{}, edge.Out[ipv4.Membership]{}, nil, Config{Table: table}, d.stats)
 		for _, local := range []string{"0.0.0.0:1024", "10.0.0.2:1025", "239.1.2.3:1024"} {
 			c := s.newConn(addr(local), netip.AddrPort{})
 			if err := d.table.bind(c); err != nil {
@@ -191,8 +186,8 @@ func FuzzDemux(f *testing.F) {
 // BenchmarkDeliver is one datagram through Demux to its reader, of the hundred
 // sockets that there are.
 func BenchmarkDeliver(b *testing.B) {
-	d := newDemux(nil, testConfig(b), &Stats{})
-	s := NewSockets(nil, ipv4.Edges{}, nil, nil, testConfig(b), d.stats)
+	d := newDemux(edge.Out[ipv4.Problem]{}, testConfig(b), &Stats{})
+	s := NewSockets(edge.Out[Call]{}, ipv4.Edges{}, edge.Out[ipv4.Membership]{}, nil, testConfig(b), d.stats)
 	for i := range 100 {
 		if err := d.table.bind(s.newConn(netip.AddrPortFrom(anyAddr, uint16(1000+i)), netip.AddrPort{})); err != nil {
 			b.Fatal(err)

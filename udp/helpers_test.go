@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/seed-012105e5/gonet/edge"
 	"github.com/seed-012105e5/gonet/internal/checksum"
 	"github.com/seed-012105e5/gonet/ipv4"
 	"github.com/seed-012105e5/gonet/packet"
@@ -77,7 +78,8 @@ func outgoing(src, dst, data string) *packet.Buffer {
 type rig struct {
 	*Sockets
 	in, tx   chan *packet.Buffer
-	errs     chan ipv4.Report
+	inbox    *edge.Inbox // of in
+	errs     *edge.Edge[ipv4.Report]
 	joins    chan ipv4.Membership
 	problems chan ipv4.Problem
 	ended    chan struct{}
@@ -91,22 +93,23 @@ func start(t testing.TB, cfg Config) *rig {
 	t.Helper()
 	live := packet.Live()
 	r := &rig{
-		in: make(chan *packet.Buffer), tx: make(chan *packet.Buffer, 4),
-		errs: make(chan ipv4.Report), joins: make(chan ipv4.Membership),
+		in: make(chan *packet.Buffer, 1), tx: make(chan *packet.Buffer, 4),
+		joins:    make(chan ipv4.Membership),
 		problems: make(chan ipv4.Problem, 1), ended: make(chan struct{}),
 	}
-	calls := make(chan Call)
-	r.Sockets = NewSockets(calls, ipv4.Edges{Loop: r.tx}, r.joins, r.ended, cfg, &r.stats)
+	r.inbox = edge.InboxOf(r.in)
+	r.errs = edge.New[ipv4.Report](1, r.inbox)
+	calls := edge.New[Call](1, r.inbox)
+	r.Sockets = NewSockets(calls.Out(), ipv4.Edges{Loop: edge.To(r.tx).Out()}, edge.To(r.joins).Out(), r.ended, cfg, &r.stats)
 	go func() {
 		defer close(r.ended)
-		Demux(r.in, r.errs, calls, r.problems, cfg, &r.stats)
+		Demux(r.inbox, r.errs.In(), calls.In(), edge.To(r.problems).Out(), cfg, &r.stats)
 	}()
 	isEnded := false
 	r.finish = func() {
 		if !isEnded {
 			isEnded = true
-			close(r.in)
-			close(r.errs)
+			r.inbox.Close()
 			<-r.ended
 		}
 	}
@@ -123,6 +126,12 @@ func start(t testing.TB, cfg Config) *rig {
 		}
 	})
 	return r
+}
+
+// fail has ICMP report an error.
+func (r *rig) fail(err ipv4.Report) {
+	r.errs.Out().Send(err)
+	synctest.Wait()
 }
 
 // loop brings what is sent back to Demux, as IP does with own addresses. It

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"github.com/seed-012105e5/gonet/edge"
 	"github.com/seed-012105e5/gonet/internal/testing/noninterference"
 	"github.com/seed-012105e5/gonet/ipv4"
 )
@@ -22,8 +23,8 @@ func TestMemoryTellsNothing(t *testing.T) {
 		cfg := testConfig(t)
 		cfg.MaxMemory, cfg.Random = memory, random
 		var stats Stats
-		s := NewSockets(nil, ipv4.Edges{}, nil, nil, cfg, &stats)
-		d = newDemux(nil, cfg, &stats)
+		s := NewSockets(edge.Out[Call]{}, ipv4.Edges{}, edge.Out[ipv4.Membership]{}, nil, cfg, &stats)
+		d = newDemux(edge.Out[ipv4.Problem]{}, cfg, &stats)
 		d.table.count = sockets
 		own, other = &Conn{sockets: s}, &Conn{sockets: s}
 		own.limit.Store(memory)

@@ -5,15 +5,16 @@ import (
 	"net/netip"
 	"syscall"
 
+	"github.com/seed-012105e5/gonet/edge"
 	"github.com/seed-012105e5/gonet/ipv4"
 )
 
 // Sockets makes sockets. Its methods may be called by any number of
 // goroutines.
 type Sockets struct {
-	calls chan<- Call
+	calls edge.Out[Call]
 	tx    ipv4.Edges
-	joins chan<- ipv4.Membership
+	joins edge.Out[ipv4.Membership]
 	ended <-chan struct{}
 	cfg   Config
 	stats *Stats
@@ -23,7 +24,7 @@ type Sockets struct {
 // NewSockets returns the Sockets of the Demux that receives from calls. Tx
 // leads to ipv4.Tx, and joins to ipv4.Rx; ended is closed when Demux has
 // returned. Cfg and stats are those of Demux.
-func NewSockets(calls chan<- Call, tx ipv4.Edges, joins chan<- ipv4.Membership, ended <-chan struct{}, cfg Config, stats *Stats) *Sockets {
+func NewSockets(calls edge.Out[Call], tx ipv4.Edges, joins edge.Out[ipv4.Membership], ended <-chan struct{}, cfg Config, stats *Stats) *Sockets {
 	return &Sockets{calls, tx, joins, ended, cfg.withDefaults(), stats, false}
 }
 
@@ -135,9 +136,7 @@ func (s *Sockets) newConn(local, remote netip.AddrPort) *Conn {
 // ask lets Demux call f, and returns what f returns.
 func (s *Sockets) ask(f func(*table) error) error {
 	answer := make(chan error, 1)
-	select {
-	case s.calls <- func(t *table) { answer <- f(t) }:
-	case <-s.ended:
+	if !s.calls.SendUnless(func(t *table) { answer <- f(t) }, s.ended) {
 		return net.ErrClosed
 	}
 	select {
@@ -150,18 +149,13 @@ func (s *Sockets) ask(f func(*table) error) error {
 
 // release lets Demux forget c.
 func (s *Sockets) release(c *Conn) {
-	select {
-	case s.calls <- func(t *table) { t.unbind(c); c.drain() }:
-	case <-s.ended:
-	}
+	s.calls.SendUnless(func(t *table) { t.unbind(c); c.drain() }, s.ended)
 }
 
 // member lets ipv4.Rx join or leave a group.
 func (s *Sockets) member(m membership, join bool) error {
 	done := make(chan error, 1)
-	select {
-	case s.joins <- ipv4.Membership{Link: m.link, Group: m.group, Join: join, Done: done}:
-	case <-s.ended:
+	if !s.joins.SendUnless(ipv4.Membership{Link: m.link, Group: m.group, Join: join, Done: done}, s.ended) {
 		return net.ErrClosed
 	}
 	select {

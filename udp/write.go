@@ -221,13 +221,12 @@ func (c *Conn) send(p []byte, o *options, local netip.Addr, remote netip.AddrPor
 // give gives b to IP. It waits while there is no room.
 func (c *Conn) give(b *packet.Buffer, passed <-chan struct{}) error {
 	tx := c.sockets.tx.Of(b)
-	select {
-	case tx <- b:
+	if tx.Try(b) {
 		return nil
-	default:
 	}
+	tx.Stall()
 	select {
-	case tx <- b:
+	case tx.C() <- b:
 		return nil
 	case <-c.closed:
 		return net.ErrClosed
