@@ -18,8 +18,8 @@ type station struct {
 	hop, tx, undeliverable chan *packet.Buffer
 	inbox                  *edge.Inbox // of hop
 	snapshots              *edge.Edge[chan<- []Neighbour]
-	stats                      Stats
-	done                       chan struct{}
+	stats                  Stats
+	done                   chan struct{}
 }
 
 // startStation starts a Resolver, and swallows its announcements.
