@@ -351,3 +351,43 @@ func pass(b *testing.B, process func(in *Inbox, out Out[*packet.Buffer]), busy b
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/(processes+1), "ns/hop")
 }
+
+// TestFair: with everything full from the start, a batch of packets at most goes
+// before what has rung the bell, and one of that before the next packet.
+func TestFair(t *testing.T) {
+	const packets, events = 10 * Batch, 200
+	in := NewInbox(packets)
+	rare := New[int](events, in)
+	b := packet.Get(0)
+	defer b.Release()
+	for range packets {
+		in.Out().Send(b)
+	}
+	for i := range events {
+		rare.Out().Send(i)
+	}
+	in.Close()
+	var order []byte
+	for in.Next(func(*packet.Buffer) { order = append(order, 'p') }) {
+		if in.Rung() {
+			if _, ok := rare.In().Try(); ok {
+				order = append(order, 'e')
+				in.Again()
+			}
+		}
+	}
+	run, longest := 0, 0
+	for i, o := range order {
+		if o == 'p' {
+			run++
+		} else {
+			run = 0
+		}
+		if longest = max(longest, run); o == 'e' && i+1 < len(order) && order[i+1] == 'e' && i < packets {
+			t.Fatalf("two events in a row while packets wait, at %d", i)
+		}
+	}
+	if len(order) != packets+events || longest != Batch {
+		t.Errorf("%d things were taken, %d packets in a row at most", len(order), longest)
+	}
+}
