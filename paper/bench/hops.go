@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"math"
 
 	"github.com/seed-012105e5/gonet/paper/internal/agent"
 	"github.com/seed-012105e5/gonet/paper/internal/result"
@@ -27,6 +29,9 @@ func hops(name, serve string, cpu int) work {
 			return nil, errors.New("no packet has come out")
 		}
 		n := float64(w.server.Requests)
+		if counted := float64(w.server.Told.Hops) / n; counted > 0 && math.Abs(counted-subject.Hops) > 0.5 {
+			return nil, fmt.Errorf("a packet has made %.1f hops, by the edges of the graph, and not %d", counted, subject.Hops)
+		}
 		nanoseconds := w.server.At.Seconds() * 1e9 / n
 		return []result.Figure{
 			result.PerFrame.Of(nanoseconds), result.PerHop.Of(nanoseconds / subject.Hops),

@@ -19,7 +19,6 @@ type Counters struct {
 	Lost     atomic.Uint64 // requests that nobody answered in time
 	Open     atomic.Int64  // connections
 	Busy     atomic.Int64  // nanoseconds, where only a part of the time counts
-	Calls    atomic.Uint64 // of connections: reads and writes
 	Latency  Histogram     // of requests
 
 	// Told is what the stack says of itself; nil when it says nothing.
@@ -28,7 +27,7 @@ type Counters struct {
 
 // Told is what only the stack itself can count.
 type Told struct {
-	Hops   uint64 // packets and lent slices that have passed a channel
+	Hops   uint64 // packets and messages that have passed a channel
 	Copied uint64 // bytes, in memory or by the device
 }
 
