@@ -146,8 +146,11 @@ func New(c Config) (*Drive, error) {
 	if kept.Connected && !connect {
 		o.save()
 	}
+	if connect {
+		o.event(request{event: evConnect}) // so that State never says that it is disconnected
+	}
 	o.show()
-	go o.run(ctx, connect)
+	go o.run(ctx)
 	return d, nil
 }
 

@@ -25,14 +25,11 @@ type owner struct {
 	online    bool
 }
 
-func (o *owner) run(ctx context.Context, connect bool) {
+func (o *owner) run(ctx context.Context) {
 	d := o.drive
 	defer close(d.done)
 	probe := time.NewTicker(d.config.Probe)
 	defer probe.Stop()
-	if connect {
-		o.event(request{event: evConnect})
-	}
 	stopping := ctx.Done()
 	for {
 		_, changed := d.config.Store.State()

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-012105e5/gonet/internal/guest"
 	"github.com/seed-012105e5/gonet/internal/testing/need"
 	"github.com/seed-012105e5/gonet/internal/testing/netns"
 	"github.com/seed-012105e5/gonet/storage/block"
@@ -22,7 +23,10 @@ import (
 	"github.com/seed-012105e5/gonet/storage/nbd"
 )
 
-func TestMain(m *testing.M) { programtest.Main(m, main) }
+func TestMain(m *testing.M) {
+	guest.Enter(map[string]guest.Job{"doors": insideDoors, "cuts": insideCuts})
+	programtest.Main(m, main)
+}
 
 // must makes a call that is to succeed.
 func (c *child) must(method, path string, body []byte) {

@@ -70,12 +70,21 @@ func start(t *testing.T, dir, password string) *child {
 // begins so.
 func startWith(t *testing.T, c *child, last string, args ...string) *child {
 	t.Helper()
-	c.command = programtest.Command(t.Context(), args...)
+	t.Cleanup(c.kill)
+	if err := c.launch(t.Context(), last, args...); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// launch is startWith, for who has no test.
+func (c *child) launch(ctx context.Context, last string, args ...string) error {
+	c.command = programtest.Command(ctx, args...)
 	var complaints bytes.Buffer
 	c.command.Stderr = &complaints
 	out, err := c.command.StdoutPipe()
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	if c.user {
 		programtest.AsUser(c.command)
@@ -85,16 +94,15 @@ func startWith(t *testing.T, c *child, last string, args ...string) *child {
 		begin = func() error { return c.ns.Start(c.command) }
 	}
 	if err := begin(); err != nil {
-		t.Fatal(err)
+		return err
 	}
-	t.Cleanup(c.kill)
 	lines := bufio.NewScanner(out)
 	for !strings.HasPrefix(lines.Text(), last) {
 		if !lines.Scan() {
-			t.Fatalf("the program ended: %v: %s", c.command.Wait(), complaints.String())
+			return fmt.Errorf("the program ended: %w: %s", c.command.Wait(), complaints.String())
 		}
 		switch line := lines.Text(); {
-		case strings.HasPrefix(line, "https://"):
+		case strings.HasPrefix(line, "https://"), strings.HasPrefix(line, "http://"):
 			c.base = strings.TrimSuffix(line, "/")
 		case strings.HasPrefix(line, "nbd://"):
 			c.export = line
@@ -118,13 +126,15 @@ func startWith(t *testing.T, c *child, last string, args ...string) *child {
 		}
 		return nil
 	}}}}
-	return c
+	return nil
 }
 
 // kill ends the program as kill -9 does.
 func (c *child) kill() {
-	c.command.Process.Kill()
-	c.command.Wait()
+	if c.command != nil && c.command.Process != nil {
+		c.command.Process.Kill()
+		c.command.Wait()
+	}
 }
 
 // call makes a call; the error is that of the connection, or what the API says.
@@ -164,17 +174,25 @@ type state struct {
 	}
 }
 
-func (c *child) state() (s state) {
+func (c *child) state() state {
 	c.t.Helper()
 	result, err := c.call("GET", "msd", nil)
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	text, _ := json.Marshal(result)
-	if err := json.Unmarshal(text, &s); err != nil {
+	s, err := stateOf(result)
+	if err != nil {
 		c.t.Fatal(err)
 	}
 	return s
+}
+
+func stateOf(result map[string]any) (s state, err error) {
+	text, err := json.Marshal(result)
+	if err != nil {
+		return s, err
+	}
+	return s, json.Unmarshal(text, &s)
 }
 
 // TestKilled kills the program at random instants of uploads, removals and connections, and
