@@ -13,9 +13,9 @@
 //	http.Serve(listener, handler)
 //
 // [Stack.DialContext] fits net/http.Transport.DialContext; [Stack.ListenPacket]
-// makes UDP sockets, [Stack.Ping] sends an echo request. Hosts have names where
-// Config.DNS says whom to ask: then "example.org:http" can be dialled, and
-// [Stack.LookupHost] and its like are package net's. [Stack.Close] ends
+// makes UDP sockets, [Stack.Ping] sends an echo request. Where Config.DNS names
+// servers, "example.org:http" can be dialled, and [Stack.LookupHost] and the other
+// lookups work as those of package net. [Stack.Close] ends
 // everything, the link too. Package link has links that need no device: a pipe
 // between two stacks, and middleware that loses, delays and records frames.
 //
@@ -26,16 +26,16 @@
 // Errors are those of package net: *net.OpError around net.ErrClosed,
 // os.ErrDeadlineExceeded, or an *os.SyscallError around the errno that the kernel's
 // sockets give: ECONNREFUSED, ECONNRESET, ETIMEDOUT, EHOSTUNREACH, EADDRINUSE. A
-// test makes the same calls on both and compares; what is meant to differ stands in
-// doc/differences.md.
+// test makes the same calls on both and compares; doc/differences.md lists what differs
+// on purpose.
 //
 // [Stack.Stats] are the counters of all layers, with a reason for each dropped
 // packet; [Stack.Connections] is what ss prints.
 //
 // # Architecture
 //
-// The file graph.go is the map: every channel between layers and every fixed
-// goroutine stands there, with the rules that keep the graph free of deadlock.
+// Every channel between layers and every fixed goroutine is made in graph.go, which
+// has a drawing of them, and the rules that prevent deadlock.
 // Each piece of state has one owner at a time: the goroutine of a layer, or, of a
 // TCP connection, which has none, whoever holds its token. The core of each protocol
 // is a pure machine, of the form (now, event) -> state, with output, deadline

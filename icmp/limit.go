@@ -8,21 +8,20 @@ import (
 	"time"
 )
 
-// A limiter bounds the rate of errors (RFC 1812 section 4.3.2.8): that to one
-// host, so that nobody uses up what others need, and that to all.
+// A limiter bounds the rate of errors (RFC 1812 section 4.3.2.8): per host, so that
+// no host uses up the budget of others, and in all.
 //
-// Who gets an error must not see by it whether others got any. A budget that
-// all share tells: with 50 errors a time, one's own is missing just when 50
-// forged datagrams all have met closed ports (the SAD DNS attack). So nothing
-// here has an edge that one more error of somebody else's would move:
+// A host that gets an error must not learn from it whether others got any. A global
+// budget tells: with 50 errors at a time, a host misses its own exactly when 50
+// datagrams that it forged have all met closed ports (the SAD DNS attack). So no limit
+// here is one that a single error to another host moves:
 //
-//   - Hosts share a budget only by chance, for a second, and nobody knows with
-//     whom: the hash that finds it is keyed, and key and budgets are new each
-//     period.
-//   - What an error costs, and how long a period lasts, is chance too.
-//   - When there are too many for all, errors are left out at random, in such a
-//     part that the rate is kept. One more of somebody else's changes the chance
-//     of one's own by one part in Config.ErrorRate.
+//   - Hosts share a budget at random, for a second, and cannot know with whom: the
+//     hash that selects the bucket is keyed, and key and budgets change each period.
+//   - The cost of an error and the length of a period are random too.
+//   - When there are too many in all, errors are dropped at random with the probability
+//     that keeps the rate. One more to another host changes the probability by one part
+//     in Config.ErrorRate.
 type limiter struct {
 	random func() uint64
 	rate   float64 // errors a second to all, from which on some are left out; 0 means no limit

@@ -18,7 +18,7 @@ type Stats struct {
 	ErrorsNotAllowed  atomic.Uint64 // problems that RFC 1122 section 3.2.2 allows no error about
 	ErrorsRateLimited atomic.Uint64 // errors not sent because there were too many
 	ErrorsNoRoute     atomic.Uint64 // errors not sent because there is no way back
-	AdviceFull        atomic.Uint64 // redirects and dead gateways that the routing had no room to hear of
+	AdviceFull        atomic.Uint64 // redirects and dead gateways that were dropped, since the edge to the routing was full
 	PingsRefused      atomic.Uint64 // echo requests not sent: no route, too many waiting, or the transmit queue full
 
 	DropLength       atomic.Uint64 // shorter than the header

@@ -104,7 +104,7 @@ func (l *line) take(now time.Duration, b *packet.Buffer) {
 		b.Release()
 		return
 	}
-	if l.manager == nil || l.obey(l.manager.arrives(now, &l.queue, b.Len()), b) {
+	if l.manager == nil || l.apply(l.manager.arrives(now, &l.queue, b.Len()), b) {
 		l.queue.push(now, b)
 	}
 }
@@ -115,7 +115,7 @@ func (l *line) next(now time.Duration) (at time.Duration, b *packet.Buffer) {
 	for l.queue.len() > 0 && l.start() <= now {
 		start := l.start()
 		w := l.queue.pop()
-		kept := l.manager == nil || l.obey(l.manager.leaves(start, &l.queue, w.since), w.b)
+		kept := l.manager == nil || l.apply(l.manager.leaves(start, &l.queue, w.since), w.b)
 		if l.manager != nil && l.queue.len() == 0 {
 			l.manager.emptied(start)
 		}
@@ -144,8 +144,8 @@ func (l *line) send(start time.Duration, n int) time.Duration {
 	return l.free
 }
 
-// obey does what the manager says to b, and says whether b is still there.
-func (l *line) obey(v verdict, b *packet.Buffer) bool {
+// apply marks or drops b as the manager has decided, and says whether b was kept.
+func (l *line) apply(v verdict, b *packet.Buffer) bool {
 	if v == hint || v == mark {
 		switch capable := markCE(b.Bytes(), l.header); {
 		case capable:

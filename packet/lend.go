@@ -7,7 +7,7 @@ import "sync/atomic"
 // its last holder's Release gives it back to the lender. Until then the lender
 // reads its own text, and touches nothing else.
 
-// How far the life of a Buffer is from being lent.
+// States of a Buffer.
 const (
 	owned uint32 = iota // by one holder, as most are
 	lent                // by the lender, and by a holder who has borrowed it
@@ -24,12 +24,12 @@ func (b *Buffer) Lend(n int) {
 	atomic.StoreUint32(&b.holders, lent)
 }
 
-// Home says whether a Buffer that the caller has lent is back, or was never
-// lent.
+// Home says whether the caller is the only holder: a Buffer that it has lent was
+// released by the other holder, or was never lent.
 func (b *Buffer) Home() bool { return atomic.LoadUint32(&b.holders) != lent }
 
-// Lent says whether somebody else reads the text as well, so that the holder
-// must not change it.
+// Lent says whether there is another holder, who reads the text as well, so that
+// it must not be changed.
 func (b *Buffer) Lent() bool { return !b.Home() }
 
 // Own returns a packet whose text the holder may change: b itself, or a clone

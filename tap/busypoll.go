@@ -6,22 +6,21 @@ import "time"
 // the client's, where machines are virtual.
 const DefaultBusyPoll = 200 * time.Microsecond
 
-// A busyPoll decides whether a reader who finds nothing shall ask again for a
-// while before he waits to be woken. To be woken takes longer than many a
-// request and its answer, but a CPU that asks in vain is taken from others. So
-// he goes on asking while it pays, two times in three at least: each time that it
-// did not, the pause until he tries again becomes four times as long, and each
-// time that it did, half as long.
+// A busyPoll decides whether a reader that finds no frame polls the device for a
+// while before it sleeps. A wake-up takes longer than many a request and its
+// answer, but polling in vain takes CPU time from others. So the reader polls while
+// that succeeds, two times in three at least: after each failure the pause until
+// it polls again becomes four times as long, and after each success half as long.
 type busyPoll struct {
 	pause int // reads from one try to the next
 	left  int // of those
 }
 
-// longestPause bounds the pause, in reads: where client and server have one CPU
-// between them nothing can come while one of them asks.
+// longestPause bounds the pause, in reads: where client and server share one CPU
+// nothing can arrive while one of them polls.
 const longestPause = 4096
 
-// due says whether this read may ask again.
+// due says whether this read may poll.
 func (p *busyPoll) due() bool {
 	if p.left > 0 {
 		p.left--

@@ -178,15 +178,15 @@ func (q *queue) write(tx <-chan *packet.Buffer) {
 	var batch [link.QueueLen]*packet.Buffer
 	for b := range tx {
 		batch[0] = b
-		for _, b := range batch[:1+takeUp(tx, batch[1:])] {
+		for _, b := range batch[:1+takeBatch(tx, batch[1:])] {
 			q.send(b)
 		}
 	}
 }
 
-// takeUp takes the frames that wait in tx, as many as fit into batch, and says
-// how many. Taken together they wake who waits for room once, and not each time.
-func takeUp(tx <-chan *packet.Buffer, batch []*packet.Buffer) (n int) {
+// takeBatch takes the frames that wait in tx, as many as fit into batch, and says how
+// many. So a sender that waits for room is woken once per batch, not once per frame.
+func takeBatch(tx <-chan *packet.Buffer, batch []*packet.Buffer) (n int) {
 	for n < len(batch) {
 		select {
 		case b, ok := <-tx:

@@ -8,11 +8,11 @@ import (
 )
 
 // A fan is the queues of a card that has several. While no flow carries much it
-// is folded: the first queue serves all, for to serve small frames by several
-// goroutines costs more than it brings. It unfolds for flows that carry long
-// trains, either way. Each of them gets one of the other queues, in turn; and the
-// kernel, which sends us the frames of a flow by the queue that ours come from,
-// follows. When no long train has passed for a while it is folded again.
+// is folded: the first queue serves all flows, since serving small frames by several
+// goroutines costs more than it gains. It unfolds for flows that carry long trains,
+// in either direction. Each of them gets one of the other queues, in turn; the kernel
+// follows, since it sends the frames of a flow by the queue on which ours arrive.
+// When no long train has passed for a while it is folded again.
 //
 // A flow keeps its queue until then, and the fan is folded when all has been
 // written, so that no frame that leaves overtakes another of its flow. Those that
@@ -50,7 +50,7 @@ func (c *card) spread(tx <-chan *packet.Buffer) {
 			f.carriesMuch(<-c.bulk)
 		}
 		batch[0] = b
-		for _, b := range batch[:1+takeUp(tx, batch[1:])] {
+		for _, b := range batch[:1+takeBatch(tx, batch[1:])] {
 			f.send(b)
 		}
 	}
@@ -111,9 +111,8 @@ func (f *fan) fold() {
 	f.edges, f.table = nil, [entries]byte{}
 }
 
-// tellBulk tells who spreads the flows of a frame that shows that its flow
-// carries much. With one queue nobody wants to know; and who has not listened will
-// be told by the next one.
+// tellBulk reports a long train to the goroutine that spreads the flows. With one queue
+// there is none; and when it is busy the next train of the flow reports it again.
 func (c *card) tellBulk(b *packet.Buffer) {
 	if b.Len() < longTrain {
 		return

@@ -15,7 +15,7 @@ type osFile struct {
 	*os.File
 	raw syscall.RawConn
 
-	busy time.Duration // how long a Read asks again before it waits to be woken
+	busy time.Duration // how long a Read polls before it sleeps
 	poll busyPoll
 
 	in, out attempt

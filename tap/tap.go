@@ -68,7 +68,7 @@ type Config struct {
 	// unless it was made with multi_queue.
 	Queues int
 
-	// BusyPoll is how long the reader of the device asks for the next frame
+	// BusyPoll is how long the reader of the device polls for the next frame
 	// before it sleeps, while that pays. It halves the time of a request
 	// where client and server have CPUs of their own, and costs CPU time. 0
 	// means DefaultBusyPoll, negative none.

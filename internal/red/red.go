@@ -1,13 +1,12 @@
-// Package red decides by chance, as random early detection does (RFC 2309), who
-// finds no room in what several peers share.
+// Package red drops at random, as random early detection does (RFC 2309), before a
+// resource that several peers share is full.
 package red
 
-// Full says whether what has room for limit things, of which there are n, takes no
-// other one. In the last quarter chance decides, which turns against it bit by bit.
-// At a sharp edge a peer would see, by whether there is room for something of its
-// own, whether something that it has forged in the name of another was taken; here
-// that changes its chance by one part in a quarter of limit. Random returns 64
-// random bits.
+// Full says whether a resource for limit items, of which n are in use, refuses another
+// one. In the last quarter it refuses at random, with a probability that grows from 0
+// to 1. With a sharp limit a peer could tell, by whether its own item was accepted,
+// whether one that it forged in the name of another was; here that changes the
+// probability by one part in a quarter of limit only. Random returns 64 random bits.
 func Full(n, limit int, random func() uint64) bool {
 	spread := limit / 4
 	beyond := n - (limit - spread)

@@ -1,5 +1,4 @@
-// Package selfsigned makes certificates that nobody vouches for, for servers
-// that are tried out.
+// Package selfsigned makes self-signed certificates, for servers that are tried out.
 package selfsigned
 
 import (

@@ -1,22 +1,21 @@
-// Package shuffle draws numbers that nobody can guess, and of which none comes
-// again soon: ephemeral ports (RFC 6056) and identifications (RFC 7739).
+// Package shuffle draws unpredictable numbers, of which none is repeated soon:
+// ephemeral ports (RFC 6056) and identifications (RFC 7739).
 package shuffle
 
 import "math/bits"
 
-// A Shuffle draws numbers from 0 on. Each is equally likely to be any of those
-// that are not among the last to have been drawn, whoever has drawn them. So
-// whoever sees some of the numbers learns nothing of the others, not even how
-// many there were, and no number is needed twice while its last use may still
-// be under way.
+// A Shuffle draws numbers from 0 on. Each is chosen with equal probability from all
+// but the most recent ones. So an observer of some of the numbers learns nothing
+// about the others, not even how many there were, and a number is not used again
+// while its last use may still be in progress.
 type Shuffle struct {
 	random func() uint64
 	count  int
 	apart  int
 
-	// values has all numbers, once there is a need: in a ring that begins at
-	// next, the last apart have been drawn last, in this order, and the others
-	// wait to be.
+	// values has all numbers, from the first draw on: in a ring that begins at next,
+	// the last apart are the most recently drawn ones, oldest first, and the others
+	// are available.
 	values []uint16
 	next   int
 }

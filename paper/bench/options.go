@@ -49,7 +49,7 @@ func parse(args []string, out io.Writer) (*options, error) {
 	f.IntVar(&o.rounds, "rounds", 3, "how often each measurement is made; the median counts")
 	f.Float64Var(&o.seconds, "seconds", 1.5, "how long each measurement takes, without its warm-up")
 	f.StringVar(&o.congestion, "cc", "reno", "congestion control of both sides: reno or cubic")
-	f.DurationVar(&o.busyPoll, "busypoll", 0, "how long GoNet's reader of a tap asks again before it sleeps; 0 means what it does by itself, negative none")
+	f.DurationVar(&o.busyPoll, "busypoll", 0, "how long GoNet's reader of a tap polls before it sleeps; 0 means the default, negative none")
 	f.IntVar(&o.queues, "queues", tap.AutoQueues, "how many queues GoNet's taps have; -1 means as many as suit the CPUs")
 	f.Func("idle", "`numbers` of idle connections, each for all subjects or for some: 10000,100000,1000000:kernel+gonet (default 10000)", func(s string) (err error) {
 		o.idle, err = numbers(s)

@@ -88,7 +88,7 @@ func Serve(w Worker, in io.Reader, out io.Writer) error {
 			return err
 		}
 		var a answer
-		err := w.obey(order)
+		err := w.execute(order)
 		if err == nil {
 			a.Sample, err = w.Counters.sample(start, order == orderCollect)
 		}
@@ -101,7 +101,7 @@ func Serve(w Worker, in io.Reader, out io.Writer) error {
 	}
 }
 
-func (w *Worker) obey(order string) error {
+func (w *Worker) execute(order string) error {
 	switch {
 	case order == orderSample || order == orderCollect:
 		return nil
