@@ -123,7 +123,7 @@ func checkLog(t *testing.T, all []record, last []uint32) {
 }
 
 // TestGuest has a virtual machine use a disk: what it sees of it, a file system, fio, a
-// reboot, a change of its size, and with GONET_LONG=1 a back end that is killed and
+// reboot, a change of its size, buffers in memory that it has got meanwhile, and with GONET_LONG=1 a back end that is killed and
 // started again while the guest writes.
 func TestGuest(t *testing.T) {
 	guest.Need(t)
@@ -131,8 +131,9 @@ func TestGuest(t *testing.T) {
 	socket, file, log := filepath.Join(dir, "s"), filepath.Join(dir, "disk"), filepath.Join(dir, "log")
 	newDisk(t, file)
 	p := startProcess(t, socket, file, log)
-	c := guestConfig("disk", socket, "-action", "reboot=reset")
-	c.Modules = append(c.Modules, "crc32c_generic", "ext4")
+	c := guestConfig("disk", socket, append(qmp.Args(dir+"/q"), "-action", "reboot=reset", "-device", "pcie-root-port,id=root1,chassis=1,slot=1", "-m", "512,maxmem=1G")...)
+	c.QEMU[1] = "memory-backend-memfd,id=mem,size=512M,share=on" // of which Linux sets some aside where there may be more
+	c.Modules = append(c.Modules, "crc32c_generic", "ext4", "virtio_mem")
 	c.Programs = []string{need.Program(t, "mkfs.ext4"), need.Program(t, "e2fsck"), need.Program(t, "fstrim"), need.Program(t, "fio")}
 	g := guest.Start(t, c)
 	if line := <-g.Lines; line != "host: reboot" {
@@ -146,6 +147,17 @@ func TestGuest(t *testing.T) {
 	}
 	if said := p.say(fmt.Sprintf("resize %d", grownSize)); said != "resized" {
 		t.Fatalf("%q", said)
+	}
+	if line := <-g.Lines; line != "host: plug" {
+		t.Fatalf("%q, %v", line, g.Wait())
+	}
+	q, err := qmp.Dial(dir + "/q")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer q.Close()
+	if err := q.PlugMemory("virtio-mem-pci", 256<<20, map[string]any{"bus": "root1", "requested-size": 128 << 20}); err != nil {
+		t.Fatal(err)
 	}
 	kills := 0
 	if os.Getenv("GONET_LONG") != "" {

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed-012105e5/gonet/internal/testing/guest"
+	"github.com/seed-012105e5/gonet/vhost/memory"
 )
 
 // The disk of the guest: a file system, room for fio, blocks for the load, and a note
@@ -24,6 +25,8 @@ const (
 	fioAt     = 48 << 20
 	loadAt    = 40 << 20
 	noteAt    = 60 << 20
+
+	newMemoryAt = 61 << 20
 
 	loadBlock   = 4096
 	loadWriters = 8
@@ -89,7 +92,75 @@ func insideDisk(in *guest.Inside) error {
 	if err := in.Await(time.Minute, func() bool { return attribute("size") == fmt.Sprint(grownSize/512) }); err != nil {
 		return fmt.Errorf("the size is %s sectors: %w", attribute("size"), err)
 	}
+	if err := insideNewMemory(in); err != nil {
+		return err
+	}
 	return insideLoad(in)
+}
+
+// insideNewMemory writes and reads with buffers in memory that the guest gets while it
+// runs. That lies above 4 GB, where it had none.
+func insideNewMemory(in *guest.Inside) error {
+	if err := os.WriteFile("/sys/devices/system/memory/auto_online_blocks", []byte("online"), 0); err != nil {
+		return err
+	}
+	in.Tell("host: plug")
+	const size = 64 << 10
+	var high []byte
+	if err := in.Await(time.Minute, func() bool {
+		p, err := aligned(size)
+		if err != nil {
+			return false
+		}
+		for i := range p {
+			p[i] = byte(i>>8) ^ byte(i)
+		}
+		if n, _ := pagesAbove(p, 4<<30); n < size/4096 {
+			unix.Munmap(p)
+			return false
+		}
+		high = p
+		return true
+	}); err != nil {
+		return fmt.Errorf("no memory above 4 GB: %w", err)
+	}
+	f, err := openDirect()
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	want := bytes.Clone(high)
+	if _, err := f.WriteAt(high, newMemoryAt); err != nil {
+		return err
+	}
+	clear(high)
+	if _, err := f.ReadAt(high, newMemoryAt); err != nil {
+		return err
+	}
+	if !bytes.Equal(high, want) {
+		return errors.New("what was read to new memory is something else")
+	}
+	return nil
+}
+
+// pagesAbove is how many pages of p lie above an address (Documentation/admin-guide/mm/
+// pagemap.rst of Linux).
+func pagesAbove(p []byte, addr uint64) (n int, err error) {
+	f, err := os.Open("/proc/self/pagemap")
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	var entry [8]byte
+	for at := 0; at < len(p); at += 4096 {
+		if _, err := f.ReadAt(entry[:], int64(memory.Address(p[at:])/4096*8)); err != nil {
+			return n, err
+		}
+		if frame := binary.LittleEndian.Uint64(entry[:]) & (1<<55 - 1); frame*4096 >= addr {
+			n++
+		}
+	}
+	return n, nil
 }
 
 // insideFirst looks what the disk says, makes a file system, and has fio verify.

@@ -78,6 +78,10 @@ func (a *agency) do(o order) (string, error) {
 	case "read":
 		text, err := os.ReadFile(o.Args[0])
 		return strings.TrimSpace(string(text)), err
+	case "write":
+		return "", os.WriteFile(o.Args[0], []byte(o.Args[1]), 0)
+	case "zone":
+		return pagesOf(o.Args[0])
 	case "list":
 		all, err := os.ReadDir(o.Args[0])
 		var names []string
@@ -98,6 +102,18 @@ func (a *agency) do(o order) (string, error) {
 		return "", unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART)
 	}
 	return "", fmt.Errorf("there is no %q", o.Do)
+}
+
+// pagesOf is how many pages a zone of memory has.
+func pagesOf(zone string) (string, error) {
+	text, err := os.ReadFile("/proc/zoneinfo")
+	_, of, _ := strings.Cut(string(text), "zone "+fmt.Sprintf("%8s", zone)+"\n")
+	_, of, _ = strings.Cut(of, "managed")
+	fields := strings.Fields(of)
+	if err != nil || len(fields) == 0 {
+		return "none", err
+	}
+	return fields[0], nil
 }
 
 // address gives a card its address.

@@ -123,7 +123,7 @@ func testGuest(t *testing.T, packed string) {
 	c := &http.Client{Transport: &http.Transport{DialContext: stack.DialContext}, Timeout: 2 * time.Minute}
 	defer c.CloseIdleConnections()
 
-	qemu := append(cardOf(dir+"/net.sock", "", ",host_mtu=1400,packed="+packed), "-smp", "2", "-action", "reboot=reset")
+	qemu := append(cardOf(dir+"/net.sock", "", ",host_mtu=1400,packed="+packed), "-smp", "2", "-action", "reboot=reset", "-m", "384,slots=1,maxmem=1G")
 	started := guest.Start(t, guest.Config{Job: "agent", Modules: []string{"virtio_net"}, Programs: programs, QEMU: append(qemu, qmp.Args(dir+"/qmp.sock")...)})
 	g := &commanded{t, started, started.Lines}
 	g.booted()
@@ -147,17 +147,20 @@ func testGuest(t *testing.T, packed string) {
 		t.Logf("iperf3 %v: %s", way, strings.Join(strings.Fields(sumLine(out)), " "))
 	}
 
+	q, err := qmp.Dial(dir + "/qmp.sock")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer q.Close()
+	t.Logf("more memory: %s", plugMemory(g, q))
+	both(t, g, c) // with buffers in the new memory
+
 	c.CloseIdleConnections() // which the guest will not know any more
 	g.say("reboot")
 	g.booted()
 	g.do("up", "10.0.0.2/24")
 	both(t, g, c)
 
-	q, err := qmp.Dial(dir + "/qmp.sock")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer q.Close()
 	if _, err := q.Do("device_del", map[string]any{"id": "card"}); err != nil {
 		t.Fatal(err)
 	}
@@ -169,6 +172,20 @@ func testGuest(t *testing.T, packed string) {
 	if n := s.TxBytes.Load() / max(s.TxFrames.Load(), 1); n < 1500 {
 		t.Errorf("%d bytes a frame to the guest: no trains cross", n)
 	}
+}
+
+// plugMemory gives the guest more memory, from which its kernel takes what it allocates
+// from then on: the old one lies below 4 GB, in zone DMA32, and the new one above. It
+// returns how much of that is in use.
+func plugMemory(g *commanded, q *qmp.Client) string {
+	g.t.Helper()
+	g.do("write", "/sys/devices/system/memory/auto_online_blocks", "online")
+	before := g.do("zone", "Normal")
+	if err := q.PlugMemory("pc-dimm", 128<<20, nil); err != nil {
+		g.t.Fatal(err)
+	}
+	waitFor(g.t, "the guest has more memory", func() bool { return g.do("zone", "Normal") != before })
+	return before + " pages, then " + g.do("zone", "Normal")
 }
 
 // both has each side be the client of the other one.

@@ -5,6 +5,7 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net"
 	"time"
 )
@@ -92,6 +93,19 @@ func (q *Client) Do(command string, arguments map[string]any) (json.RawMessage, 
 		return nil, fmt.Errorf("%s: %w", command, err)
 	}
 	return r.Return, nil
+}
+
+// PlugMemory gives the guest more memory, which back ends of vhost-user share, by a device:
+// pc-dimm, or virtio-mem-pci. QEMU must have been started with room for it (-m
+// 384,slots=1,maxmem=1G).
+func (q *Client) PlugMemory(device string, size int, options map[string]any) error {
+	if _, err := q.Do("object-add", map[string]any{"qom-type": "memory-backend-memfd", "id": "more", "size": size, "share": true}); err != nil {
+		return err
+	}
+	arguments := map[string]any{"driver": device, "id": "plugged", "memdev": "more"}
+	maps.Copy(arguments, options)
+	_, err := q.Do("device_add", arguments)
+	return err
 }
 
 // Migrate has the guest go to the QEMU that waits for it (-incoming) at uri, and
