@@ -3,6 +3,7 @@ package usb_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -63,7 +64,7 @@ func TestGuest(t *testing.T) {
 		Job: "usb", Args: []string{port}, Network: true, Memory: 512,
 		Modules: []string{"vhci_hcd", "xhci_pci", "usb_storage", "uas", "sd_mod", "sr_mod", "crc32c_generic", "ext4", "isofs",
 			"dummy_hcd", "libcomposite", "usb_f_mass_storage", "usbip_vudc num=1"},
-		Programs: []string{need.Program(t, "usbip"), usbipd, need.Program(t, "mkfs.ext4"), need.Program(t, "e2fsck")},
+		Programs: []string{need.Program(t, "usbip"), usbipd, need.Program(t, "mkfs.ext4"), need.Program(t, "e2fsck"), need.Program(t, "fio")},
 		Files:    map[string]string{"/boot.iso": image},
 		QEMU:     slices.Concat([]string{"-device", "qemu-xhci,id=usb"}, redirectArgs("disc", at), redirectArgs("fast", fast)),
 	})
@@ -287,7 +288,31 @@ func (w *machine) diskByUAS() (err error) {
 	if d := w.driver(w.first); d != "uas" {
 		return fmt.Errorf("the driver is %s", d)
 	}
-	return w.useDisk(w.first, fileText())
+	if err := w.useDisk(w.first, fileText()); err != nil {
+		return err
+	}
+	return w.fio("UAS", w.first, "1m")
+}
+
+// fio has fio write so much at random and verify it, and tells how fast that was.
+func (w *machine) fio(what, name, size string) error {
+	out, err := w.Run("fio", "--name=x", "--filename=/dev/"+name, "--offset=8m", "--size="+size, "--rw=randwrite", "--bs=4k", "--direct=1", "--ioengine=libaio",
+		"--iodepth=8", "--verify=crc32c", "--thread", "--output-format=json")
+	if err != nil {
+		return err
+	}
+	var r struct {
+		Jobs []struct{ Read, Write struct{ IOPS float64 } }
+	}
+	_, text, _ := strings.Cut(out, "{") // before it there may be notes
+	if err := json.Unmarshal([]byte("{"+text), &r); err != nil || len(r.Jobs) != 1 {
+		return fmt.Errorf("fio says %s, %w", out, err)
+	}
+	w.Tell("fio %s: %.0f writes a second of 4 KB at random, %.0f reads a second", what, r.Jobs[0].Write.IOPS, r.Jobs[0].Read.IOPS)
+	if r.Jobs[0].Write.IOPS == 0 || r.Jobs[0].Read.IOPS == 0 {
+		return fmt.Errorf("fio did nothing: %s", out)
+	}
+	return nil
 }
 
 func (w *machine) diskByBOT() error {
@@ -299,7 +324,10 @@ func (w *machine) diskByBOT() error {
 		return fmt.Errorf("the driver is %s", d)
 	}
 	w.second = name
-	return w.useDisk(name, fileText())
+	if err := w.useDisk(name, fileText()); err != nil {
+		return err
+	}
+	return w.fio("Bulk-Only Transport", name, "1m")
 }
 
 func (w *machine) disc() error {
@@ -688,5 +716,8 @@ func (w *machine) reference() error {
 	if err != nil {
 		return err
 	}
-	return w.useDisk(name, fileText()[:1<<20])
+	if err := w.useDisk(name, fileText()[:1<<19]); err != nil {
+		return err
+	}
+	return w.fio("usbip-vudc", name, "256k") // it is slow
 }

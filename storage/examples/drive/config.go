@@ -178,20 +178,46 @@ func (o *options) read() error {
 	return lines.Err()
 }
 
-// print writes the file of all options.
+// sections are the options in the order of the file.
+var sections = []struct {
+	title string
+	names []string
+}{
+	{"The API and the page", []string{"listen", "tls", "auth", "idle", "verbose"}},
+	{"The images", []string{"store", "quota", "sync-every", "static", "remote", "fetch-private"}},
+	{"The drives, and the ways by which machines see them", []string{"drive", "nbd", "iscsi", "iscsi-name", "usbip", "usbredir", "gadget", "gadget-inquiry", "gadget-nofua"}},
+	{"Sockets of the kernel's, or a stack of the program's own", []string{"tap", "addr", "host", "rootless"}},
+}
+
+// print writes the file of all options. What is not set stands behind #.
 func (o *options) print(out io.Writer) error {
-	fmt.Fprintln(out, "# Options of drive; each is a flag as well, which wins. Lines with # say nothing.")
-	o.flags.VisitAll(func(f *flag.Flag) {
-		if !o.inFile(f) {
-			return
+	fmt.Fprintln(out, "# Options of the virtual drive: drive -config drive.conf. Each is a flag as well, which\n# wins. drive -print-config writes this file, with the flags that it is given.")
+	for _, section := range sections {
+		fmt.Fprintf(out, "\n\n# %s.\n", section.title)
+		for _, name := range section.names {
+			f := o.flags.Lookup(name)
+			argument, usage := flag.UnquoteUsage(f)
+			fmt.Fprintf(out, "\n%s", comment(usage))
+			if value := f.Value.String(); value != "" && value != "0" {
+				fmt.Fprintf(out, "%s = %s\n", name, value)
+			} else {
+				fmt.Fprintf(out, "# %s = %s\n", name, argument)
+			}
 		}
-		argument, usage := flag.UnquoteUsage(f)
-		fmt.Fprintf(out, "\n# %s\n", strings.ReplaceAll(usage, "\n", "\n# "))
-		if value := f.Value.String(); value != "" && value != "0" {
-			fmt.Fprintf(out, "%s = %s\n", f.Name, value)
-		} else {
-			fmt.Fprintf(out, "# %s = %s\n", f.Name, argument)
-		}
-	})
+	}
 	return nil
+}
+
+// comment is a text in lines of a file that say nothing.
+func comment(text string) string {
+	var b strings.Builder
+	line := "#"
+	for word := range strings.FieldsSeq(text) {
+		if len(line)+1+len(word) > 90 {
+			b.WriteString(line + "\n")
+			line = "#"
+		}
+		line += " " + word
+	}
+	return b.String() + line + "\n"
 }

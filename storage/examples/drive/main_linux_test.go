@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -393,12 +394,30 @@ func TestConfig(t *testing.T) {
 	if err := run(t.Context(), []string{"-print-config", "-quota", "2G"}, &text); err != nil {
 		t.Fatal(err)
 	}
+	o, err := parse(nil, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := 0
+	for _, s := range sections {
+		named += len(s.names)
+	}
+	o.flags.VisitAll(func(f *flag.Flag) {
+		if o.inFile(f) {
+			named--
+		}
+	})
+	var defaults bytes.Buffer
+	shown, err := os.ReadFile("drive.conf")
+	if err := errors.Join(err, o.print(&defaults)); err != nil || named != 0 || !bytes.Equal(shown, defaults.Bytes()) {
+		t.Errorf("drive.conf does not name all options as they are (%v, %d): go run . -print-config >drive.conf", err, named)
+	}
 	file := filepath.Join(t.TempDir(), "drive.conf")
 	lines := strings.Replace(text.String(), "\ndrive = drive\n", "\ndrive = a b\n", 1)
 	if err := os.WriteFile(file, []byte(lines), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	o, err := parse([]string{"-config", file, "-quota", "3G"}, io.Discard)
+	o, err = parse([]string{"-config", file, "-quota", "3G"}, io.Discard)
 	if err != nil || o.quota != 3<<30 || len(o.drives) != 2 || o.idle != time.Minute || o.store != "images" {
 		t.Errorf("read back: %+v, %v", o, err)
 	}
