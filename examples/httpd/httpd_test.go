@@ -83,6 +83,15 @@ func checkSnapshot(t *testing.T, s snapshot) {
 	if c := s.Connections[1]; c.State != "ESTABLISHED" || c.Local != "10.0.0.2:80" || !c.Yours || c.MSS != 1448 || c.Window == 0 {
 		t.Errorf("%+v", c)
 	}
+	passed := map[string]uint64{}
+	for _, e := range s.Edges {
+		passed[e.Name] += e.Passed
+	}
+	for _, name := range []string{"link.Rx", "ip", "tcpRx", "ipTx", "hop"} {
+		if passed[name] == 0 {
+			t.Errorf("nothing has passed %s", name)
+		}
+	}
 	var names []string
 	for _, l := range s.Layers {
 		names = append(names, l.Name)

@@ -59,6 +59,17 @@ type snapshot struct {
 	Goroutines  int          `json:"goroutines"`
 	Connections []connection `json:"connections"`
 	Layers      []layer      `json:"layers"`
+	Edges       []channel    `json:"edges"`
+}
+
+// A channel is an edge of the graph.
+type channel struct {
+	Name     string `json:"name"`
+	Link     int    `json:"link"` // of which interface; -1 where there is one for all
+	Waiting  int    `json:"waiting"`
+	Capacity int    `json:"capacity"`
+	Passed   uint64 `json:"passed"`
+	Stalls   uint64 `json:"stalls"` // how often a sender has waited
 }
 
 type connection struct {
@@ -93,6 +104,9 @@ func (p *page) snapshot(remote string) snapshot {
 		Addr: p.addr, Kernel: p.kernel, Card: p.host.Card.Name, MTU: p.host.Card.MTU,
 		Uptime: time.Since(p.began).Seconds(), Goroutines: runtime.NumGoroutine(),
 		Connections: []connection{}, Layers: layers(p.host),
+	}
+	for _, e := range p.host.Edges() {
+		s.Edges = append(s.Edges, channel(e))
 	}
 	for _, i := range p.host.Connections() {
 		s.Connections = append(s.Connections, newConnection(i, remote))
