@@ -129,7 +129,7 @@ func (c *caller) call() {
 
 // connectionCost is the most allocations that a short connection may cost, with
 // two of the server's own.
-const connectionCost = 19
+const connectionCost = 12
 
 // TestConnectionCost counts them.
 func TestConnectionCost(t *testing.T) {

@@ -21,8 +21,8 @@ func (c *Config) controller(name string) (congestion.Factory, error) {
 }
 
 // newDetector returns the loss detection of that name, for a peer that sends
-// SACK or does not.
-func newDetector(name string, sack bool) (detector, error) {
+// SACK or does not. RACK's has its state in room.
+func newDetector(name string, sack bool, room *rack) (detector, error) {
 	switch {
 	case name != "rack" && name != "sack" && name != "newreno":
 		return nil, fmt.Errorf("tcp: no loss recovery has the name %q", name)
@@ -31,7 +31,8 @@ func newDetector(name string, sack bool) (detector, error) {
 	case name == "sack":
 		return &bySACK{}, nil
 	}
-	return &rack{}, nil
+	*room = rack{}
+	return room, nil
 }
 
 // What connections begin with.
@@ -79,7 +80,7 @@ func (t *tcb) changeCongestionControl(now time.Time, name string) error {
 }
 
 func (t *tcb) setLossRecovery(name string) error {
-	d, err := newDetector(name, t.sackOK)
+	d, err := newDetector(name, t.sackOK, &t.rack)
 	if err == nil {
 		t.detector = d
 		if name != t.opts.recovery {

@@ -209,10 +209,11 @@ func (q *halfOpens) expire(now time.Time, resend func(flow, *halfOpen)) {
 	for n := range q.queues {
 		for q.queues[n].Len() > 0 && due(q.queues[n].At(0).until, now) {
 			w := q.queues[n].Pop()
-			h, ok := q.byFlow[w.flow]
+			last, ok := q.byFlow[w.flow]
 			if !q.forget(w, n) || !ok || n == synTries {
 				continue
 			}
+			h := last // only here, since resend has it on the heap
 			h.tries++
 			resend(w.flow, &h)
 			q.byFlow[w.flow] = h

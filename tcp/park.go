@@ -47,7 +47,7 @@ func (t *tcb) unpark(a *activity, keepAliveAt time.Time) {
 	t.board.losses = t.kept.lost
 	t.sendq.first, t.sendq.limit, t.sendq.unit = t.snd.nxt, t.kept.sendLimit, t.trainLen()
 	t.recvq.limit = t.kept.receiveLimit
-	t.detector, _ = newDetector(t.opts.recovery, t.sackOK) // the name has been checked
+	t.detector, _ = newDetector(t.opts.recovery, t.sackOK, &t.rack) // the name has been checked
 	t.recover = t.snd.una - 1
 	t.delivery.total = t.kept.delivered
 	t.delivery.userLimits(0)

@@ -39,7 +39,7 @@ func (c *Config) checkOptions(o *socketOptions) error {
 	if _, err := c.controller(o.congestion); err != nil {
 		return err
 	}
-	_, err := newDetector(o.recovery, true)
+	_, err := newDetector(o.recovery, true, new(rack))
 	return err
 }
 

@@ -109,6 +109,7 @@ type activity struct {
 
 	board    scoreboard
 	detector detector
+	rack     rack // the state of detector, where that is RACK
 	dsack    dsack
 	recovery
 	told     recoverInput // by the last acknowledgement
