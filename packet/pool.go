@@ -20,7 +20,8 @@ func Get(n int) *Buffer {
 		b = &Buffer{mem: make([]byte, sizes[class])}
 	}
 	mem := b.mem
-	*b = Buffer{mem: mem, network: Headroom, front: Headroom, end: Headroom}
+	*b = Buffer{} // and not with values in it, for which the compiler makes a copy on the stack
+	b.mem, b.network, b.front, b.end = mem, Headroom, Headroom, Headroom
 	b.check.get()
 	return b
 }

@@ -18,7 +18,8 @@ type ending struct {
 // end takes from t, which is over, what the user may still ask for, and gives all
 // other memory back.
 func (t *tcb) end(now time.Time) *ending {
-	e := &ending{info: t.info()}
+	e := new(ending)
+	t.describe(&e.info)
 	_, e.writeErr = t.write(now, nil)
 	t.stats.Closed.Add(1)
 	if t.recvq.readyLen > 0 {

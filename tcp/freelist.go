@@ -54,13 +54,9 @@ func (a *activity) reset() *activity {
 	a.sendq.parts.Clear()
 	a.recvq.ready.Clear()
 	a.waiting.queue.Clear()
-	*a = activity{
-		board: scoreboard{flights: a.board.flights},
-		sendq: sendQueue{parts: a.sendq.parts},
-		recvq: recvQueue{ready: a.recvq.ready},
-
-		waiting: a.waiting,
-	}
+	flights, parts, ready, waiting := a.board.flights, a.sendq.parts, a.recvq.ready, a.waiting
+	*a = activity{} // and not with values in it, for which the compiler makes a copy on the stack
+	a.board.flights, a.sendq.parts, a.recvq.ready, a.waiting = flights, parts, ready, waiting
 	return a
 }
 

@@ -72,38 +72,36 @@ type Info struct {
 	SoftError error // the last ICMP error that did not end the connection
 }
 
-// parkedInfo is the state of a connection that stays parked.
-func (t *tcb) parkedInfo() Info {
-	t.unpark(new(activity), time.Time{})
-	defer t.park()
-	return t.info()
+func (t *tcb) info() (i Info) {
+	t.describe(&i)
+	return i
 }
 
-func (t *tcb) info() Info {
+// describe fills in i, field by field: an Info is large, and a connection may end in
+// a goroutine of the user's whose stack would have to grow for a copy of it.
+func (t *tcb) describe(i *Info) {
 	if t.parked() {
-		return t.parkedInfo()
+		t.unpark(new(activity), time.Time{})
+		defer t.park()
 	}
-	i := Info{
-		Local: t.flow.local.addrPort(), Remote: t.flow.remote.addrPort(), State: t.state,
-		SACK: t.sackOK, Timestamps: t.timestamps, ECN: t.ecn.sends, FastOpen: t.usedFastOpen,
-		SendScale: t.snd.scale, ReceiveScale: t.rcv.scale,
-		SendMSS: t.snd.mss, PathMTU: t.path.mtu, PathMTUSearch: t.path.state,
-		RTT: t.rtt.srtt, RTTVar: t.rtt.rttvar, MinRTT: t.rtt.min, LastRTT: t.rtt.latest, RTO: t.rtt.rto(),
-		LastSent: t.lastSent, LastHeard: t.lastHeard,
-		CongestionControl: t.opts.congestion, CongestionWindow: t.cwnd(), SlowStartThresh: t.cc.Threshold(),
-		PacingRate: t.cc.PacingRate(), DeliveryRate: t.delivery.last.BytesPerSecond(), AppLimited: t.delivery.last.AppLimited,
-		SendWindow: t.snd.wnd, ReceiveWindow: t.rcv.edge.sub(t.rcv.nxt),
-		InFlight: t.pipe(), Unacked: t.snd.nxt.sub(t.snd.una),
-		SendBuffer: t.sendq.limit, ReceiveBuffer: t.recvq.limit, ReceiverRTT: t.tuning.rtt,
-		SendQueue: t.sendq.len, ReceiveQueue: t.recvq.readyLen, OutOfOrderQueue: t.recvq.aheadLen,
-		BytesReceived: t.count.received, BytesReceivedCE: t.ecn.received, BytesDeliveredCE: t.ecn.delivered,
-		SoftError: t.softErr, Failing: t.failing(),
-	}
-	t.recoveryInfo(&i)
+	i.Local, i.Remote, i.State = t.flow.local.addrPort(), t.flow.remote.addrPort(), t.state
+	i.SACK, i.Timestamps, i.ECN, i.FastOpen = t.sackOK, t.timestamps, t.ecn.sends, t.usedFastOpen
+	i.SendScale, i.ReceiveScale = t.snd.scale, t.rcv.scale
+	i.SendMSS, i.PathMTU, i.PathMTUSearch = t.snd.mss, t.path.mtu, t.path.state
+	i.RTT, i.RTTVar, i.MinRTT, i.LastRTT, i.RTO = t.rtt.srtt, t.rtt.rttvar, t.rtt.min, t.rtt.latest, t.rtt.rto()
+	i.LastSent, i.LastHeard = t.lastSent, t.lastHeard
+	i.CongestionControl, i.CongestionWindow, i.SlowStartThresh = t.opts.congestion, t.cwnd(), t.cc.Threshold()
+	i.PacingRate, i.DeliveryRate, i.AppLimited = t.cc.PacingRate(), t.delivery.last.BytesPerSecond(), t.delivery.last.AppLimited
+	i.SendWindow, i.ReceiveWindow = t.snd.wnd, t.rcv.edge.sub(t.rcv.nxt)
+	i.InFlight, i.Unacked = t.pipe(), t.snd.nxt.sub(t.snd.una)
+	i.SendBuffer, i.ReceiveBuffer, i.ReceiverRTT = t.sendq.limit, t.recvq.limit, t.tuning.rtt
+	i.SendQueue, i.ReceiveQueue, i.OutOfOrderQueue = t.sendq.len, t.recvq.readyLen, t.recvq.aheadLen
+	i.BytesReceived, i.BytesReceivedCE, i.BytesDeliveredCE = t.count.received, t.ecn.received, t.ecn.delivered
+	i.SoftError, i.Failing = t.softErr, t.failing()
+	t.recoveryInfo(i)
 	if t.urgentSeen {
 		i.Urgent = max(0, t.rcv.urgent.sub(t.readNxt()))
 	}
-	return i
 }
 
 func (t *tcb) recoveryInfo(i *Info) {
