@@ -32,6 +32,25 @@ func accounts(t *testing.T) *Auth {
 // try makes a request with headers, as "Name: value", and returns its status and cookies.
 func (w *world) try(call string, body io.Reader, headers ...string) (int, []*http.Cookie) {
 	w.t.Helper()
+	answer := w.send(call, body, headers...)
+	answer.Body.Close()
+	return answer.StatusCode, answer.Cookies()
+}
+
+// text is try that returns what came.
+func (w *world) text(call string, body io.Reader, headers ...string) (int, string) {
+	w.t.Helper()
+	answer := w.send(call, body, headers...)
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		w.t.Errorf("%s: %v", call, err)
+	}
+	return answer.StatusCode, string(text)
+}
+
+func (w *world) send(call string, body io.Reader, headers ...string) *http.Response {
+	w.t.Helper()
 	method, path, _ := strings.Cut(call, " ")
 	r, err := http.NewRequest(method, w.web.URL+path, body)
 	if err != nil {
@@ -48,8 +67,7 @@ func (w *world) try(call string, body io.Reader, headers ...string) (int, []*htt
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	answer.Body.Close()
-	return answer.StatusCode, answer.Cookies()
+	return answer
 }
 
 // TestRoles makes every call as everyone: nobody, and each role by each way to say who one
@@ -132,7 +150,7 @@ func TestSession(t *testing.T) {
 			t.Errorf("login with %v: status %d", bad, status)
 		}
 	}
-	if status, _ := w.try("POST /auth/login", strings.NewReader("user=view&passwd="+strings.Repeat("x", maxForm)), kind); status != 400 {
+	if status, _ := w.try("POST /auth/login", strings.NewReader("user=view&passwd="+strings.Repeat("x", maxForm)), kind); status != 413 {
 		t.Errorf("a login of %d bytes: status %d", maxForm, status)
 	}
 	for i := range maxFailures + 3 {

@@ -7,13 +7,27 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"sync"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/ulikunitz/xz"
 )
 
-// maxWindow bounds the memory that unpacking one upload takes.
-const maxWindow = 64 << 20
+// maxUnpacking bounds the uploads that are unpacked at a time, and so their memory.
+const maxUnpacking = 8
+
+// unpacks takes a place for an upload that is to be unpacked, until leave is called.
+func (s *Server) unpacks(how string) (leave func(), err error) {
+	if how == "" || how == "none" {
+		return func() {}, nil
+	}
+	select {
+	case s.unpack <- struct{}{}:
+		return sync.OnceFunc(func() { <-s.unpack }), nil
+	default:
+		return nil, errUnavailable
+	}
+}
 
 // unpack returns what is in a compressed body, and whether it is compressed. How is a
 // variant of the parameter compressed.
@@ -37,7 +51,7 @@ func unpack(body io.Reader, how string) (io.ReadCloser, bool, error) {
 	}
 	switch how {
 	case "xz":
-		r, err := xz.ReaderConfig{DictCap: 4 << 10}.NewReader(b)
+		r, err := xz.ReaderConfig{DictCap: 4 << 10}.NewReader(newXZWindow(b, maxWindow))
 		if err != nil {
 			return nil, true, err
 		}
@@ -47,10 +61,21 @@ func unpack(body io.Reader, how string) (io.ReadCloser, bool, error) {
 		if err != nil {
 			return nil, true, err
 		}
-		return r.IOReadCloser(), true, nil
+		return &zstdReader{r.IOReadCloser()}, true, nil
 	}
 	r, err := gzip.NewReader(b)
 	return r, true, err
+}
+
+// A zstdReader says what is the matter with a window.
+type zstdReader struct{ io.ReadCloser }
+
+func (r *zstdReader) Read(p []byte) (int, error) {
+	n, err := r.ReadCloser.Read(p)
+	if errors.Is(err, zstd.ErrWindowSizeExceeded) {
+		err = errWindow
+	}
+	return n, err
 }
 
 // sendCompressed sends an image as .xz or .zst.

@@ -64,6 +64,7 @@ var named = []struct {
 	{imagestore.ErrChecksum, "MsdChecksumError", http.StatusBadRequest},
 	{imagestore.ErrOffset, "MsdOffsetError", http.StatusBadRequest},
 	{imagestore.ErrSize, "MsdSizeError", http.StatusBadRequest},
+	{imagestore.ErrTooLarge, "TooLargeError", http.StatusRequestEntityTooLarge},
 	{imagestore.ErrFull, "MsdNoSpaceError", http.StatusInsufficientStorage},
 	{imagestore.ErrQuota, "MsdQuotaError", http.StatusInsufficientStorage},
 	{imagestore.ErrTooMany, "MsdTooManyImagesError", http.StatusInsufficientStorage},

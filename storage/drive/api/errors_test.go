@@ -120,20 +120,69 @@ func TestErrors(t *testing.T) {
 	w.store.Close()
 	refused("POST /msd/remove?image=b.img", "", 503, "UnavailableError")
 
-	for name, err := range map[string]error{
-		"MsdNoSpaceError": imagestore.ErrFull, "MsdTimeoutError": context.DeadlineExceeded, "MsdImageReadOnlyError": imagestore.ErrReadOnly,
-		"TooLargeError": &http.MaxBytesError{}, "InternalError": errors.New("other"),
-	} { // these need a full disk, a backend that hangs, or a race
-		if got, _ := describe(err); got != name {
-			t.Errorf("%v is %s, want %s", err, got, name)
+	errorsOfCauses(t, seen)
+	for _, name := range errorNames() {
+		if !seen[name] {
+			t.Errorf("%s has not been seen", name)
 		}
+	}
+}
+
+// errorsOfCauses has errors happen that need something of the drive, of the file system or
+// of whoever calls.
+func errorsOfCauses(t *testing.T, seen map[string]bool) {
+	t.Helper()
+	auth := accounts(t)
+	w := newWorld(t, func(s *imagestore.Config, d *drive.Config, c *Config) {
+		s.MaxSize = 1 << 50
+		d.Timeout = 50 * time.Millisecond
+		c.MaxCalls = 1
+	})
+	refused := func(call string, status int, name string) {
+		t.Helper()
 		seen[name] = true
+		w.refused(call, strings.NewReader(""), status, name)
 	}
-	for _, e := range named {
-		if !seen[e.name] {
-			t.Errorf("%s has not been seen", e.name)
+	refused("POST /msd/write?image=huge.img&size=1125899906842624", 507, "MsdNoSpaceError")
+	refused("POST /msd/write?image=huge.img&size=1125899906842625", 413, "TooLargeError")
+	if state := w.must("GET /msd", nil); len(at(state, "storage", "images").(map[string]any)) != 0 {
+		t.Errorf("of uploads that were refused there is %v", at(state, "storage", "images"))
+	}
+
+	w.must("POST /msd/write?image=a.img", strings.NewReader("abc"))
+	w.must("POST /msd/set_params?image=a.img&rw=1", nil)
+	if err := os.Chmod(filepath.Join(w.dir, "images", "a.img"), 0o400); err != nil { // by hand, after it was selected
+		t.Fatal(err)
+	}
+	refused("POST /msd/set_connected?connected=1", 400, "MsdImageReadOnlyError")
+	w.must("POST /msd/set_params?rw=0", nil)
+	w.backend.at(func() { w.backend.hold = make(chan struct{}) })
+	refused("POST /msd/set_connected?connected=1", 504, "MsdTimeoutError")
+	w.backend.at(func() { w.backend.hold, w.backend.insert = nil, errors.New("it is on fire") })
+	refused("POST /msd/set_connected?connected=1", 500, "InternalError")
+
+	w.api.places <- struct{}{} // a call that takes its time
+	refused("GET /msd", 503, "UnavailableError")
+	<-w.api.places
+
+	guarded := newWorld(t, func(_ *imagestore.Config, _ *drive.Config, c *Config) { c.Auth = auth })
+	guarded.refused("GET /msd", nil, 401, "UnauthorizedError")
+	answer := func(call, body string, status int, name string, headers ...string) {
+		t.Helper()
+		seen[name] = true
+		if got, text := guarded.text(call, strings.NewReader(body), headers...); got != status || !strings.Contains(text, `"error": "`+name+`"`) {
+			t.Errorf("%s: status %d, %s, want %d, %s", call, got, text, status, name)
 		}
 	}
+	const form = "Content-Type: application/x-www-form-urlencoded"
+	answer("GET /msd", "", 401, "UnauthorizedError")
+	answer("POST /msd/reset", "", 403, "ForbiddenError", "Authorization: Bearer token of view")
+	answer("POST /auth/login", "user=view&passwd="+strings.Repeat("x", maxForm), 413, "TooLargeError", form)
+	answer("POST /auth/login", "user=A&passwd=x", 400, "ValidatorError", form)
+	for range maxFailures {
+		answer("POST /auth/login", "user=view&passwd=wrong", 403, "ForbiddenError", form)
+	}
+	answer("POST /auth/login", "user=view&passwd=wrong", 429, "TooManyRequestsError", form)
 }
 
 // TestValidator has bad arguments refused, with their names.

@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"net/url"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -54,12 +55,26 @@ func (f *Fetch) allowed(address string) error {
 	if err != nil {
 		return err
 	}
-	ip = ip.Unmap()
-	shared := netip.MustParsePrefix("100.64.0.0/10") // RFC 6598
-	if !ip.IsGlobalUnicast() || ip.IsPrivate() || shared.Contains(ip) {
+	ip = ip.Unmap().WithZone("")
+	inside := func(p netip.Prefix) bool { return p.Contains(ip) }
+	if !ip.IsGlobalUnicast() || ip.IsPrivate() || slices.ContainsFunc(notPublic(), inside) {
 		return fmt.Errorf("%v: %w", ip, errPrivate)
 	}
 	return nil
+}
+
+// notPublic are addresses that are not those of the public Internet, or that lead to such
+// in another form, beside those that netip knows (RFC 6890 and IANA's registries of special
+// purpose addresses).
+func notPublic() []netip.Prefix {
+	var all []netip.Prefix
+	for _, p := range []string{
+		"0.0.0.0/8", "100.64.0.0/10", "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "240.0.0.0/4",
+		"::/96", "64:ff9b::/96", "64:ff9b:1::/48", "100::/64", "2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20", "fec0::/10",
+	} {
+		all = append(all, netip.MustParsePrefix(p))
+	}
+	return all
 }
 
 // Dial connects, and sees that the address is allowed: before the connection with the
@@ -157,14 +172,15 @@ func (f *Fetch) open(ctx context.Context, client *http.Client, from *url.URL, of
 	return nil, err
 }
 
-// contentRange takes "bytes 5-9/10" apart.
+// contentRange takes "bytes 5-9/10" apart (RFC 9110, section 14.4): a range up to the end.
 func contentRange(s string) (start, size int64, ok bool) {
 	s, ok = strings.CutPrefix(s, "bytes ")
 	span, whole, ok2 := strings.Cut(s, "/")
-	first, _, ok3 := strings.Cut(span, "-")
+	first, last, ok3 := strings.Cut(span, "-")
 	start, err := strconv.ParseInt(first, 10, 64)
-	size, err2 := strconv.ParseInt(whole, 10, 64)
-	return start, size, ok && ok2 && ok3 && err == nil && err2 == nil
+	end, err2 := strconv.ParseInt(last, 10, 64)
+	size, err3 := strconv.ParseInt(whole, 10, 64)
+	return start, size, ok && ok2 && ok3 && err == nil && err2 == nil && err3 == nil && 0 <= start && start <= end && end == size-1
 }
 
 // nameOf is the name that a server gives to a file.
@@ -184,6 +200,7 @@ type fetching struct {
 	upload  imagestore.Upload
 	packing string
 	idle    time.Duration
+	stop    context.CancelFunc // has it end
 	report  func(name string, size, written int64)
 	last    time.Time // of a report
 }
@@ -216,12 +233,21 @@ func (s *Server) writeRemote(r *request) (any, error) {
 		state, _ := s.config.Store.State()
 		f.upload.Offset = state.Uploads[f.upload.Name].Done
 	}
-	ctx, cancel := context.WithCancel(r.context())
+	leave, err := s.unpacks(f.packing)
+	if err != nil {
+		return nil, err
+	}
+	ctx := r.context()
 	if r.flags["background"] {
-		ctx, cancel = context.WithCancel(context.WithoutCancel(r.context()))
+		ctx = context.WithoutCancel(ctx)
+	}
+	ctx, f.stop = context.WithCancel(ctx)
+	end := func() {
+		f.stop()
+		leave()
 	}
 	if f.source, err = f.fetch.open(ctx, f.client, from, f.upload.Offset, ""); err != nil {
-		cancel()
+		end()
 		return nil, fmt.Errorf("%w: %w", drive.ErrRemote, err)
 	}
 	if f.upload.Name == "" {
@@ -238,28 +264,28 @@ func (s *Server) writeRemote(r *request) (any, error) {
 		w, err = s.config.Store.Write(ctx, f.upload)
 	}
 	if err != nil {
-		cancel()
+		end()
 		f.source.Close()
 		return nil, err
 	}
 	if r.flags["background"] {
-		return s.fetchInBackground(ctx, cancel, r, f, w)
+		return s.fetchInBackground(ctx, end, r, f, w)
 	}
-	defer cancel()
+	defer end()
 	return streamed{}, f.stream(ctx, r, w)
 }
 
 // fetchInBackground makes a job of a fetch.
-func (s *Server) fetchInBackground(ctx context.Context, cancel context.CancelFunc, r *request, f *fetching, w *imagestore.Writer) (any, error) {
+func (s *Server) fetchInBackground(ctx context.Context, end func(), r *request, f *fetching, w *imagestore.Writer) (any, error) {
 	b, err := s.jobs.start(r.user, "fetch", f.upload.Name, func(ended context.Context, b *job) error {
-		defer cancel()
-		defer context.AfterFunc(ended, cancel)()
+		defer end()
+		defer context.AfterFunc(ended, f.stop)()
 		b.size.Store(f.upload.Size)
 		f.report = func(_ string, _, written int64) { b.done.Store(written) }
 		return f.run(ctx, w)
 	})
 	if err != nil {
-		cancel()
+		end()
 		f.source.Close()
 		return nil, errors.Join(err, w.Close())
 	}
@@ -318,6 +344,10 @@ func (f *fetching) run(ctx context.Context, w *imagestore.Writer) error {
 		case <-ctx.Done():
 		}
 		next, e := f.fetch.open(ctx, f.client, f.url, w.Offset(), f.source.tag)
+		if e == nil && next.size != f.upload.Size {
+			next.Close()
+			e = errors.New("the server has another file now")
+		}
 		if e != nil {
 			err = fmt.Errorf("%w: %w", drive.ErrRemote, e)
 			break

@@ -140,6 +140,11 @@ func (s *Server) write(r *request) (any, error) {
 		return s.beginWrite(r, u)
 	}
 	u.Offset, u.Resume = r.ints["offset"], r.has("offset")
+	leave, err := s.unpacks(r.names["compressed"])
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	body, packed, err := unpack(&slowBody{r.http.Body, http.NewResponseController(r.w), s.config.Idle}, r.names["compressed"])
 	if err != nil {
 		return nil, badField("body", "%v", err)

@@ -103,7 +103,7 @@ func (c *call) responses() map[string]any {
 	}
 	all := map[string]any{good: map[string]any{"description": fmt.Sprintf("Done: %s", orNothing(c.result)), "content": content}}
 	failed := map[string]any{"description": "Refused", "content": map[string]any{"application/json": map[string]any{"schema": map[string]any{"$ref": "#/components/schemas/Error"}}}}
-	for _, status := range []string{"400", "401", "403", "409", "429", "500", "503", "504", "507"} {
+	for _, status := range []string{"400", "401", "403", "409", "413", "429", "500", "503", "504", "507"} {
 		all[status] = failed
 	}
 	return all

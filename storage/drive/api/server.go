@@ -38,6 +38,7 @@ type Server struct {
 	routes map[string]map[string]*call // by path, by method
 	origin *http.CrossOriginProtection
 	places chan struct{} // has one in it for each call that is under way
+	unpack chan struct{} // has one in it for each upload that is being unpacked
 	jobs   *jobs
 	stop   context.CancelFunc
 	ending context.Context // done when the server closes: WebSockets end
@@ -56,6 +57,7 @@ func New(c Config) (*Server, error) {
 		s.config.Idle = time.Minute
 	}
 	s.origin, s.places, s.jobs = http.NewCrossOriginProtection(), make(chan struct{}, s.config.MaxCalls), newJobs()
+	s.unpack = make(chan struct{}, maxUnpacking)
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}

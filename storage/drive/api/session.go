@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"net/http"
 	"strconv"
 	"strings"
@@ -16,7 +17,15 @@ func (s *Server) login(r *request) (any, error) {
 		return nil, nil
 	}
 	r.http.Body = http.MaxBytesReader(r.w, r.http.Body, maxForm)
-	if err := r.http.ParseMultipartForm(maxForm); err != nil && err != http.ErrNotMultipart {
+	var tooLarge *http.MaxBytesError
+	err := r.http.ParseForm()
+	if err == nil {
+		err = r.http.ParseMultipartForm(maxForm)
+	}
+	switch {
+	case errors.As(err, &tooLarge):
+		return nil, err
+	case err != nil && err != http.ErrNotMultipart:
 		return nil, badField("body", "%v", err)
 	}
 	form := r.http.PostForm

@@ -14,6 +14,7 @@ var (
 	ErrOffline  = errors.New("imagestore: the storage is not there")
 	ErrFull     = errors.New("imagestore: there is not enough room in the storage")
 	ErrQuota    = errors.New("imagestore: the quota of the storage does not allow it")
+	ErrTooLarge = errors.New("imagestore: the image is larger than one may be")
 	ErrTooMany  = errors.New("imagestore: the storage has as many images as it may have")
 	ErrChecksum = errors.New("imagestore: the checksum of what was written is another")
 	ErrOffset   = errors.New("imagestore: this offset does not continue what is there")

@@ -46,8 +46,18 @@ func fileID(name string) string {
 }
 
 // createJournal makes one durably. It is locked before it has its name, so that nobody
-// takes it for one that was left.
-func createJournal(t tree, dir string, head journalHead) (*journal, error) {
+// takes it for one that was left. Another process that begins may take it for that before
+// it is locked: then it is made again.
+func createJournal(t tree, dir string, head journalHead) (j *journal, err error) {
+	for range 10 {
+		if j, err = tryCreateJournal(t, dir, head); !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+	}
+	return j, err
+}
+
+func tryCreateJournal(t tree, dir string, head journalHead) (*journal, error) {
 	file, temporary := path.Join(dir, fileID(head.Name)+".journal"), temporaryName(dir)
 	f, err := t.Create(temporary)
 	if err != nil {
@@ -145,10 +155,11 @@ func (j *journal) append(line any) error {
 	return err
 }
 
-// sweep removes what an interrupted operation has left in a directory of uploads that is
-// of no use, and returns the journals of uploads that can go on. Uploads that another
-// process is at work on are left alone.
-func sweep(t tree, dir string) ([]*journal, error) {
+// readUploads returns the journals of uploads in a directory that can go on. With clean it
+// removes what an interrupted operation has left that is of no use. That is done when a
+// store is opened only, since the files of an upload that begins look like that for a
+// moment; what another process is at work on is locked, and left alone.
+func readUploads(t tree, dir string, clean bool) ([]*journal, error) {
 	entries, err := t.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -162,16 +173,25 @@ func sweep(t tree, dir string) ([]*journal, error) {
 	}
 	var found []*journal
 	for _, e := range entries {
+		file := path.Join(dir, e.Name())
 		id, ok := strings.CutSuffix(e.Name(), ".journal")
-		switch data, isData := strings.CutSuffix(e.Name(), ".data"); {
+		data, isData := strings.CutSuffix(e.Name(), ".data")
+		switch {
 		case ok && files[id+".data"]:
-			if j, err := readJournal(t, path.Join(dir, e.Name())); err == nil {
+			if j, err := readJournal(t, file); err == nil {
 				found = append(found, j)
 			}
+		case !clean:
 		case ok: // the upload ended or never began
-			removeUnlocked(t, path.Join(dir, e.Name()))
-		case strings.HasSuffix(e.Name(), temporarySuffix), isData && !files[data+".journal"]:
-			removeUnlocked(t, path.Join(dir, e.Name()))
+			removeUnlocked(t, file)
+		case strings.HasSuffix(e.Name(), temporarySuffix):
+			removeUnlocked(t, file)
+		case isData && !files[data+".journal"]:
+			// It may have come while the directory was read: the journal is there before
+			// the data, and is removed after it.
+			if _, err := t.Stat(path.Join(dir, data+".journal")); errors.Is(err, fs.ErrNotExist) {
+				removeUnlocked(t, file)
+			}
 		}
 	}
 	return found, nil

@@ -8,14 +8,15 @@ import (
 	"slices"
 )
 
-// scan reads what is in the store: it opens no image that it has looked into before.
-func (s *Store) scan() (State, error) {
+// scan reads what is in the store: it opens no image that it has looked into before. With
+// clean it puts in order what a crash has left.
+func (s *Store) scan(clean bool) (State, error) {
 	found := State{Online: true, Images: map[string]Image{}, Parts: map[string]Part{}, Uploads: map[string]Transfer{}}
 	root, err := s.tree.Space(imagesDir)
 	if err != nil {
 		return State{}, err
 	}
-	w := &walk{store: s, found: &found}
+	w := &walk{store: s, found: &found, clean: clean}
 	if err := w.part("", root); err != nil {
 		return State{}, err
 	}
@@ -26,6 +27,7 @@ func (s *Store) scan() (State, error) {
 type walk struct {
 	store *Store
 	found *State
+	clean bool
 	dirs  int
 }
 
@@ -35,12 +37,12 @@ const maxDirs = 16384
 // part reads a file system: uploads, then images, which win if there are both.
 func (w *walk) part(name string, sp space) error {
 	w.found.Parts[name] = Part{Size: sp.size, Free: sp.free, Writable: sp.writable}
-	uploads, err := sweep(w.store.tree, uploadsIn(name))
+	uploads, err := readUploads(w.store.tree, w.store.uploadsIn(name), w.clean)
 	if err != nil && name == "" {
 		return err
 	}
 	for _, j := range uploads {
-		image, t := w.store.imageOfJournal(j, name, uploadsIn(name))
+		image, t := w.store.imageOfJournal(j, name, w.store.uploadsIn(name))
 		w.found.Images[j.Name] = image
 		w.found.Uploads[j.Name] = t
 	}
@@ -90,7 +92,7 @@ func (w *walk) enter(dir, part string, above space, depth int) {
 	switch {
 	case err != nil:
 		w.store.log.Warn("a directory of images cannot be read", "dir", dir, "err", err)
-	case sp.device != above.device:
+	case sp.place != above.place:
 		w.part(dir, sp)
 	default:
 		w.dir(dir, part, sp, depth)
@@ -98,9 +100,9 @@ func (w *walk) enter(dir, part string, above space, depth int) {
 }
 
 // uploadsIn is where uploads to a part are written: on its own file system, so that they
-// can be renamed.
-func uploadsIn(part string) string {
-	if part == "" {
+// can be renamed. Images may be on another than the rest of the store.
+func (s *Store) uploadsIn(part string) string {
+	if part == "" && !s.apart {
 		return uploadsDir
 	}
 	return path.Join(imagesDir, part, ".uploads")
@@ -120,11 +122,11 @@ func (s *Store) partOf(name string) (string, space, error) {
 		if err != nil {
 			return "", space{}, err
 		}
-		if sp.device == root.device {
+		if sp.place == root.place {
 			break
 		}
 		for up := path.Dir(dir); up != "."; up = path.Dir(up) {
-			if a, err := s.tree.Space(path.Join(imagesDir, up)); err != nil || a.device != sp.device {
+			if a, err := s.tree.Space(path.Join(imagesDir, up)); err != nil || a.place != sp.place {
 				break
 			}
 			dir = up
@@ -136,7 +138,7 @@ func (s *Store) partOf(name string) (string, space, error) {
 
 func (s *Store) uploadsOf(name string) string {
 	part, _, _ := s.partOf(name)
-	return uploadsIn(part)
+	return s.uploadsIn(part)
 }
 
 // look reads one image, or upload, anew. Both are nil if there is none, upload if the
@@ -157,7 +159,7 @@ func (s *Store) look(name string) (*Image, *Transfer) {
 		i := s.imageOfFile(name, info, part, sp)
 		return &i, nil
 	}
-	id := path.Join(uploadsIn(part), fileID(name))
+	id := path.Join(s.uploadsIn(part), fileID(name))
 	if _, err := s.tree.Stat(id + ".data"); err != nil {
 		return nil, nil
 	}
@@ -165,7 +167,7 @@ func (s *Store) look(name string) (*Image, *Transfer) {
 	if err != nil || j.Name != name {
 		return nil, nil
 	}
-	i, t := s.imageOfJournal(j, part, uploadsIn(part))
+	i, t := s.imageOfJournal(j, part, s.uploadsIn(part))
 	return &i, &t
 }
 

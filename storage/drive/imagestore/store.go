@@ -26,6 +26,7 @@ type Config struct {
 	// after the last bound is sent again when an upload goes on after a power cut.
 	SyncEvery int64
 	Quota     int64 // bytes that images and uploads may have in all; no limit
+	MaxSize   int64 // bytes that one image may have; no limit but that of the file system
 
 	MaxImages  int // images that are listed, and that may be: 4096
 	MaxUploads int // uploads that have not ended: 256
@@ -35,7 +36,9 @@ type Config struct {
 
 	Log *slog.Logger // what goes wrong in the background; nowhere if nil
 
-	tree tree // in place of Dir, for tests
+	// For tests.
+	tree   tree          // in place of Dir
+	anyway time.Duration // in place of watchAnyway
 }
 
 // A Store is a folder of images. Its methods may be called at the same time.
@@ -43,6 +46,7 @@ type Store struct {
 	config Config
 	tree   tree
 	log    *slog.Logger
+	apart  bool        // images/ is another file system than uploads/
 	state  chan *state // holds the state while nobody does
 	stop   context.CancelFunc
 	done   chan struct{} // closed when the watcher has ended
@@ -75,6 +79,9 @@ func Open(c Config) (*Store, error) {
 	if c.MaxUploads <= 0 {
 		c.MaxUploads = 256
 	}
+	if c.anyway <= 0 {
+		c.anyway = watchAnyway
+	}
 	s := &Store{config: c, tree: c.tree, log: c.Log, state: make(chan *state, 1), done: make(chan struct{}), rescan: make(chan struct{}, 1)}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
@@ -92,8 +99,14 @@ func Open(c Config) (*Store, error) {
 		}
 	}
 	removeTemporary(s.tree, metadataDir)
+	images, err := s.tree.Space(imagesDir)
+	uploads, err2 := s.tree.Space(uploadsDir)
+	if err := errors.Join(err, err2); err != nil {
+		return nil, errors.Join(err, s.tree.Close())
+	}
+	s.apart = images.place != uploads.place
 	st := &state{uses: uses{}, active: map[string]*progress{}, downs: map[string]*progress{}, changed: make(chan struct{})}
-	first, err := s.scan()
+	first, err := s.scan(true)
 	if err != nil {
 		return nil, errors.Join(err, s.tree.Close())
 	}
@@ -172,7 +185,7 @@ func (s *Store) Refresh() error {
 		if closed {
 			return ErrClosed
 		}
-		found, err := s.scan()
+		found, err := s.scan(false)
 		if err != nil {
 			found = State{Images: map[string]Image{}, Parts: map[string]Part{}, Uploads: map[string]Transfer{}}
 		}

@@ -54,10 +54,14 @@ type treeFile interface {
 
 // A space is the room of the file system that a directory is in.
 type space struct {
-	device     uint64 // tells file systems apart
-	size, free int64  // bytes
+	place      place
+	size, free int64 // bytes
 	writable   bool
 }
+
+// A place tells apart what files cannot be renamed between: file systems, parts of one, and
+// mounts, also of directories of one file system.
+type place struct{ device, mount uint64 }
 
 // write makes a small file, at once for all who read it. If it is to be durable, its
 // contents are after a power cut either the old or the new ones.

@@ -62,11 +62,20 @@ func (t *osTree) Space(name string) (space, error) {
 		return space{}, err
 	}
 	return space{
-		device:   uint64(info.Dev),
+		place:    place{uint64(info.Dev), mountOf(int(f.Fd()))},
 		size:     int64(s.Blocks) * int64(s.Frsize),
 		free:     int64(s.Bavail) * int64(s.Frsize),
 		writable: s.Flags&unix.ST_RDONLY == 0 && info.Mode&0o222 != 0,
 	}, nil
+}
+
+// mountOf tells mounts apart. Before Linux 5.8 it is zero.
+func mountOf(fd int) uint64 {
+	var x unix.Statx_t
+	if unix.Statx(fd, "", unix.AT_EMPTY_PATH, unix.STATX_MNT_ID, &x) != nil || x.Mask&unix.STATX_MNT_ID == 0 {
+		return 0
+	}
+	return x.Mnt_id
 }
 
 func (f osFile) Reserve(size int64) error {

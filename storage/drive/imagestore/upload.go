@@ -13,7 +13,6 @@ import (
 	"path"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"time"
 )
 
@@ -50,6 +49,7 @@ type Writer struct {
 	inSync   bool // syncing will answer
 	finished bool
 	gone     bool
+	measured int64 // the size that was last compared with the quota
 	err      error // the first one
 
 	*progress
@@ -100,14 +100,19 @@ func (s *Store) begin(u Upload) (*Writer, error) {
 		return nil, ErrExists
 	case s.static(u.Name):
 		return nil, ErrStatic
+	case s.tooLarge(u.Size):
+		return nil, ErrTooLarge
 	case u.Offset < 0 || u.Offset > 0 && there == nil:
 		return nil, ErrOffset
 	}
-	part, _, err := s.partOf(u.Name)
-	if err != nil {
+	part, room, err := s.partOf(u.Name)
+	switch {
+	case err != nil:
 		return nil, err
+	case !room.writable:
+		return nil, ErrReadOnly
 	}
-	w := &Writer{store: s, upload: u, part: part, dir: uploadsIn(part), progress: &progress{part: part}, syncing: make(chan error, 1)}
+	w := &Writer{store: s, upload: u, part: part, dir: s.uploadsIn(part), progress: &progress{part: part}, syncing: make(chan error, 1)}
 	if there != nil {
 		err = w.resume()
 	} else {
@@ -151,7 +156,7 @@ func (w *Writer) create() error {
 	}
 	w.journal, w.hash = j, sha256.New()
 	if w.data, err = t.Create(id + ".data"); err == nil {
-		err = t.SyncDir(w.dir)
+		err = errors.Join(w.data.Lock(true), t.SyncDir(w.dir))
 	}
 	if err == nil && u.Size > 0 {
 		err = w.data.Reserve(u.Size)
@@ -215,28 +220,6 @@ func (w *Writer) resume() error {
 	return nil
 }
 
-// room says whether the store may grow by size bytes and one image.
-func (s *Store) room(name string, size int64) error {
-	st := <-s.state
-	defer s.put(st, false)
-	used := size
-	for n, i := range st.Images {
-		if _, ok := st.active[n]; !ok && n != name {
-			used += i.Size
-		}
-	}
-	for _, p := range st.active {
-		used += max(p.size(), p.done.Load())
-	}
-	switch {
-	case s.config.Quota > 0 && used > s.config.Quota:
-		return ErrQuota
-	case len(st.Images) >= s.config.MaxImages, len(st.Uploads)+len(st.active) >= s.config.MaxUploads:
-		return ErrTooMany
-	}
-	return nil
-}
-
 // zeroRun is the smallest run of zeroes, aligned to itself, that becomes a hole.
 const zeroRun = 64 << 10
 
@@ -247,6 +230,9 @@ func (w *Writer) Write(p []byte) (int, error) {
 	}
 	if w.upload.Size >= 0 && int64(len(p)) > w.upload.Size-w.offset {
 		w.err = ErrSize
+		return 0, w.err
+	}
+	if w.err = w.allowed(w.offset + int64(len(p))); w.err != nil {
 		return 0, w.err
 	}
 	n := 0
@@ -322,11 +308,6 @@ func (w *Writer) bound() error {
 	if err := errors.Join(w.waitSync(), w.punch()); err != nil {
 		return err
 	}
-	if w.upload.Size < 0 && w.store.config.Quota > 0 {
-		if err := w.store.room(w.upload.Name, 0); err == ErrQuota {
-			return err
-		}
-	}
 	w.inSync, w.synced = true, w.offset
 	go func(m journalMark) { w.syncing <- w.keep(m) }(w.markAt())
 	return nil
@@ -379,6 +360,11 @@ func (w *Writer) Finish() (err error) {
 		return w.err
 	case w.upload.Size >= 0 && w.offset != w.upload.Size:
 		return ErrSize
+	}
+	if w.upload.Size < 0 && w.store.config.Quota > 0 {
+		if err := w.store.room(w.upload.Name, 0); err == ErrQuota {
+			return err
+		}
 	}
 	if err := errors.Join(w.waitSync(), w.punch()); err != nil {
 		return full(err)
@@ -468,11 +454,3 @@ func (w *Writer) closeFiles() {
 
 // Offset is how many bytes have come.
 func (w *Writer) Offset() int64 { return w.offset }
-
-// full has ENOSPC and EDQUOT be ErrFull.
-func full(err error) error {
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
-		return errors.Join(ErrFull, err)
-	}
-	return err
-}

@@ -354,7 +354,7 @@ func (t *volatileTree) Space(name string) (space, error) {
 	if _, err := t.Stat(name); err != nil {
 		return space{}, err
 	}
-	return space{device: 1, size: 1 << 40, free: 1 << 39, writable: true}, nil
+	return space{place: place{device: 1}, size: 1 << 40, free: 1 << 39, writable: true}, nil
 }
 
 func (t *volatileTree) Close() error { return nil }

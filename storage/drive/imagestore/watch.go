@@ -56,7 +56,7 @@ func (s *Store) watch(ctx context.Context) {
 			if err := s.Refresh(); err != nil && !errors.Is(err, ErrClosed) {
 				s.log.Warn("the storage cannot be read", "err", err)
 			}
-			settle.Reset(watchAnyway)
+			settle.Reset(s.config.anyway)
 			continue
 		}
 		if !soon {
