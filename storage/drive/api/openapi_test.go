@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"flag"
 	"os"
-	"regexp"
 	"strings"
 	"testing"
 )
@@ -64,31 +63,5 @@ func TestOpenAPI(t *testing.T) {
 	}
 	if n != len(calls()) {
 		t.Errorf("the document has %d calls of %d", n, len(calls()))
-	}
-}
-
-// TestMetrics reads the metrics: each line is in Prometheus' format, and they tell what
-// has happened.
-func TestMetrics(t *testing.T) {
-	w := newWorld(t)
-	w.must("POST /msd/write?image=a.img", strings.NewReader("abc"))
-	w.refused("POST /msd/write?image=a.img", strings.NewReader("abc"), 400, "MsdImageExistsError")
-	w.must("POST /msd/set_params?image=a.img", nil)
-	w.must("POST /msd/set_connected?connected=1", nil)
-	w.backend.at(func() { w.backend.medium.Disk.ReadAt(make([]byte, 3), 0) })
-	text := string(w.get("/metrics"))
-	line := regexp.MustCompile(`^(# (HELP|TYPE) gonet_drive_\w+ .+|gonet_drive_\w+(\{\w+="[^"]*"(,\w+="[^"]*")*\})? [0-9.e+]+)$`)
-	for l := range strings.Lines(text) {
-		if !line.MatchString(strings.TrimSuffix(l, "\n")) {
-			t.Errorf("%q is no line of metrics", l)
-		}
-	}
-	for _, want := range []string{
-		"gonet_drive_images 1\n", "gonet_drive_images_bytes 3\n", `gonet_drive_connected{drive="drive"} 1`, `gonet_drive_read_bytes_total{drive="drive"} 3`,
-		`gonet_drive_calls_total{call="/msd/write",method="POST",ok="true"} 1`, `gonet_drive_calls_total{call="/msd/write",method="POST",ok="false"} 1`,
-	} {
-		if !strings.Contains(text, want) {
-			t.Errorf("%q is not in the metrics:\n%s", want, text)
-		}
 	}
 }
