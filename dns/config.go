@@ -59,7 +59,7 @@ type Config struct {
 	MaxLookups int
 
 	// Dial opens a socket to a server, connected by "udp" or "tcp", from a port
-	// that nobody can guess; nil means package net's. A stack sets it.
+	// that cannot be predicted; nil means package net's. A stack sets it.
 	Dial func(ctx context.Context, network string, server netip.AddrPort) (net.Conn, error)
 
 	// Random is the source of the queries' ids, 64 random bits a call; nil means

@@ -21,7 +21,7 @@
 //	2181        one TTL a set of records, aliases, a reply comes from where the query went
 //	2308        negative answers and how long they hold; 9520: failures, for a second
 //	5452        forged replies: a port and an id of its own for each query, one
-//	            query at a time for a question, TCP where somebody guesses
+//	            query at a time for a question, TCP where replies are forged
 //	6604        the RCODE of a chain of aliases is that of its end
 //	6761, 7686  localhost, invalid, onion
 //	6891        EDNS(0), given up for a server that does not understand it

@@ -17,7 +17,7 @@ type Stats struct {
 	SocketErrs atomic.Uint64 // queries that ended with an error of the socket
 	Truncated  atomic.Uint64 // replies that were too long for UDP
 	Plain      atomic.Uint64 // queries that were repeated without EDNS
-	Guessed    atomic.Uint64 // queries that went by TCP because somebody guesses replies
+	Guessed    atomic.Uint64 // queries that went by TCP because too many forged replies came
 	BadReplies atomic.Uint64 // that no use could be made of: SERVFAIL, lame, malformed …
 
 	DropLookup  atomic.Uint64 // lookups for which there was no room

@@ -30,7 +30,7 @@ type Impairment struct {
 	// nothing does.
 	Manager Manager
 
-	// Queueing counts what the queue does. Nil means that nobody asks.
+	// Queueing counts what the queue does; it may be nil.
 	Queueing *Queueing
 
 	// Delay is from the last bit sent to the arrival.
@@ -55,9 +55,9 @@ type Impairment struct {
 	// DefaultReorderDelay.
 	ReorderDelay time.Duration
 
-	// Seed begins the random numbers. The same seed and the same frames at
-	// the same instants give the same fates. The two directions of one link
-	// differ under the same seed.
+	// Seed is that of the random numbers. With the same seed, the same frames at
+	// the same instants are lost, delayed and changed in the same way. The two
+	// directions of one link differ under the same seed.
 	Seed uint64
 
 	// Cycle and Phase keep the frames of many links apart: a frame arrives at
@@ -66,7 +66,7 @@ type Impairment struct {
 	// a network arrive at the same instant. A Cycle of 0 means any instant.
 	Cycle, Phase time.Duration
 
-	// Watcher sees the frames. Nil means that nobody does.
+	// Watcher, if not nil, sees the frames.
 	Watcher Watcher
 }
 
@@ -74,7 +74,7 @@ type Impairment struct {
 // from one goroutine, on the path of the frames, and never outlives the link.
 // The frame is lent, and not to be written to.
 type Watcher interface {
-	Enters(now time.Time, frame []byte)  // before all that may befall it
+	Enters(now time.Time, frame []byte)  // before it is queued
 	Arrives(now time.Time, frame []byte) // if it does, once for each copy
 }
 
@@ -85,8 +85,8 @@ const (
 )
 
 // Impair makes a wire of l, with c in each direction. Trains are cut first,
-// and all checksums are completed and count as not verified: fates are those
-// of single frames, and a flipped bit is detected. No two frames of one
+// and all checksums are completed and count as not verified: so each frame is lost or
+// changed by itself, and a flipped bit is detected. No two frames of one
 // direction leave at the same instant.
 //
 // A frame is Arrived when it leaves the wire. When the owner has closed Tx,

@@ -19,7 +19,7 @@ type Config struct {
 	MTU int
 
 	// Report is told why a virtual machine was left, or that none can be waited
-	// for. One goroutine calls it. Nil means that nobody wants to know.
+	// for. One goroutine calls it. Nil means that they are not reported.
 	Report func(error)
 }
 

@@ -2,8 +2,8 @@ package tap
 
 import "time"
 
-// DefaultBusyPoll is a few times as long as it takes to wake a CPU that sleeps,
-// the client's, where machines are virtual.
+// DefaultBusyPoll is a few times as long as it takes to wake an idle CPU, that of the
+// client, in a virtual machine.
 const DefaultBusyPoll = 200 * time.Microsecond
 
 // A busyPoll decides whether a reader that finds no frame polls the device for a

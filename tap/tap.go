@@ -60,10 +60,10 @@ type Config struct {
 	TxQueue int
 
 	// Queues is how many queues there are between the device and the kernel. The
-	// first serves all flows but those that carry much, which are spread over the
+	// first serves all flows but those with bulk data, which are spread over the
 	// others, so that several CPUs serve the device at once: that is for programs
-	// that move much over several connections. What is sent stays in order; what
-	// arrives may lose it for a moment when flows change their queue. 0 means one,
+	// with bulk transfers over several connections. Frames that are sent stay in order;
+	// those that arrive may be reordered when flows change their queue. 0 means one,
 	// AutoQueues as many as suit the CPUs. A tap that is there already has one,
 	// unless it was made with multi_queue.
 	Queues int
@@ -90,10 +90,10 @@ const (
 // for each, up to 9 in all.
 const AutoQueues = -1
 
-// DefaultTxQueue is room for what many connections send at once: 1,500 of them,
-// say, with ten segments each for a beginning. With the kernel's own length of
-// 1000 such bursts lose most of their frames. A place costs 8 bytes, so long as
-// no frame is in it. Linux 6.1, of late, takes no more.
+// DefaultTxQueue holds the bursts of many connections: of 1,500, say, that each send
+// an initial window of ten segments. With the kernel's default of 1000 such bursts lose
+// most of their frames. An empty slot costs 8 bytes. Recent releases of Linux 6.1
+// accept no larger value.
 const DefaultTxQueue = 32767
 
 const maxTxQueue = 1 << 20

@@ -1,4 +1,4 @@
-// Ping asks a host for echoes, as ping(8) does, with a TCP/IP stack of its own
+// Ping sends echo requests to a host, as ping(8) does, from a TCP/IP stack of its own
 // behind a tap. Nobody but the kernel is at the other end of the tap, unless
 // the kernel forwards.
 //
@@ -22,7 +22,7 @@ import (
 )
 
 const about = `
-Ping asks a host for echoes, with a TCP/IP stack of its own behind a tap. The
+Ping sends echo requests to a host, from a TCP/IP stack of its own behind a tap. The
 host is the kernel's end of the tap if none is given; it has a name where -dns
 says which server the stack is to ask. Others are reached if the kernel forwards
 (sysctl net.ipv4.ip_forward=1).`

@@ -1,5 +1,5 @@
-// Services runs the small servers of old on a TCP/IP stack of its own, and a
-// web server to measure with: something to talk to for every client there is.
+// Services runs echo, discard, daytime and chargen on a TCP/IP stack of its own, and a
+// web server for load tests: one program as the peer of many clients.
 //
 //	sudo go run ./examples/services
 //

@@ -88,7 +88,7 @@ func (h Header) Mark(b *packet.Buffer, link int) error {
 		b.SegmentSize = int(h.GSOSize)
 		return nil
 	}
-	return ErrMalformed // a kind of train that nobody has asked for
+	return ErrMalformed // a kind of train that was not negotiated
 }
 
 // For makes the header from the marks of a frame that is to be sent. It returns

@@ -41,7 +41,7 @@ func New(name, args, about string, out io.Writer) *Flags {
 	f.DurationVar(&f.wire.Delay, "delay", 0, "how much later packets arrive, as 10ms, each way")
 	f.Var((*program.Number)(&f.wire.Rate), "rate", "`bit/s` of the line, as 100M, each way (default no limit)")
 	f.IntVar(&f.wire.Queue, "queue", link.DefaultQueue, "how many `packets` wait for the line, where there is a -rate, each way")
-	f.Uint64Var(&f.wire.Seed, "seed", 1, "what the fates of packets are drawn from")
+	f.Uint64Var(&f.wire.Seed, "seed", 1, "seed of the random numbers that decide about loss and delay")
 	return f
 }
 
