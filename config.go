@@ -12,7 +12,7 @@ import (
 
 	"github.com/seed-012105e5/gonet/dns"
 	"github.com/seed-012105e5/gonet/ethernet"
-	"github.com/seed-012105e5/gonet/ipv4"
+	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/link"
 	"github.com/seed-012105e5/gonet/tcp"
 	"github.com/seed-012105e5/gonet/udp"
@@ -104,7 +104,7 @@ func (c *Config) interfaces() []Interface {
 }
 
 // table is the routes of the config.
-func (c *Config) table(all []Interface) (*ipv4.Table, error) {
+func (c *Config) table(all []Interface) (*ip.CurrentTable, error) {
 	if len(all) == 0 {
 		return nil, errors.New("gonet: Config has no Link and no Interfaces")
 	}
@@ -116,22 +116,26 @@ func (c *Config) table(all []Interface) (*ipv4.Table, error) {
 			return nil, fmt.Errorf("gonet: interface %d: a link without Ethernet has no ARP, and so neither Static nor Probe", i)
 		}
 	}
-	var interfaces []ipv4.Interface
+	var interfaces []ip.Interface
 	for _, f := range all {
-		interfaces = append(interfaces, ipv4.Interface{Addrs: f.Addrs, MTU: f.Link.MTU})
+		interfaces = append(interfaces, ip.Interface{Addrs: f.Addrs, MTU: f.Link.MTU})
 	}
-	var routes []ipv4.Route
+	var routes []ip.Route
 	if c.Gateway.IsValid() {
 		link, err := c.linkOf(c.Gateway, all)
 		if err != nil {
 			return nil, err
 		}
-		routes = append(routes, ipv4.Route{Prefix: netip.PrefixFrom(netip.IPv4Unspecified(), 0), Gateway: c.Gateway, Link: link})
+		routes = append(routes, ip.Route{Prefix: netip.PrefixFrom(netip.IPv4Unspecified(), 0), Gateway: c.Gateway, Link: link})
 	}
 	for _, r := range c.Routes {
-		routes = append(routes, ipv4.Route{Prefix: r.Prefix, Gateway: r.Gateway, Link: r.Interface})
+		routes = append(routes, ip.Route{Prefix: r.Prefix, Gateway: r.Gateway, Link: r.Interface})
 	}
-	return ipv4.NewTable(interfaces, routes)
+	table, err := ip.NewTable(interfaces, routes)
+	if err != nil {
+		return nil, err
+	}
+	return ip.Publish(table), nil
 }
 
 // linkOf is the interface whose network the gateway is on.

@@ -9,6 +9,7 @@ import (
 	"github.com/seed-012105e5/gonet/edge"
 	"github.com/seed-012105e5/gonet/ethernet"
 	"github.com/seed-012105e5/gonet/icmp"
+	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/ipv4"
 	"github.com/seed-012105e5/gonet/packet"
 	"github.com/seed-012105e5/gonet/rawip"
@@ -24,8 +25,8 @@ import (
 //	                 ▼                     │ └─ advice ─┐                 │
 //	link.Tx ◀── arp.Resolver ─ dead ───────┼──────────▶ │                 │
 //	                 ▲                     │          icmp.Run ──────────▶┤
-//	                 │ arpRx            ip │     icmpRx ▲  │ tcpErrs      │
-//	                 │      ip             ▼            │  ▼ udpErrs      │
+//	                 │ arpRx          ipRx │     icmpRx ▲  │ tcpErrs      │
+//	                 │      ipRx           ▼            │  ▼ udpErrs      │
 //	link.Rx ──▶ ethernet.Rx ─────────▶ ipv4.Rx ── udpRx ▶ udp.Demux       │
 //	                                      ▲  └─── tcpRx ▶ tcp.Demux ─────▶┤
 //	                                      │                  │ segments   │
@@ -40,7 +41,7 @@ import (
 // token (tcp/token.go), be it tcp.Demux, a user, a timer, or tcp.Transmit, which
 // waits for the edge when that is full. A link of IP datagrams has rawip.Rx in place of ethernet.Rx, and no
 // arp.Resolver: its hop is link.Tx itself.
-// Not drawn: problems, on which ipv4 and udp tell icmp.Run of datagrams
+// Not drawn: errorRequests, on which ipv4 and udp tell icmp.Run of datagrams
 // that deserve an ICMP error; advice of connections about paths that seem dead;
 // diverted, by which one ipv4.Tx gives another what has lost its own gateway; loopTx
 // and loopBack, which are ipTx and answers of loopback; and what users ask of the
@@ -54,17 +55,17 @@ import (
 //
 //  1. Transmit edges (ipTx, hop, link.Tx) block. They form a DAG that ends at
 //     a link, and a link always drains. Each link has its own: whoever sends
-//     takes the edge of the link that his datagram leaves by (ipv4.Edges), so a
+//     takes the edge of the link that his datagram leaves by (ip.Edges), so a
 //     card that is slow, or stuck, holds up nobody but those who send by it.
 //  2. Every consumer of a receive edge is always ready, in the end: it blocks
 //     on receive edges further on only. Whoever turns receiving into
-//     transmitting (echo replies, resets, ARP and IGMP, forwarding, problems,
+//     transmitting (echo replies, resets, ARP and IGMP, forwarding, requests for errors,
 //     advice) drops and counts its own packet when the edge is full. What it
 //     sends has an edge of its own into ipv4.Tx, answers: on an edge where
 //     others wait, who does not wait never finds room.
 //  3. Who holds the token of a connection waits for nothing. tcp.Transmit waits
 //     without it.
-//  4. Loopback is the edge from ipv4.Tx to ip. It may block, because by rule 2
+//  4. Loopback is the edge from ipv4.Tx to ipRx. It may block, because by rule 2
 //     ipv4.Rx never waits for ipv4.Tx.
 //  5. What an ipv4.Tx has for the link of another it drops and counts when there
 //     is no room.
@@ -86,10 +87,10 @@ const queue = 16
 // there is room for the SYN-ACKs of all half-open connections.
 const answerQueue = 4096
 
-// problemQueue is the same for problems, which come in bursts too. It has room
+// errorRequestQueue is the same for requests for errors, which come in bursts too. It has room
 // for more than wait on the edges before it: else whether a sender gets an error
-// would tell how many others were about to (see [ipv4.Problem.Raise]).
-const problemQueue = 256
+// would tell how many others were about to (see [ip.ErrorRequest.Send]).
+const errorRequestQueue = 256
 
 // all is the link of an edge of which there is one for all links.
 const all = -1
@@ -107,57 +108,57 @@ func add[E interface{ State() edge.State }](s *Stack, name string, link int, e E
 }
 
 // start makes the channels and the processes of s.
-func (s *Stack) start(cfg Config, links []Interface, table *ipv4.Table, random *randomness) {
+func (s *Stack) start(cfg Config, links []Interface, table *ip.CurrentTable, random *randomness) {
 	var (
-		ip        = add(s, "ip", all, edge.NewInbox(queue))
-		loopTx    = add(s, "loopTx", all, edge.NewInbox(queue))
-		loopBack  = add(s, "loopBack", all, edge.New[*packet.Buffer](answerQueue, loopTx))
-		icmpRx    = add(s, "icmpRx", all, edge.NewInbox(queue))
-		udpRx     = add(s, "udpRx", all, edge.NewInbox(queue))
-		tcpRx     = add(s, "tcpRx", all, edge.NewInbox(queue))
-		dead      = add(s, "dead", all, edge.New[*packet.Buffer](queue, icmpRx))
-		problems  = add(s, "problems", all, edge.New[ipv4.Problem](problemQueue, icmpRx))
-		pings     = add(s, "pings", all, edge.New[icmp.Ping](queue, icmpRx))
-		udpErrs   = add(s, "udpErrs", all, edge.New[ipv4.Report](queue, udpRx))
-		tcpErrs   = add(s, "tcpErrs", all, edge.New[ipv4.Report](queue, tcpRx))
-		joins     = add(s, "joins", all, edge.New[ipv4.Membership](queue, ip))
-		udpCalls  = add(s, "udpCalls", all, edge.New[udp.Call](queue, udpRx))
-		tcpCalls  = add(s, "tcpCalls", all, edge.New[tcp.Call](queue, tcpRx))
-		lookups   = add(s, "lookups", all, edge.New[dns.Call](0, nil))
-		loopQueue = tcp.NewTransmitQueue(loopTx.Out())
-		queues    = []*tcp.TransmitQueue{loopQueue}
-		ipTx      []edge.Out[*packet.Buffer] // by link, as the following are
-		answers   []edge.Out[*packet.Buffer]
-		diverted  []edge.Out[*packet.Buffer]
-		advice    []edge.Out[ipv4.Advice]
-		filters   []*ethernet.Filter
-		senders   []func(ipv4.TxConfig)
-		open      = []edge.In[*packet.Buffer]{loopTx.In(), loopBack.In(), dead.In()} // edges that may not be empty in the end
+		ipRx          = add(s, "ipRx", all, edge.NewInbox(queue))
+		loopTx        = add(s, "loopTx", all, edge.NewInbox(queue))
+		loopBack      = add(s, "loopBack", all, edge.New[*packet.Buffer](answerQueue, loopTx))
+		icmpRx        = add(s, "icmpRx", all, edge.NewInbox(queue))
+		udpRx         = add(s, "udpRx", all, edge.NewInbox(queue))
+		tcpRx         = add(s, "tcpRx", all, edge.NewInbox(queue))
+		dead          = add(s, "dead", all, edge.New[*packet.Buffer](queue, icmpRx))
+		errorRequests = add(s, "errorRequests", all, edge.New[ip.ErrorRequest](errorRequestQueue, icmpRx))
+		pings         = add(s, "pings", all, edge.New[icmp.Ping](queue, icmpRx))
+		udpErrs       = add(s, "udpErrs", all, edge.New[ip.ICMPError](queue, udpRx))
+		tcpErrs       = add(s, "tcpErrs", all, edge.New[ip.ICMPError](queue, tcpRx))
+		joins         = add(s, "joins", all, edge.New[ip.Membership](queue, ipRx))
+		udpCalls      = add(s, "udpCalls", all, edge.New[udp.Call](queue, udpRx))
+		tcpCalls      = add(s, "tcpCalls", all, edge.New[tcp.Call](queue, tcpRx))
+		lookups       = add(s, "lookups", all, edge.New[dns.Call](0, nil))
+		loopQueue     = tcp.NewTransmitQueue(loopTx.Out())
+		queues        = []*tcp.TransmitQueue{loopQueue}
+		ipTx          []edge.Out[*packet.Buffer] // by link, as the following are
+		answers       []edge.Out[*packet.Buffer]
+		diverted      []edge.Out[*packet.Buffer]
+		advice        []edge.Out[ip.Advice]
+		filters       []*ethernet.Filter
+		senders       []func(ipv4.TxConfig)
+		open          = []edge.In[*packet.Buffer]{loopTx.In(), loopBack.In(), dead.In()} // edges that may not be empty in the end
 	)
 	s.tx = append(s.tx, loopTx)
 
-	var intoIP sync.WaitGroup // those who write to ip
+	var intoIP sync.WaitGroup // those who write to ipRx
 	for i, f := range links {
 		in := add(s, "ipTx", i, edge.NewInbox(queue))
 		reply := add(s, "answers", i, edge.New[*packet.Buffer](answerQueue, in))
 		around := add(s, "diverted", i, edge.New[*packet.Buffer](queue, in))
-		news := add(s, "advice", i, edge.New[ipv4.Advice](queue, in))
+		news := add(s, "advice", i, edge.New[ip.Advice](queue, in))
 		rx := add(s, "link.Rx", i, edge.InboxFrom(f.Link.Rx))
 		tx := add(s, "link.Tx", i, edge.To(f.Link.Tx))
 		ipTx, answers, diverted, advice = append(ipTx, in.Out()), append(answers, reply.Out()), append(diverted, around.Out()), append(advice, news.Out())
 		open = append(open, in.In(), reply.In(), around.In())
 		s.tx = append(s.tx, in)
 
-		filter, down, arrive := (*ethernet.Filter)(nil), tx.Out(), func() { rawip.Rx(rx, i, ip.Out(), &s.stats.rawip[i]) }
+		filter, down, arrive := (*ethernet.Filter)(nil), tx.Out(), func() { rawip.Rx(rx, i, ipRx.Out(), &s.stats.rawip[i]) }
 		if !f.Link.IP { // else there is nobody to resolve: the next hop is whoever is at the other end
 			hop := add(s, "hop", i, edge.NewInbox(queue))
 			arpRx := add(s, "arpRx", i, edge.New[*packet.Buffer](queue, hop))
 			filter, down = ethernet.NewFilter(f.Link.MAC), hop.Out()
 			resolver := arp.Config{
-				MAC: f.Link.MAC, Addrs: addresses(f.Addrs), Gateways: table.Gateways(i), Static: f.Static, Probe: f.Probe, Random: random.source(),
+				MAC: f.Link.MAC, Addrs: addresses(f.Addrs), Gateways: table.Load().Gateways(i), Static: f.Static, Probe: f.Probe, Random: random.source(),
 			}
 			s.run(func() { arp.Resolver(arpRx.In(), hop, tx.Out(), dead.Out(), resolver, &s.stats.arp[i]) })
-			arrive = func() { ethernet.Rx(rx, filter, i, arpRx.Out(), ip.Out(), &s.stats.ethernet[i]) }
+			arrive = func() { ethernet.Rx(rx, filter, i, arpRx.Out(), ipRx.Out(), &s.stats.ethernet[i]) }
 		}
 		filters = append(filters, filter)
 		waiting := tcp.NewTransmitQueue(in.Out())
@@ -169,17 +170,17 @@ func (s *Stack) start(cfg Config, links []Interface, table *ipv4.Table, random *
 			intoIP.Done()
 		})
 		senders = append(senders, func(c ipv4.TxConfig) {
-			ipv4.Tx(in, reply.In(), around.In(), news.In(), down, ip.Out(), diverted, problems.Out(), c, &s.stats.ipv4)
+			ipv4.Tx(in, reply.In(), around.In(), news.In(), down, ipRx.Out(), diverted, errorRequests.Out(), c, &s.stats.ipv4)
 			intoIP.Done()
 		})
 	}
-	waits := ipv4.Edges{Table: table, Links: ipTx, Loop: loopTx.Out()}
-	drops := ipv4.Edges{Table: table, Links: answers, Loop: loopBack.Out()}
+	waits := ip.Edges{Table: table, Links: ipTx, Loop: loopTx.Out()}
+	drops := ip.Edges{Table: table, Links: answers, Loop: loopBack.Out()}
 
 	rx := ipv4.RxConfig{Table: table, Forward: cfg.Forward, AcceptSourceRoute: cfg.AcceptSourceRoute, Random: random.source()}
 	up := ipv4.Up{ICMP: icmpRx.Out(), UDP: udpRx.Out(), TCP: tcpRx.Out()}
 	s.run(func() {
-		ipv4.Rx(ip, joins.In(), up, filters, drops, problems.Out(), rx, &s.stats.ipv4)
+		ipv4.Rx(ipRx, joins.In(), up, filters, drops, errorRequests.Out(), rx, &s.stats.ipv4)
 		icmpRx.Close()
 	})
 	for i, send := range senders {
@@ -189,13 +190,13 @@ func (s *Stack) start(cfg Config, links []Interface, table *ipv4.Table, random *
 
 	control := icmp.Config{Table: table, Random: random.source()}
 	s.run(func() {
-		icmp.Run(icmpRx, dead.In(), problems.In(), pings.In(), drops, udpErrs.Out(), tcpErrs.Out(), advice, control, &s.stats.icmp)
+		icmp.Run(icmpRx, dead.In(), errorRequests.In(), pings.In(), drops, udpErrs.Out(), tcpErrs.Out(), advice, control, &s.stats.icmp)
 		udpRx.Close()
 		tcpRx.Close()
 	})
 	datagrams := cfg.UDP
 	datagrams.Table, datagrams.Random = table, random.source()
-	udpEnded := s.run(func() { udp.Demux(udpRx, udpErrs.In(), udpCalls.In(), problems.Out(), datagrams, &s.stats.udp) })
+	udpEnded := s.run(func() { udp.Demux(udpRx, udpErrs.In(), udpCalls.In(), errorRequests.Out(), datagrams, &s.stats.udp) })
 	streams := cfg.TCP
 	streams.Table, streams.Random = table, random.source()
 	s.run(func() { tcp.Transmit(loopQueue, loopTx.Out()) })
@@ -205,7 +206,7 @@ func (s *Stack) start(cfg Config, links []Interface, table *ipv4.Table, random *
 	loop := ipv4.TxConfig{Table: table, Link: -1, Random: random.source()}
 	intoIP.Add(1)
 	s.run(func() {
-		ipv4.Tx(loopTx, loopBack.In(), edge.In[*packet.Buffer]{}, edge.In[ipv4.Advice]{}, edge.Out[*packet.Buffer]{}, ip.Out(), diverted, problems.Out(), loop, &s.stats.ipv4)
+		ipv4.Tx(loopTx, loopBack.In(), edge.In[*packet.Buffer]{}, edge.In[ip.Advice]{}, edge.Out[*packet.Buffer]{}, ipRx.Out(), diverted, errorRequests.Out(), loop, &s.stats.ipv4)
 		intoIP.Done()
 	})
 
@@ -220,9 +221,9 @@ func (s *Stack) start(cfg Config, links []Interface, table *ipv4.Table, random *
 
 	go func() {
 		intoIP.Wait()
-		ip.Close()
+		ipRx.Close()
 		s.all.Wait()
-		s.drain(problems.In(), open)
+		s.drain(errorRequests.In(), open)
 		close(s.ended)
 	}()
 }
@@ -242,7 +243,7 @@ func (s *Stack) run(process func()) <-chan struct{} {
 
 // drain gives back what was still under way on edges that have no end of
 // their own.
-func (s *Stack) drain(problems edge.In[ipv4.Problem], edges []edge.In[*packet.Buffer]) {
+func (s *Stack) drain(errorRequests edge.In[ip.ErrorRequest], edges []edge.In[*packet.Buffer]) {
 	for _, e := range edges {
 		e.Drain(func(b *packet.Buffer) {
 			if b != nil { // a bell
@@ -250,7 +251,7 @@ func (s *Stack) drain(problems edge.In[ipv4.Problem], edges []edge.In[*packet.Bu
 			}
 		})
 	}
-	problems.Drain(func(p ipv4.Problem) { p.Packet.Release() })
+	errorRequests.Drain(func(r ip.ErrorRequest) { r.Packet.Release() })
 }
 
 func addresses(prefixes []netip.Prefix) (addrs []netip.Addr) {

@@ -76,16 +76,16 @@ func udpAddrPort(network string, a *net.UDPAddr) (netip.AddrPort, error) {
 	if network != "udp" && network != "udp4" {
 		return netip.AddrPort{}, net.UnknownNetworkError(network)
 	}
-	ip := netip.IPv4Unspecified()
+	ipRx := netip.IPv4Unspecified()
 	switch {
 	case a == nil:
-		return netip.AddrPortFrom(ip, 0), nil
+		return netip.AddrPortFrom(ipRx, 0), nil
 	case a.IP.To4() != nil:
-		ip = netip.AddrFrom4([4]byte(a.IP.To4()))
+		ipRx = netip.AddrFrom4([4]byte(a.IP.To4()))
 	case len(a.IP) > 0 && !(a.IP.IsUnspecified() && network == "udp"): // [::] is all addresses, as long as there is no IPv6
 		return netip.AddrPort{}, &net.AddrError{Err: "non-IPv4 address", Addr: a.IP.String()}
 	}
-	return netip.AddrPortFrom(ip, uint16(a.Port)), nil
+	return netip.AddrPortFrom(ipRx, uint16(a.Port)), nil
 }
 
 // udpOpAddr is a for a net.OpError, which has no address rather than a nil one.

@@ -38,11 +38,12 @@ var layers = map[string][]string{
 	"link":               {"packet", "internal/checksum", "internal/ring"},
 	"arp":                {"packet", "edge", "ethernet"},
 	"rawip":              {"packet", "edge"},
-	"ipv4":               {"packet", "edge", "ethernet", "internal/checksum", "internal/red", "internal/shuffle"},
-	"icmp":               {"packet", "edge", "ipv4", "internal/checksum"},
-	"udp":                {"packet", "edge", "ipv4", "internal/checksum", "internal/deadline", "internal/port", "internal/red"},
+	"ip":                 {"packet", "edge", "internal/red"},
+	"ipv4":               {"packet", "edge", "ethernet", "ip", "internal/checksum", "internal/shuffle"},
+	"icmp":               {"packet", "edge", "ip", "ipv4", "internal/checksum"},
+	"udp":                {"packet", "edge", "ip", "ipv4", "internal/checksum", "internal/deadline", "internal/port", "internal/red"},
 	"tcp/congestion":     {},
-	"tcp":                {"packet", "edge", "ipv4", "internal/checksum", "internal/deadline", "internal/port", "internal/prf", "internal/red", "internal/ring", "tcp/congestion"},
+	"tcp":                {"packet", "edge", "ip", "ipv4", "internal/checksum", "internal/deadline", "internal/port", "internal/prf", "internal/red", "internal/ring", "tcp/congestion"},
 	"dns":                {"edge"},
 	"tap":                {"packet", "link", "internal/netlink", "internal/virtionet"},
 	"tunnel":             {"packet", "link"},
@@ -52,7 +53,7 @@ var layers = map[string][]string{
 	"vhost/virtqueue":    {"vhost/memory"},
 	"vhost/kernel":       {"vhost", "vhost/memory", "vhost/virtqueue"},
 	"vhost/vnet":         {"packet", "link", "internal/virtionet", "vhost", "vhost/kernel", "vhost/memory", "vhost/virtqueue"},
-	".":                  {"packet", "edge", "ethernet", "arp", "rawip", "ipv4", "icmp", "udp", "tcp", "dns", "link", "internal/counter", "internal/deadline"},
+	".":                  {"packet", "edge", "ethernet", "arp", "rawip", "ip", "ipv4", "icmp", "udp", "tcp", "dns", "link", "internal/counter", "internal/deadline"},
 }
 
 // outside are packages that no packet passes: programs, and what tests need.

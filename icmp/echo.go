@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/seed-012105e5/gonet/internal/checksum"
+	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/ipv4"
 	"github.com/seed-012105e5/gonet/packet"
 )
@@ -14,15 +15,15 @@ import (
 // 3.2.2.6 leaves open whether one to a group is; here it is not, because that
 // is how a flood is multiplied (RFC 2644). Nor is one whose source is no
 // single host.
-func mayEcho(h ipv4.Header, group bool, table *ipv4.Table) bool {
+func mayEcho(h ipv4.Header, group bool, table *ip.Table) bool {
 	return !group && table.IsLocal(h.Dst()) && isHost(h.Src(), table)
 }
 
 // isHost says whether a defines a single host (RFC 1122 section 3.2.2): it is
 // not zero, loopback of another, broadcast, multicast or class E.
-func isHost(a netip.Addr, table *ipv4.Table) bool {
-	ip := a.As4()
-	return ip[0] != 0 && ip[0] < 224 && !table.IsBroadcast(a)
+func isHost(a netip.Addr, table *ip.Table) bool {
+	net := a.As4()[0]
+	return net != 0 && net < 224 && !table.IsBroadcast(a)
 }
 
 // turnEcho turns the echo request m in b into its reply, in place: the same
@@ -48,7 +49,7 @@ func turnEcho(b *packet.Buffer, m Message) {
 
 	b.Checksum = packet.ChecksumComplete
 	b.Arrived, b.NextHop, b.Group = time.Time{}, netip.Addr{}, false
-	ipv4.Push(b, ipv4.Fields{TOS: tos, Protocol: ipv4.ProtocolICMP, Src: src, Dst: dst, Options: options})
+	ipv4.Push(b, ipv4.Fields{TOS: tos, Protocol: ip.ProtocolICMP, Src: src, Dst: dst, Options: options})
 }
 
 // reflect returns where the reply to request goes first, and its IP options

@@ -33,9 +33,9 @@ func TestTurnEcho(t *testing.T) {
 			if b.Checksum != packet.ChecksumComplete || b.NextHop.IsValid() || b.Group || !b.Arrived.IsZero() {
 				t.Errorf("marks left over: %+v", b)
 			}
-			ip, icmp := decode(t, b)
-			if !ip.SrcIP.Equal(self.AsSlice()) || !ip.DstIP.Equal(peer.AsSlice()) || ip.TOS != 0xb9 || ip.TTL != ipv4.DefaultTTL {
-				t.Errorf("%d bytes: reply %v > %v, TOS %#x, TTL %d", size, ip.SrcIP, ip.DstIP, ip.TOS, ip.TTL)
+			network, icmp := decode(t, b)
+			if !network.SrcIP.Equal(self.AsSlice()) || !network.DstIP.Equal(peer.AsSlice()) || network.TOS != 0xb9 || network.TTL != ipv4.DefaultTTL {
+				t.Errorf("%d bytes: reply %v > %v, TOS %#x, TTL %d", size, network.SrcIP, network.DstIP, network.TOS, network.TTL)
 			}
 			if icmp.TypeCode != layers.CreateICMPv4TypeCode(0, 0) || icmp.Id != 0xffff || icmp.Seq != 1 || !bytes.Equal(icmp.Payload, data) {
 				t.Errorf("%d bytes: reply %v id %d seq %d, %d bytes", size, icmp.TypeCode, icmp.Id, icmp.Seq, len(icmp.Payload))

@@ -1,6 +1,7 @@
 package icmp
 
 import (
+	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/ipv4"
 	"github.com/seed-012105e5/gonet/packet"
 )
@@ -9,10 +10,10 @@ import (
 // much as fits (RFC 1812 section 4.3.2.3).
 const maxErrorLen = 576
 
-// mayReport says whether an error about the datagram h may be sent to its
+// mayError says whether an error about the datagram h may be sent to its
 // source (RFC 1122 section 3.2.2). Group is whether h came in a frame for a
 // link-layer group.
-func mayReport(h ipv4.Header, group bool, table *ipv4.Table) bool {
+func mayError(h ipv4.Header, group bool, table *ip.Table) bool {
 	dst := h.Dst()
 	switch {
 	case group, dst.IsMulticast(), table.IsBroadcast(dst):
@@ -21,7 +22,7 @@ func mayReport(h ipv4.Header, group bool, table *ipv4.Table) bool {
 		return false
 	case !isHost(h.Src(), table), h.Src().IsLoopback():
 		return false
-	case h.Protocol() == ipv4.ProtocolICMP:
+	case h.Protocol() == ip.ProtocolICMP:
 		return len(h.Payload()) > 0 && isQuery(h.Payload()[0])
 	}
 	return true
@@ -41,16 +42,16 @@ func isQuery(typ uint8) bool {
 	return false
 }
 
-// newError returns the error that p deserves, as a datagram for Tx; false when
+// newError returns the error that r asks for, as a datagram for Tx; false when
 // there is no route back. It is sent with normal type of service (RFC 1122
 // section 3.2.2), from the address that the datagram was for when that is
 // ours, or else from the one that the way back starts at (RFC 1812 section
 // 4.3.2.4).
-func newError(p ipv4.Problem, table *ipv4.Table) (*packet.Buffer, bool) {
-	if p.Packet.SegmentSize == 0 {
-		p.Packet.CompleteChecksum() // quote what would have been on the wire
+func newError(r ip.ErrorRequest, table *ip.Table) (*packet.Buffer, bool) {
+	if r.Packet.SegmentSize == 0 {
+		r.Packet.CompleteChecksum() // quote what would have been on the wire
 	}
-	h := ipv4.Header(p.Packet.Network())
+	h := ipv4.Header(r.Packet.Network())
 	src := h.Dst()
 	if !table.IsLocal(src) {
 		var ok bool
@@ -60,7 +61,7 @@ func newError(p ipv4.Problem, table *ipv4.Table) (*packet.Buffer, bool) {
 	}
 	quote := h[:min(len(h), maxErrorLen-ipv4.MinHeaderLen-HeaderLen)]
 	b := packet.From(quote)
-	Push(b, p.Type, p.Code, p.Value)
-	ipv4.Push(b, ipv4.Fields{Protocol: ipv4.ProtocolICMP, Src: src, Dst: h.Src()})
+	Push(b, r.Type, r.Code, r.Value)
+	ipv4.Push(b, ipv4.Fields{Protocol: ip.ProtocolICMP, Src: src, Dst: h.Src()})
 	return b, true
 }

@@ -8,12 +8,13 @@ import (
 	"github.com/google/gopacket/layers"
 
 	"github.com/seed-012105e5/gonet/internal/checksum"
+	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/ipv4"
 	"github.com/seed-012105e5/gonet/packet"
 )
 
 // RFC1122-3.2.2-5: about what no error may be sent.
-func TestMayReport(t *testing.T) {
+func TestMayError(t *testing.T) {
 	noLeak(t)
 	table := testTable(t)
 	udp := []byte{0, 1, 0, 2, 0, 8, 0, 0}
@@ -31,11 +32,11 @@ func TestMayReport(t *testing.T) {
 		{"echo request", 1, "10.0.0.9", "10.0.0.2", icmp(TypeEcho), nil, true},
 		{"echo reply", 1, "10.0.0.9", "10.0.0.2", icmp(TypeEchoReply), nil, true},
 		{"timestamp", 1, "10.0.0.9", "10.0.0.2", icmp(13), nil, true},
-		{"RFC1122-3.2.2-5 about destination unreachable", 1, "10.0.0.9", "10.0.0.2", icmp(ipv4.TypeUnreachable), nil, false},
-		{"RFC1122-3.2.2-5 about source quench", 1, "10.0.0.9", "10.0.0.2", icmp(ipv4.TypeSourceQuench), nil, false},
+		{"RFC1122-3.2.2-5 about destination unreachable", 1, "10.0.0.9", "10.0.0.2", icmp(ip.TypeUnreachable), nil, false},
+		{"RFC1122-3.2.2-5 about source quench", 1, "10.0.0.9", "10.0.0.2", icmp(ip.TypeSourceQuench), nil, false},
 		{"RFC1122-3.2.2-5 about redirect", 1, "10.0.0.9", "10.0.0.2", icmp(TypeRedirect), nil, false},
-		{"RFC1122-3.2.2-5 about time exceeded", 1, "10.0.0.9", "10.0.0.2", icmp(ipv4.TypeTimeExceeded), nil, false},
-		{"RFC1122-3.2.2-5 about parameter problem", 1, "10.0.0.9", "10.0.0.2", icmp(ipv4.TypeParameterProblem), nil, false},
+		{"RFC1122-3.2.2-5 about time exceeded", 1, "10.0.0.9", "10.0.0.2", icmp(ip.TypeTimeExceeded), nil, false},
+		{"RFC1122-3.2.2-5 about parameter problem", 1, "10.0.0.9", "10.0.0.2", icmp(ip.TypeParameterProblem), nil, false},
 		{"RFC1122-3.2.2-5 about an unknown ICMP type", 1, "10.0.0.9", "10.0.0.2", icmp(99), nil, false},
 		{"RFC1122-3.2.2-5 about an empty ICMP message", 1, "10.0.0.9", "10.0.0.2", nil, nil, false},
 		{"RFC1122-3.2.2-6 to limited broadcast", 17, "10.0.0.9", "255.255.255.255", udp, nil, false},
@@ -58,7 +59,7 @@ func TestMayReport(t *testing.T) {
 			if test.mutate != nil {
 				test.mutate(b)
 			}
-			if got := mayReport(b.Network(), b.Group, table); got != test.want {
+			if got := mayError(b.Network(), b.Group, table); got != test.want {
 				t.Errorf("%v, want %v", got, test.want)
 			}
 		})
@@ -85,11 +86,11 @@ func TestNewError(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			payload := bytes.Repeat([]byte{1, 2, 3}, test.size)[:test.size-ipv4.MinHeaderLen]
-			b := datagram(ipv4.Fields{Protocol: ipv4.ProtocolUDP, Src: test.src, Dst: test.dst, TOS: 0x10}, payload)
+			b := datagram(ipv4.Fields{Protocol: ip.ProtocolUDP, Src: test.src, Dst: test.dst, TOS: 0x10}, payload)
 			defer b.Release()
 			want := bytes.Clone(b.Bytes()[:min(548, test.size)])
 			b.Pull(ipv4.MinHeaderLen)
-			e, ok := newError(ipv4.Problem{Type: 3, Code: 4, Value: 1400, Packet: b}, table)
+			e, ok := newError(ip.ErrorRequest{Type: 3, Code: 4, Value: 1400, Packet: b}, table)
 			if !ok {
 				t.Fatal("no error made")
 			}
@@ -110,8 +111,8 @@ func TestNewErrorCompletesChecksum(t *testing.T) {
 	noLeak(t)
 	b := packet.From([]byte{0, 1, 0, 2, 0, 12, 0x30, 0, 'd', 'a', 't', 'a'})
 	b.SetPartial(0, 6)
-	ipv4.Push(b, ipv4.Fields{Protocol: ipv4.ProtocolUDP, Src: peer, Dst: self})
-	e, _ := newError(ipv4.Problem{Type: 3, Code: 3, Packet: b}, testTable(t))
+	ipv4.Push(b, ipv4.Fields{Protocol: ip.ProtocolUDP, Src: peer, Dst: self})
+	e, _ := newError(ip.ErrorRequest{Type: 3, Code: 3, Packet: b}, testTable(t))
 	want := []byte{0, 1, 0, 2, 0, 12, 0, 0, 'd', 'a', 't', 'a'}
 	sum := ^checksum.Fold(checksum.Sum(want, 0x3000))
 	want[6], want[7] = byte(sum>>8), byte(sum)
@@ -124,13 +125,13 @@ func TestNewErrorCompletesChecksum(t *testing.T) {
 
 func TestNewErrorWithoutRoute(t *testing.T) {
 	noLeak(t)
-	table, err := ipv4.NewTable([]ipv4.Interface{{Addrs: []netip.Prefix{netip.PrefixFrom(self, 24)}}}, nil)
+	table, err := ip.NewTable([]ip.Interface{{Addrs: []netip.Prefix{netip.PrefixFrom(self, 24)}}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := datagram(ipv4.Fields{Protocol: ipv4.ProtocolUDP, Src: far, Dst: peer}, make([]byte, 8))
+	b := datagram(ipv4.Fields{Protocol: ip.ProtocolUDP, Src: far, Dst: peer}, make([]byte, 8))
 	defer b.Release()
-	if _, ok := newError(ipv4.Problem{Type: 3, Packet: b}, table); ok {
+	if _, ok := newError(ip.ErrorRequest{Type: 3, Packet: b}, table); ok {
 		t.Error("an error made that has no route")
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/google/gopacket/layers"
 
 	"github.com/seed-012105e5/gonet/internal/checksum"
+	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/ipv4"
 	"github.com/seed-012105e5/gonet/packet"
 )
@@ -24,12 +25,12 @@ var (
 
 // testTable is a host at 10.0.0.2/24 behind the gateway 10.0.0.1, with another
 // link to 172.16.0.0/16.
-func testTable(t testing.TB) *ipv4.Table {
+func testTable(t testing.TB) *ip.Table {
 	t.Helper()
-	table, err := ipv4.NewTable([]ipv4.Interface{
+	table, err := ip.NewTable([]ip.Interface{
 		{Addrs: []netip.Prefix{netip.PrefixFrom(self, 24)}},
 		{Addrs: []netip.Prefix{netip.MustParsePrefix("172.16.0.2/16")}},
-	}, []ipv4.Route{{Prefix: netip.MustParsePrefix("0.0.0.0/0"), Gateway: gateway}})
+	}, []ip.Route{{Prefix: netip.MustParsePrefix("0.0.0.0/0"), Gateway: gateway}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +73,7 @@ func message(t testing.TB, f ipv4.Fields, typ, code uint8, value uint32, data []
 	t.Helper()
 	b := packet.From(data)
 	Push(b, typ, code, value)
-	f.Protocol = ipv4.ProtocolICMP
+	f.Protocol = ip.ProtocolICMP
 	ipv4.Push(b, f)
 	return deliver(t, b)
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/seed-012105e5/gonet/edge"
 	"github.com/seed-012105e5/gonet/ethernet"
 	"github.com/seed-012105e5/gonet/icmp"
+	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/ipv4"
 	"github.com/seed-012105e5/gonet/packet"
 	"github.com/seed-012105e5/gonet/udp"
@@ -26,41 +27,41 @@ type host struct {
 
 func newHost(t *testing.T) *host {
 	live := packet.Live()
-	table, err := ipv4.NewTable([]ipv4.Interface{{Addrs: []netip.Prefix{netip.MustParsePrefix("10.0.0.2/24")}}},
-		[]ipv4.Route{{Prefix: netip.MustParsePrefix("0.0.0.0/0"), Gateway: netip.MustParseAddr("10.0.0.1")}})
+	table, err := ip.NewTable([]ip.Interface{{Addrs: []netip.Prefix{netip.MustParsePrefix("10.0.0.2/24")}}},
+		[]ip.Route{{Prefix: netip.MustParsePrefix("0.0.0.0/0"), Gateway: netip.MustParseAddr("10.0.0.1")}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	ip, tx, toICMP, toUDP, hop := edge.NewInbox(64), edge.NewInbox(64), edge.NewInbox(64), edge.NewInbox(64), make(chan *packet.Buffer, 64)
-	dead, problems, pings := edge.New[*packet.Buffer](64, toICMP), edge.New[ipv4.Problem](16, toICMP), edge.New[icmp.Ping](16, toICMP)
-	reports, calls := edge.New[ipv4.Report](16, toUDP), edge.New[udp.Call](16, toUDP)
-	joins, advice := edge.New[ipv4.Membership](16, ip), edge.New[ipv4.Advice](16, tx)
+	network, tx, toICMP, toUDP, hop := edge.NewInbox(64), edge.NewInbox(64), edge.NewInbox(64), edge.NewInbox(64), make(chan *packet.Buffer, 64)
+	dead, errorRequests, pings := edge.New[*packet.Buffer](64, toICMP), edge.New[ip.ErrorRequest](16, toICMP), edge.New[icmp.Ping](16, toICMP)
+	reports, calls := edge.New[ip.ICMPError](16, toUDP), edge.New[udp.Call](16, toUDP)
+	joins, advice := edge.New[ip.Membership](16, network), edge.New[ip.Advice](16, tx)
 	icmpEnded, udpEnded, hopEnded := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	var ipStats ipv4.Stats
 	var icmpStats icmp.Stats
 	var udpStats udp.Stats
-	cfg := udp.Config{Table: table}
-	edges := ipv4.Edges{Loop: tx.Out()}
+	cfg := udp.Config{Table: ip.Publish(table)}
+	edges := ip.Edges{Loop: tx.Out()}
 
 	go func() {
-		ipv4.Rx(ip, joins.In(), ipv4.Up{ICMP: toICMP.Out(), UDP: toUDP.Out()}, []*ethernet.Filter{nil}, edges, problems.Out(), ipv4.RxConfig{Table: table}, &ipStats)
+		ipv4.Rx(network, joins.In(), ipv4.Up{ICMP: toICMP.Out(), UDP: toUDP.Out()}, []*ethernet.Filter{nil}, edges, errorRequests.Out(), ipv4.RxConfig{Table: ip.Publish(table)}, &ipStats)
 		toICMP.Close()
 	}()
 	none := edge.In[*packet.Buffer]{}
-	go ipv4.Tx(tx, none, none, advice.In(), edge.To(hop).Out(), ip.Out(), nil, problems.Out(), ipv4.TxConfig{Table: table}, &ipStats)
+	go ipv4.Tx(tx, none, none, advice.In(), edge.To(hop).Out(), network.Out(), nil, errorRequests.Out(), ipv4.TxConfig{Table: ip.Publish(table)}, &ipStats)
 	go func() {
 		defer close(icmpEnded)
-		icmp.Run(toICMP, dead.In(), problems.In(), pings.In(), edges, reports.Out(), edge.New[ipv4.Report](16, nil).Out(), []edge.Out[ipv4.Advice]{advice.Out()}, icmp.Config{Table: table}, &icmpStats)
+		icmp.Run(toICMP, dead.In(), errorRequests.In(), pings.In(), edges, reports.Out(), edge.New[ip.ICMPError](16, nil).Out(), []edge.Out[ip.Advice]{advice.Out()}, icmp.Config{Table: ip.Publish(table)}, &icmpStats)
 		toUDP.Close()
 	}()
 	go func() {
 		defer close(udpEnded)
-		udp.Demux(toUDP, reports.In(), calls.In(), problems.Out(), cfg, &udpStats)
+		udp.Demux(toUDP, reports.In(), calls.In(), errorRequests.Out(), cfg, &udpStats)
 	}()
 	go func() {
 		defer close(hopEnded)
 		for b := range hop {
-			if ipv4.Header(b.Bytes()).Protocol() == ipv4.ProtocolIGMP {
+			if ipv4.Header(b.Bytes()).Protocol() == ip.ProtocolIGMP {
 				b.Release()
 				continue
 			}
@@ -74,7 +75,7 @@ func newHost(t *testing.T) *host {
 		tx.Close()
 		<-hopEnded
 		synctest.Wait()
-		ip.Close()
+		network.Close()
 		<-icmpEnded
 		<-udpEnded
 		if n := packet.Live() - live; n != 0 {
@@ -116,8 +117,8 @@ func TestHost(t *testing.T) {
 			if _, err := c.Read(make([]byte, 1)); !errors.Is(err, want) {
 				t.Errorf("udp %s: %v, want %v", dst, err, want)
 			}
-			if len(c.Reports()) != 1 {
-				t.Errorf("udp %s: %d reports", dst, len(c.Reports()))
+			if len(c.ICMPErrors()) != 1 {
+				t.Errorf("udp %s: %d reports", dst, len(c.ICMPErrors()))
 			}
 		}
 

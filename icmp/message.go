@@ -10,7 +10,7 @@ import (
 	"fmt"
 
 	"github.com/seed-012105e5/gonet/internal/checksum"
-	"github.com/seed-012105e5/gonet/ipv4"
+	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/packet"
 )
 
@@ -98,13 +98,13 @@ func typeName(t uint8) string {
 		return "echo request"
 	case TypeRedirect:
 		return "redirect"
-	case ipv4.TypeUnreachable:
+	case ip.TypeUnreachable:
 		return "destination unreachable"
-	case ipv4.TypeSourceQuench:
+	case ip.TypeSourceQuench:
 		return "source quench"
-	case ipv4.TypeTimeExceeded:
+	case ip.TypeTimeExceeded:
 		return "time exceeded"
-	case ipv4.TypeParameterProblem:
+	case ip.TypeParameterProblem:
 		return "parameter problem"
 	}
 	return fmt.Sprintf("type %d", t)

@@ -3,7 +3,7 @@ package icmp
 import (
 	"testing"
 
-	"github.com/seed-012105e5/gonet/ipv4"
+	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/packet"
 )
 
@@ -57,10 +57,10 @@ func TestString(t *testing.T) {
 	}{
 		{TypeEcho, 0, "ICMP echo request, id 1, seq 2, length 8"},
 		{TypeEchoReply, 0, "ICMP echo reply, id 1, seq 2, length 8"},
-		{ipv4.TypeUnreachable, 3, "ICMP destination unreachable, code 3, length 8"},
-		{ipv4.TypeTimeExceeded, 0, "ICMP time exceeded, code 0, length 8"},
-		{ipv4.TypeParameterProblem, 0, "ICMP parameter problem, code 0, length 8"},
-		{ipv4.TypeSourceQuench, 0, "ICMP source quench, code 0, length 8"},
+		{ip.TypeUnreachable, 3, "ICMP destination unreachable, code 3, length 8"},
+		{ip.TypeTimeExceeded, 0, "ICMP time exceeded, code 0, length 8"},
+		{ip.TypeParameterProblem, 0, "ICMP parameter problem, code 0, length 8"},
+		{ip.TypeSourceQuench, 0, "ICMP source quench, code 0, length 8"},
 		{TypeRedirect, 1, "ICMP redirect, code 1, length 8"},
 		{200, 1, "ICMP type 200, code 1, length 8"},
 	} {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/seed-012105e5/gonet/edge"
+	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/ipv4"
 	"github.com/seed-012105e5/gonet/packet"
 )
@@ -33,11 +34,11 @@ type PingReply struct {
 
 // An Error is an ICMP error about an echo request. It is wrapped by what Ping
 // returns, and wraps the errno that a socket would get.
-type Error struct{ ipv4.Report }
+type Error struct{ ip.ICMPError }
 
-// Error says what was reported, and by whom.
+// Error says what is wrong, and who has said so.
 func (e *Error) Error() string {
-	return fmt.Sprintf("%v reports %s (code %d)", e.From, typeName(e.Type), e.Code)
+	return fmt.Sprintf("%v says %s (code %d)", e.From, typeName(e.Type), e.Code)
 }
 
 // Unwrap returns the errno: EHOSTUNREACH, EMSGSIZE and so on.
@@ -156,7 +157,7 @@ func (t *pingTable) remove(e *echo) {
 
 // take removes and returns the echo that has this name, and may be answered by
 // from: a single host answers for itself alone. It is nil if there is none.
-func (t *pingTable) take(name echoName, from netip.Addr, table *ipv4.Table) *echo {
+func (t *pingTable) take(name echoName, from netip.Addr, table *ip.Table) *echo {
 	e := t.waiting[name]
 	if e == nil || from != e.dst && !isGroup(e.dst, table) {
 		return nil
@@ -166,7 +167,7 @@ func (t *pingTable) take(name echoName, from netip.Addr, table *ipv4.Table) *ech
 }
 
 // replied ends the ping that the echo reply m, in b, answers.
-func (t *pingTable) replied(b *packet.Buffer, m Message, table *ipv4.Table) bool {
+func (t *pingTable) replied(b *packet.Buffer, m Message, table *ip.Table) bool {
 	h := ipv4.Header(b.Network())
 	e := t.take(echoName{m.ID(), m.Seq()}, h.Src(), table)
 	if e == nil {
@@ -176,17 +177,17 @@ func (t *pingTable) replied(b *packet.Buffer, m Message, table *ipv4.Table) bool
 	return true
 }
 
-// failed ends the ping that r is about.
-func (t *pingTable) failed(r ipv4.Report, table *ipv4.Table) bool {
-	m := Message(r.Transport[:])
+// failed ends the ping that the error is about.
+func (t *pingTable) failed(e ip.ICMPError, table *ip.Table) bool {
+	m := Message(e.Transport[:])
 	if m.Type() != TypeEcho {
 		return false
 	}
-	e := t.take(echoName{m.ID(), m.Seq()}, r.Dst, table)
-	if e == nil {
+	request := t.take(echoName{m.ID(), m.Seq()}, e.Dst, table)
+	if request == nil {
 		return false
 	}
-	e.answered <- pong{err: &Error{r}}
+	request.answered <- pong{err: &Error{e}}
 	return true
 }
 
@@ -201,8 +202,10 @@ func newEcho(e *echo, src netip.Addr) *packet.Buffer {
 	if ttl == 0 && e.dst.IsMulticast() {
 		ttl = 1 // RFC 1112 section 6.1
 	}
-	ipv4.Push(b, ipv4.Fields{TTL: ttl, Protocol: ipv4.ProtocolICMP, DF: e.opts.DF, Src: src, Dst: e.dst})
+	ipv4.Push(b, ipv4.Fields{TTL: ttl, Protocol: ip.ProtocolICMP, DF: e.opts.DF, Src: src, Dst: e.dst})
 	return b
 }
 
-func isGroup(a netip.Addr, table *ipv4.Table) bool { return a.IsMulticast() || table.IsBroadcast(a) }
+func isGroup(a netip.Addr, table *ip.Table) bool {
+	return a.IsMulticast() || table.IsBroadcast(a)
+}

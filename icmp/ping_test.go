@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/seed-012105e5/gonet/edge"
+	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/ipv4"
 	"github.com/seed-012105e5/gonet/packet"
 )
@@ -48,9 +49,9 @@ func TestPing(t *testing.T) {
 		r := run(t, testConfig(t))
 		got := r.ping(t.Context(), far, PingOptions{Size: 100, TTL: 9, DF: true})
 		b := r.want(t)
-		ip, icmp := decode(t, b)
-		if ip.TTL != 9 || ip.Flags.String() != "DF" || len(icmp.Payload) != 100 || !ip.SrcIP.Equal(self.AsSlice()) || icmp.TypeCode.Type() != TypeEcho {
-			t.Errorf("sent %v %v", ip, icmp)
+		network, icmp := decode(t, b)
+		if network.TTL != 9 || network.Flags.String() != "DF" || len(icmp.Payload) != 100 || !network.SrcIP.Equal(self.AsSlice()) || icmp.TypeCode.Type() != TypeEcho {
+			t.Errorf("sent %v %v", network, icmp)
 		}
 		time.Sleep(30 * time.Millisecond)
 		reply := answer(t, b, far)
@@ -119,19 +120,19 @@ func TestPingErrors(t *testing.T) {
 		r := run(t, testConfig(t))
 		got := r.ping(t.Context(), far, PingOptions{TTL: 1})
 		b := r.want(t)
-		r.in <- message(t, ipv4.Fields{Src: gateway, Dst: self}, ipv4.TypeTimeExceeded, 0, 0, b.Bytes()[:28])
+		r.in <- message(t, ipv4.Fields{Src: gateway, Dst: self}, ip.TypeTimeExceeded, 0, 0, b.Bytes()[:28])
 		b.Release()
 		o := <-got
 		var e *Error
-		if !errors.Is(o.err, syscall.EHOSTUNREACH) || !errors.As(o.err, &e) || e.From != gateway || e.Type != ipv4.TypeTimeExceeded {
+		if !errors.Is(o.err, syscall.EHOSTUNREACH) || !errors.As(o.err, &e) || e.From != gateway || e.Type != ip.TypeTimeExceeded {
 			t.Errorf("%v", o.err)
 		}
-		if want := "ping ip4:icmp 192.0.2.7: 10.0.0.1 reports time exceeded (code 0)"; o.err.Error() != want {
+		if want := "ping ip4:icmp 192.0.2.7: 10.0.0.1 says time exceeded (code 0)"; o.err.Error() != want {
 			t.Errorf("%q, want %q", o.err, want)
 		}
 
 		got = r.ping(t.Context(), far, PingOptions{DF: true, Size: 3000})
-		r.problems.Send(ipv4.Problem{Type: 3, Code: 4, Value: 1500, Packet: r.want(t)})
+		r.requests.Send(ip.ErrorRequest{Type: 3, Code: 4, Value: 1500, Packet: r.want(t)})
 		if o := <-got; !errors.Is(o.err, syscall.EMSGSIZE) {
 			t.Errorf("%v", o.err)
 		}
@@ -154,8 +155,8 @@ func TestPingErrors(t *testing.T) {
 // Refused before anything is sent.
 func TestPingRefused(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		table, _ := ipv4.NewTable([]ipv4.Interface{{Addrs: []netip.Prefix{netip.PrefixFrom(self, 24)}}}, nil)
-		r := run(t, Config{Table: table, Random: func() uint64 { return 5 }, MaxPings: 2})
+		table, _ := ip.NewTable([]ip.Interface{{Addrs: []netip.Prefix{netip.PrefixFrom(self, 24)}}}, nil)
+		r := run(t, Config{Table: ip.Publish(table), Random: func() uint64 { return 5 }, MaxPings: 2})
 		canceled, cancel := context.WithCancel(t.Context())
 		cancel()
 		for _, test := range []struct {
@@ -250,7 +251,7 @@ func TestPingSelf(t *testing.T) {
 		stats := &Stats{}
 		go func() {
 			defer close(ended)
-			Run(inbox, edge.In[*packet.Buffer]{}, edge.In[ipv4.Problem]{}, pings.In(), ipv4.Edges{Loop: edge.To(tx).Out()}, edge.Out[ipv4.Report]{}, edge.Out[ipv4.Report]{}, nil, cfg, stats)
+			Run(inbox, edge.In[*packet.Buffer]{}, edge.In[ip.ErrorRequest]{}, pings.In(), ip.Edges{Loop: edge.To(tx).Out()}, edge.Out[ip.ICMPError]{}, edge.Out[ip.ICMPError]{}, nil, cfg, stats)
 		}()
 		go func() {
 			defer inbox.Close()

@@ -1,9 +1,11 @@
 package icmp
 
 import (
+	"encoding/binary"
 	"net/netip"
 	"testing"
 
+	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/ipv4"
 )
 
@@ -14,7 +16,7 @@ func quote(f ipv4.Fields, payload string) []byte {
 	return append([]byte(nil), b.Bytes()...)
 }
 
-var ours = ipv4.Fields{Protocol: ipv4.ProtocolUDP, Src: self, Dst: far}
+var ours = ipv4.Fields{Protocol: ip.ProtocolUDP, Src: self, Dst: far}
 
 // RFC1122-3.2.2-3: errors are passed to the transport, with what
 // they say.
@@ -58,7 +60,7 @@ func TestReceived(t *testing.T) {
 			if ok != test.want {
 				t.Fatalf("%v, want %v", ok, test.want)
 			}
-			want := ipv4.Report{Type: 3, Code: 4, MTU: 1400, From: gateway, Src: self, Dst: far, Protocol: 17, Transport: [8]byte([]byte("12345678"))}
+			want := ip.ICMPError{Type: 3, Code: 4, MTU: 1400, From: gateway, Src: self, Dst: far, Protocol: 17, Transport: [8]byte([]byte("12345678"))}
 			if ok && r != want {
 				t.Errorf("%+v\nwant %+v", r, want)
 			}
@@ -67,13 +69,13 @@ func TestReceived(t *testing.T) {
 }
 
 // The second word is an MTU in one kind of error alone (RFC 1191 section 4).
-func TestReportMTU(t *testing.T) {
+func TestErrorMTU(t *testing.T) {
 	for _, code := range []uint8{0, 1, 2, 3, 5} {
-		if r, _ := reportOf(3, code, 1400, gateway, quote(ours, "12345678")); r.MTU != 0 {
+		if r, _ := errorAbout(3, code, 1400, gateway, quote(ours, "12345678")); r.MTU != 0 {
 			t.Errorf("code %d has MTU %d", code, r.MTU)
 		}
 	}
-	if r, _ := reportOf(11, 4, 1400, gateway, quote(ours, "12345678")); r.MTU != 0 {
+	if r, _ := errorAbout(11, 4, 1400, gateway, quote(ours, "12345678")); r.MTU != 0 {
 		t.Errorf("time exceeded has MTU %d", r.MTU)
 	}
 }
@@ -104,8 +106,7 @@ func TestRedirect(t *testing.T) {
 		{"about another's datagram", 1, 0, "10.0.0.254", quote(ipv4.Fields{Src: peer, Dst: far}, "12345678"), false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			ip := netip.MustParseAddr(test.gateway).As4()
-			value := uint32(ip[0])<<24 | uint32(ip[1])<<16 | uint32(ip[2])<<8 | uint32(ip[3])
+			value := binary.BigEndian.Uint32(netip.MustParseAddr(test.gateway).AsSlice())
 			b := message(t, ipv4.Fields{Src: gateway, Dst: self}, TypeRedirect, test.code, value, test.quote)
 			defer b.Release()
 			b.Link = test.link
@@ -113,14 +114,14 @@ func TestRedirect(t *testing.T) {
 			if ok != test.want {
 				t.Fatalf("%v, want %v", ok, test.want)
 			}
-			if want := (ipv4.Advice{Dst: far, Gateway: second, From: gateway}); ok && a != want {
+			if want := (ip.Advice{Dst: far, Gateway: second, From: gateway}); ok && a != want {
 				t.Errorf("%+v, want %+v", a, want)
 			}
 		})
 	}
 }
 
-func FuzzReport(f *testing.F) {
+func FuzzError(f *testing.F) {
 	f.Add(uint8(3), uint8(4), uint32(1400), quote(ours, "12345678"))
 	f.Add(uint8(5), uint8(1), uint32(0x0a0000fe), quote(ours, "12345678"))
 	f.Add(uint8(11), uint8(0), uint32(0), quote(ours, "1234567"))

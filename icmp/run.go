@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/seed-012105e5/gonet/edge"
+	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/ipv4"
 	"github.com/seed-012105e5/gonet/packet"
 )
@@ -14,7 +15,7 @@ import (
 // Config is what Run must know. The zero value of each field but Table
 // means the default.
 type Config struct {
-	Table  *ipv4.Table
+	Table  *ip.CurrentTable
 	Random func() uint64 // the source of random numbers, called by Run alone; nil means math/rand/v2
 
 	ErrorRate  int // errors sent a second to all hosts, from which on some are left out at random; 0 means 1000, less than 0 no limit
@@ -25,15 +26,15 @@ type Config struct {
 // Run is ICMP. It returns when in is closed.
 //
 // In carries messages for this host, undeliverable the datagrams whose next
-// hop does not answer (the front at the IP header, NextHop set), problems the
+// hop does not answer (the front at the IP header, NextHop set), errorRequests the
 // datagrams that IP or UDP could not serve, and pings the requests of Pingers.
 //
 //	Owns:      the table of pings, what limits errors
-//	Reads:     in; undeliverable, problems, pings
+//	Reads:     in; undeliverable, errorRequests, pings
 //	Writes:    tx and advice, which when full lose the reply or the advice; udp, tcp; the answer to each ping
 //	Blocks on: in; udp and tcp, whose readers are always ready
-func Run(in *edge.Inbox, undeliverable edge.In[*packet.Buffer], problems edge.In[ipv4.Problem], pings edge.In[Ping],
-	tx ipv4.Edges, udp, tcp edge.Out[ipv4.Report], advice []edge.Out[ipv4.Advice], cfg Config, stats *Stats) {
+func Run(in *edge.Inbox, undeliverable edge.In[*packet.Buffer], errorRequests edge.In[ip.ErrorRequest], pings edge.In[Ping],
+	tx ip.Edges, udp, tcp edge.Out[ip.ICMPError], advice []edge.Out[ip.Advice], cfg Config, stats *Stats) {
 	p := newProcess(tx, udp, tcp, advice, cfg, stats)
 	for in.Next(p.message) {
 		if !in.Rung() {
@@ -43,8 +44,8 @@ func Run(in *edge.Inbox, undeliverable edge.In[*packet.Buffer], problems edge.In
 			p.undeliverable(b)
 			in.Again()
 		}
-		if problem, ok := problems.Try(); ok {
-			p.problem(problem)
+		if r, ok := errorRequests.Try(); ok {
+			p.errorRequest(r)
 			in.Again()
 		}
 		if ping, ok := pings.Try(); ok {
@@ -53,23 +54,23 @@ func Run(in *edge.Inbox, undeliverable edge.In[*packet.Buffer], problems edge.In
 		}
 	}
 	undeliverable.Drain((*packet.Buffer).Release)
-	problems.Drain(func(p ipv4.Problem) { p.Packet.Release() })
+	errorRequests.Drain(func(r ip.ErrorRequest) { r.Packet.Release() })
 }
 
 // process is the state of Run, and the channels that its events lead to.
 type process struct {
-	table    *ipv4.Table
+	table    *ip.CurrentTable
 	stats    *Stats
-	tx       ipv4.Edges
-	udp, tcp edge.Out[ipv4.Report]
-	advice   []edge.Out[ipv4.Advice]
+	tx       ip.Edges
+	udp, tcp edge.Out[ip.ICMPError]
+	advice   []edge.Out[ip.Advice]
 	random   func() uint64
 
 	pings  *pingTable
 	errors *limiter
 }
 
-func newProcess(tx ipv4.Edges, udp, tcp edge.Out[ipv4.Report], advice []edge.Out[ipv4.Advice], cfg Config, stats *Stats) *process {
+func newProcess(tx ip.Edges, udp, tcp edge.Out[ip.ICMPError], advice []edge.Out[ip.Advice], cfg Config, stats *Stats) *process {
 	p := &process{table: cfg.Table, stats: stats, tx: tx, udp: udp, tcp: tcp, advice: advice}
 	if cfg.Random == nil {
 		cfg.Random = rand.Uint64
@@ -103,28 +104,28 @@ func (p *process) message(b *packet.Buffer) {
 func (p *process) consume(b *packet.Buffer, m Message) {
 	switch m.Type() {
 	case TypeEchoReply:
-		if !p.pings.replied(b, m, p.table) {
+		if !p.pings.replied(b, m, p.table.Load()) {
 			p.stats.DropStrayReply.Add(1)
 			return
 		}
 		p.stats.RxReplies.Add(1)
-	case ipv4.TypeUnreachable, ipv4.TypeTimeExceeded, ipv4.TypeParameterProblem:
-		r, ok := received(b, m, p.table)
+	case ip.TypeUnreachable, ip.TypeTimeExceeded, ip.TypeParameterProblem:
+		e, ok := received(b, m, p.table.Load())
 		if !ok {
 			p.stats.DropBadError.Add(1)
 			return
 		}
 		p.stats.RxErrors.Add(1)
-		p.report(r)
+		p.tell(e)
 	case TypeRedirect:
-		a, ok := redirect(b, m, p.table)
+		a, ok := redirect(b, m, p.table.Load())
 		if !ok {
 			p.stats.DropBadRedirect.Add(1)
 			return
 		}
 		p.stats.RxRedirects.Add(1)
 		p.advise(a)
-	case ipv4.TypeSourceQuench:
+	case ip.TypeSourceQuench:
 		p.stats.DropSourceQuench.Add(1) // RFC 6633 section 3
 	default:
 		p.stats.DropUnknownType.Add(1)
@@ -134,7 +135,7 @@ func (p *process) consume(b *packet.Buffer, m Message) {
 // echo answers an echo request.
 func (p *process) echo(b *packet.Buffer, m Message) {
 	p.stats.RxEchoes.Add(1)
-	if !mayEcho(ipv4.Header(b.Network()), b.Group, p.table) {
+	if !mayEcho(ipv4.Header(b.Network()), b.Group, p.table.Load()) {
 		p.stats.DropGroupEcho.Add(1)
 		b.Release()
 		return
@@ -149,29 +150,29 @@ func (p *process) echo(b *packet.Buffer, m Message) {
 func (p *process) undeliverable(b *packet.Buffer) {
 	b.MarkNetwork()
 	if b.NextHop != ipv4.Header(b.Network()).Dst() {
-		p.advise(ipv4.Advice{Gateway: b.NextHop})
+		p.advise(ip.Advice{Gateway: b.NextHop})
 	}
-	p.problem(ipv4.Problem{Type: ipv4.TypeUnreachable, Code: ipv4.CodeHostUnreachable, Packet: b})
+	p.errorRequest(ip.ErrorRequest{Type: ip.TypeUnreachable, Code: ip.CodeHostUnreachable, Packet: b})
 }
 
-// problem tells the sender of a datagram that it could not be served: by a
-// Report when that is this host, and by a message otherwise.
-func (p *process) problem(problem ipv4.Problem) {
-	b := problem.Packet
+// errorRequest tells the sender of a datagram that it could not be served: by an
+// ICMPError when that is this host, and by a message otherwise.
+func (p *process) errorRequest(r ip.ErrorRequest) {
+	b := r.Packet
 	defer b.Release()
 	h := ipv4.Header(b.Network())
 	switch {
-	case p.table.IsLocal(h.Src()):
+	case p.table.Load().IsLocal(h.Src()):
 		p.stats.LocalErrors.Add(1)
-		if r, ok := reportOf(problem.Type, problem.Code, problem.Value, h.Src(), h); ok {
-			p.report(r)
+		if e, ok := errorAbout(r.Type, r.Code, r.Value, h.Src(), h); ok {
+			p.tell(e)
 		}
-	case !mayReport(h, b.Group, p.table):
+	case !mayError(h, b.Group, p.table.Load()):
 		p.stats.ErrorsNotAllowed.Add(1)
 	case !p.errors.allow(time.Now(), h.Src()):
 		p.stats.ErrorsRateLimited.Add(1)
 	default:
-		e, ok := newError(problem, p.table)
+		e, ok := newError(r, p.table.Load())
 		if !ok {
 			p.stats.ErrorsNoRoute.Add(1)
 		} else if p.send(e) {
@@ -180,21 +181,21 @@ func (p *process) problem(problem ipv4.Problem) {
 	}
 }
 
-// report brings r to the transport whose datagram it is about (RFC 1122
+// tell brings e to the transport whose datagram it is about (RFC 1122
 // section 3.2.2). Other protocols have nobody here who would listen.
-func (p *process) report(r ipv4.Report) {
-	switch r.Protocol {
-	case ipv4.ProtocolUDP:
-		p.udp.Send(r)
-	case ipv4.ProtocolTCP:
-		p.tcp.Send(r)
-	case ipv4.ProtocolICMP:
-		p.pings.failed(r, p.table)
+func (p *process) tell(e ip.ICMPError) {
+	switch e.Protocol {
+	case ip.ProtocolUDP:
+		p.udp.Send(e)
+	case ip.ProtocolTCP:
+		p.tcp.Send(e)
+	case ip.ProtocolICMP:
+		p.pings.failed(e, p.table.Load())
 	}
 }
 
-func (p *process) advise(a ipv4.Advice) {
-	if !ipv4.Advise(p.advice, a) {
+func (p *process) advise(a ip.Advice) {
+	if !ip.Advise(p.advice, a) {
 		p.stats.AdviceFull.Add(1)
 	}
 }
@@ -206,7 +207,7 @@ func (p *process) ping(ping Ping) {
 		p.pings.remove(e)
 		return
 	}
-	src, ok := p.table.Source(e.dst)
+	src, ok := p.table.Load().Source(e.dst)
 	switch {
 	case !ok:
 		p.refuse(e, syscall.ENETUNREACH)

@@ -10,16 +10,17 @@ import (
 	"github.com/google/gopacket/layers"
 
 	"github.com/seed-012105e5/gonet/edge"
+	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/ipv4"
 	"github.com/seed-012105e5/gonet/packet"
 )
 
 func testConfig(t testing.TB) Config {
-	return Config{Table: testTable(t), Random: func() uint64 { return 0x1234 }}
+	return Config{Table: ip.Publish(testTable(t)), Random: func() uint64 { return 0x1234 }}
 }
 
 func testProcess(t testing.TB, tx chan *packet.Buffer) *process {
-	return newProcess(ipv4.Edges{Loop: edge.To(tx).Out()}, edge.Out[ipv4.Report]{}, edge.Out[ipv4.Report]{}, nil, testConfig(t), &Stats{})
+	return newProcess(ip.Edges{Loop: edge.To(tx).Out()}, edge.Out[ip.ICMPError]{}, edge.Out[ip.ICMPError]{}, nil, testConfig(t), &Stats{})
 }
 
 // A rig is a Run with all its channels.
@@ -27,9 +28,9 @@ type rig struct {
 	in, tx        chan *packet.Buffer
 	inbox         *edge.Inbox // of in
 	undeliverable edge.Out[*packet.Buffer]
-	problems      edge.Out[ipv4.Problem]
-	udp, tcp      chan ipv4.Report
-	advice        chan ipv4.Advice
+	requests      edge.Out[ip.ErrorRequest]
+	udp, tcp      chan ip.ICMPError
+	advice        chan ip.Advice
 	ended         chan struct{}
 	stats         Stats
 	pinger        *Pinger
@@ -41,17 +42,17 @@ func run(t *testing.T, cfg Config) *rig {
 	live := packet.Live()
 	r := &rig{
 		in: make(chan *packet.Buffer, 1), tx: make(chan *packet.Buffer, 4),
-		udp: make(chan ipv4.Report), tcp: make(chan ipv4.Report),
-		advice: make(chan ipv4.Advice, 1), ended: make(chan struct{}),
+		udp: make(chan ip.ICMPError), tcp: make(chan ip.ICMPError),
+		advice: make(chan ip.Advice, 1), ended: make(chan struct{}),
 	}
 	r.inbox = edge.InboxOf(r.in)
-	undeliverable, problems, pings := edge.New[*packet.Buffer](4, r.inbox), edge.New[ipv4.Problem](4, r.inbox), edge.New[Ping](4, r.inbox)
-	r.undeliverable, r.problems = undeliverable.Out(), problems.Out()
+	undeliverable, errorRequests, pings := edge.New[*packet.Buffer](4, r.inbox), edge.New[ip.ErrorRequest](4, r.inbox), edge.New[Ping](4, r.inbox)
+	r.undeliverable, r.requests = undeliverable.Out(), errorRequests.Out()
 	r.pinger = NewPinger(pings.Out(), r.ended)
 	go func() {
 		defer close(r.ended)
-		Run(r.inbox, undeliverable.In(), problems.In(), pings.In(), ipv4.Edges{Loop: edge.To(r.tx).Out()},
-			edge.To(r.udp).Out(), edge.To(r.tcp).Out(), []edge.Out[ipv4.Advice]{edge.To(r.advice).Out()}, cfg, &r.stats)
+		Run(r.inbox, undeliverable.In(), errorRequests.In(), pings.In(), ip.Edges{Loop: edge.To(r.tx).Out()},
+			edge.To(r.udp).Out(), edge.To(r.tcp).Out(), []edge.Out[ip.Advice]{edge.To(r.advice).Out()}, cfg, &r.stats)
 	}()
 	t.Cleanup(func() {
 		go func() {
@@ -61,10 +62,10 @@ func run(t *testing.T, cfg Config) *rig {
 			close(r.tcp)
 		}()
 		for range r.udp {
-			t.Error("a report that nobody expected, for UDP")
+			t.Error("an error that nobody expected, for UDP")
 		}
 		for range r.tcp {
-			t.Error("a report that nobody expected, for TCP")
+			t.Error("an error that nobody expected, for TCP")
 		}
 		for range len(r.tx) {
 			b := <-r.tx
@@ -149,14 +150,14 @@ func TestRunTxFull(t *testing.T) {
 }
 
 // RFC1122-3.2.2-3, RFC1122-3.2.2.1-2, RFC1122-3.2.2.4, RFC1122-3.2.2.5-2: errors reach the transport whose datagram they are about.
-func TestRunReports(t *testing.T) {
+func TestRunErrors(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := run(t, testConfig(t))
-		for _, typ := range []uint8{ipv4.TypeUnreachable, ipv4.TypeTimeExceeded, ipv4.TypeParameterProblem} {
+		for _, typ := range []uint8{ip.TypeUnreachable, ip.TypeTimeExceeded, ip.TypeParameterProblem} {
 			for _, test := range []struct {
 				protocol uint8
-				to       chan ipv4.Report
-			}{{ipv4.ProtocolUDP, r.udp}, {ipv4.ProtocolTCP, r.tcp}} {
+				to       chan ip.ICMPError
+			}{{ip.ProtocolUDP, r.udp}, {ip.ProtocolTCP, r.tcp}} {
 				r.in <- message(t, ipv4.Fields{Src: gateway, Dst: self}, typ, 1, 0,
 					quote(ipv4.Fields{Protocol: test.protocol, Src: self, Dst: far}, "abcdefgh"))
 				if got := <-test.to; got.Type != typ || got.From != gateway || string(got.Transport[:]) != "abcdefgh" {
@@ -166,7 +167,7 @@ func TestRunReports(t *testing.T) {
 		}
 		// about other protocols there is nobody to tell; quench nobody may hear (RFC 6633)
 		r.in <- message(t, ipv4.Fields{Src: gateway, Dst: self}, 3, 1, 0, quote(ipv4.Fields{Protocol: 99, Src: self, Dst: far}, "abcdefgh"))
-		r.in <- message(t, ipv4.Fields{Src: gateway, Dst: self}, ipv4.TypeSourceQuench, 0, 0, quote(ours, "abcdefgh"))
+		r.in <- message(t, ipv4.Fields{Src: gateway, Dst: self}, ip.TypeSourceQuench, 0, 0, quote(ours, "abcdefgh"))
 		r.in <- message(t, ipv4.Fields{Src: gateway, Dst: self}, 3, 1, 0, []byte("rubbish"))
 		r.wantIdle(t)
 		if s := &r.stats; s.RxErrors.Load() != 7 || s.DropSourceQuench.Load() != 1 || s.DropBadError.Load() != 1 {
@@ -184,7 +185,7 @@ func TestRunRedirect(t *testing.T) {
 		}
 		r.in <- message(t, ipv4.Fields{Src: gateway, Dst: self}, TypeRedirect, 1, 0x01020304, quote(ours, "abcdefgh"))
 		synctest.Wait()
-		if a := <-r.advice; a != (ipv4.Advice{Dst: far, Gateway: second, From: gateway}) {
+		if a := <-r.advice; a != (ip.Advice{Dst: far, Gateway: second, From: gateway}) {
 			t.Errorf("%+v", a)
 		}
 		if s := &r.stats; s.RxRedirects.Load() != 2 || s.AdviceFull.Load() != 1 || s.DropBadRedirect.Load() != 1 {
@@ -200,15 +201,15 @@ func TestRunProblem(t *testing.T) {
 		cfg := testConfig(t)
 		cfg.ErrorRate, cfg.ErrorBurst = 10, 1
 		r := run(t, cfg)
-		problem := func(src netip.Addr) ipv4.Problem {
-			b := deliver(t, datagram(ipv4.Fields{Protocol: ipv4.ProtocolUDP, Src: src, Dst: self}, []byte("abcdefgh")))
-			return ipv4.Problem{Type: ipv4.TypeUnreachable, Code: ipv4.CodePortUnreachable, Packet: b}
+		request := func(src netip.Addr) ip.ErrorRequest {
+			b := deliver(t, datagram(ipv4.Fields{Protocol: ip.ProtocolUDP, Src: src, Dst: self}, []byte("abcdefgh")))
+			return ip.ErrorRequest{Type: ip.TypeUnreachable, Code: ip.CodePortUnreachable, Packet: b}
 		}
 		for range 3 {
-			r.problems.Send(problem(peer))
+			r.requests.Send(request(peer))
 		}
-		r.problems.Send(problem(netip.MustParseAddr("224.0.0.1")))
-		r.problems.Send(problem(far)) // another host has its own
+		r.requests.Send(request(netip.MustParseAddr("224.0.0.1")))
+		r.requests.Send(request(far)) // another host has its own
 		for range 2 {
 			b := r.want(t)
 			if _, icmp := decode(t, b); icmp.TypeCode != layers.CreateICMPv4TypeCode(3, 3) || !bytes.HasSuffix(icmp.Payload, []byte("abcdefgh")) {
@@ -218,7 +219,7 @@ func TestRunProblem(t *testing.T) {
 		}
 		r.wantIdle(t)
 		time.Sleep(1250 * time.Millisecond)
-		r.problems.Send(problem(peer))
+		r.requests.Send(request(peer))
 		r.want(t).Release()
 		if s := &r.stats; s.TxErrors.Load() != 3 || s.ErrorsRateLimited.Load() != 2 || s.ErrorsNotAllowed.Load() != 1 {
 			t.Errorf("stats %+v", s)
@@ -226,24 +227,24 @@ func TestRunProblem(t *testing.T) {
 	})
 }
 
-// A problem of our own datagram is reported to the transport, without a
+// An error about our own datagram is told to the transport, without a
 // message.
 func TestRunOwnProblem(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := run(t, testConfig(t))
 		for _, src := range []netip.Addr{self, netip.MustParseAddr("127.0.0.1")} {
 			b := packet.From([]byte("abcdefgh"))
-			ipv4.Push(b, ipv4.Fields{Protocol: ipv4.ProtocolTCP, Src: src, Dst: far, DF: true}) // no header checksum yet
-			r.problems.Send(ipv4.Problem{Type: 3, Code: ipv4.CodeFragmentationNeeded, Value: 1300, Packet: b})
-			want := ipv4.Report{Type: 3, Code: 4, MTU: 1300, From: src, Src: src, Dst: far, Protocol: 6, Transport: [8]byte([]byte("abcdefgh"))}
+			ipv4.Push(b, ipv4.Fields{Protocol: ip.ProtocolTCP, Src: src, Dst: far, DF: true}) // no header checksum yet
+			r.requests.Send(ip.ErrorRequest{Type: 3, Code: ip.CodeFragmentationNeeded, Value: 1300, Packet: b})
+			want := ip.ICMPError{Type: 3, Code: 4, MTU: 1300, From: src, Src: src, Dst: far, Protocol: 6, Transport: [8]byte([]byte("abcdefgh"))}
 			if got := <-r.tcp; got != want {
 				t.Errorf("%+v\nwant %+v", got, want)
 			}
 		}
 		fragment := packet.From([]byte("abcdefgh"))
-		ipv4.Push(fragment, ipv4.Fields{Protocol: ipv4.ProtocolTCP, Src: self, Dst: far})
+		ipv4.Push(fragment, ipv4.Fields{Protocol: ip.ProtocolTCP, Src: self, Dst: far})
 		fragment.Bytes()[7] = 1
-		r.problems.Send(ipv4.Problem{Type: 3, Code: 1, Packet: fragment})
+		r.requests.Send(ip.ErrorRequest{Type: 3, Code: 1, Packet: fragment})
 		r.wantIdle(t)
 		if s := &r.stats; s.LocalErrors.Load() != 3 || s.TxErrors.Load() != 0 {
 			t.Errorf("stats %+v", s)
@@ -258,12 +259,12 @@ func TestRunUndeliverable(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := run(t, testConfig(t))
 		undeliverable := func(src, dst, hop netip.Addr) *packet.Buffer {
-			b := datagram(ipv4.Fields{Protocol: ipv4.ProtocolUDP, Src: src, Dst: dst}, []byte("abcdefgh"))
+			b := datagram(ipv4.Fields{Protocol: ip.ProtocolUDP, Src: src, Dst: dst}, []byte("abcdefgh"))
 			b.NextHop = hop
 			return b
 		}
 		r.undeliverable.Send(undeliverable(self, peer, peer))
-		if got := <-r.udp; got.Type != 3 || got.Code != ipv4.CodeHostUnreachable || got.From != self || got.Dst != peer {
+		if got := <-r.udp; got.Type != 3 || got.Code != ip.CodeHostUnreachable || got.From != self || got.Dst != peer {
 			t.Errorf("%+v", got)
 		}
 		if len(r.advice) > 0 {
@@ -273,12 +274,12 @@ func TestRunUndeliverable(t *testing.T) {
 		if got := <-r.udp; got.Dst != far {
 			t.Errorf("%+v", got)
 		}
-		if a := <-r.advice; a != (ipv4.Advice{Gateway: gateway}) {
+		if a := <-r.advice; a != (ip.Advice{Gateway: gateway}) {
 			t.Errorf("%+v", a)
 		}
 		r.undeliverable.Send(undeliverable(peer, netip.MustParseAddr("172.16.0.7"), netip.MustParseAddr("172.16.0.7")))
 		b := r.want(t)
-		if ip, icmp := decode(t, b); icmp.TypeCode != layers.CreateICMPv4TypeCode(3, 1) || !ip.DstIP.Equal(peer.AsSlice()) {
+		if network, icmp := decode(t, b); icmp.TypeCode != layers.CreateICMPv4TypeCode(3, 1) || !network.DstIP.Equal(peer.AsSlice()) {
 			t.Errorf("%v", icmp)
 		}
 		b.Release()
@@ -291,11 +292,11 @@ func TestRunEnd(t *testing.T) {
 		live := packet.Live()
 		cfg := testConfig(t)
 		in := edge.NewInbox(1)
-		undeliverable, problems := edge.New[*packet.Buffer](1, nil), edge.New[ipv4.Problem](1, nil)
-		undeliverable.Out().Send(packet.From([]byte("x")))
-		problems.Out().Send(ipv4.Problem{Packet: packet.From([]byte("y"))})
+		undeliverable, errorRequests := edge.New[*packet.Buffer](1, nil), edge.New[ip.ErrorRequest](1, nil)
+		undeliverable.Out().Send(datagram(ours, []byte("12345678")))
+		errorRequests.Out().Send(ip.ErrorRequest{Packet: datagram(ours, []byte("12345678"))})
 		in.Close()
-		Run(in, undeliverable.In(), problems.In(), edge.In[Ping]{}, ipv4.Edges{}, edge.Out[ipv4.Report]{}, edge.Out[ipv4.Report]{}, nil, cfg, &Stats{})
+		Run(in, undeliverable.In(), errorRequests.In(), edge.In[Ping]{}, ip.Edges{}, edge.New[ip.ICMPError](2, nil).Out(), edge.New[ip.ICMPError](2, nil).Out(), nil, cfg, &Stats{})
 		if n := packet.Live() - live; n != 0 {
 			t.Errorf("%d buffers not released", n)
 		}
@@ -314,12 +315,12 @@ func FuzzRun(f *testing.F) {
 		}
 		live := packet.Live()
 		tx := make(chan *packet.Buffer, 2)
-		udp, tcp, advice := make(chan ipv4.Report, 2), make(chan ipv4.Report, 2), make(chan ipv4.Advice, 2)
-		p := newProcess(ipv4.Edges{Loop: edge.To(tx).Out()}, edge.To(udp).Out(), edge.To(tcp).Out(), []edge.Out[ipv4.Advice]{edge.To(advice).Out()}, Config{Table: table, Random: func() uint64 { return 1 }}, &Stats{})
-		b := datagram(ipv4.Fields{Protocol: ipv4.ProtocolICMP, Src: peer, Dst: self, Options: options[:min(len(options), 40)&^3]}, msg)
+		udp, tcp, advice := make(chan ip.ICMPError, 2), make(chan ip.ICMPError, 2), make(chan ip.Advice, 2)
+		p := newProcess(ip.Edges{Loop: edge.To(tx).Out()}, edge.To(udp).Out(), edge.To(tcp).Out(), []edge.Out[ip.Advice]{edge.To(advice).Out()}, Config{Table: ip.Publish(table), Random: func() uint64 { return 1 }}, &Stats{})
+		b := datagram(ipv4.Fields{Protocol: ip.ProtocolICMP, Src: peer, Dst: self, Options: options[:min(len(options), 40)&^3]}, msg)
 		deliver(t, b).Checksum = packet.ChecksumVerified
 		if asProblem {
-			p.problem(ipv4.Problem{Type: 3, Code: 2, Packet: b})
+			p.errorRequest(ip.ErrorRequest{Type: 3, Code: 2, Packet: b})
 		} else {
 			p.message(b)
 		}

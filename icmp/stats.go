@@ -14,8 +14,8 @@ type Stats struct {
 	TxEchoes    atomic.Uint64 // echo requests sent
 	TxErrors    atomic.Uint64 // errors sent
 
-	LocalErrors       atomic.Uint64 // problems of this host's own datagrams, reported to the transport without a message
-	ErrorsNotAllowed  atomic.Uint64 // problems that RFC 1122 section 3.2.2 allows no error about
+	LocalErrors       atomic.Uint64 // about this host's own datagrams, told to the transport without a message
+	ErrorsNotAllowed  atomic.Uint64 // not sent, as RFC 1122 section 3.2.2 allows none
 	ErrorsRateLimited atomic.Uint64 // errors not sent because there were too many
 	ErrorsNoRoute     atomic.Uint64 // errors not sent because there is no way back
 	AdviceFull        atomic.Uint64 // redirects and dead gateways that were dropped, since the edge to the routing was full

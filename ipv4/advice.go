@@ -3,6 +3,8 @@ package ipv4
 import (
 	"net/netip"
 	"time"
+
+	"github.com/seed-012105e5/gonet/ip"
 )
 
 // What Tx remembers of ICMP's advice, and for how long.
@@ -17,17 +19,17 @@ const (
 // 3.3.1.4). It is a pure machine, and never probes: a gateway is found dead
 // only by traffic for it.
 type router struct {
-	table     *Table
+	table     *ip.CurrentTable
 	redirects map[netip.Addr]redirect  // by destination
 	dead      map[netip.Addr]time.Time // gateways, with when to try them again
 }
 
 type redirect struct {
-	hop   Hop
+	hop   ip.Hop
 	until time.Time
 }
 
-func newRouter(t *Table) *router {
+func newRouter(t *ip.CurrentTable) *router {
 	return &router{table: t, redirects: map[netip.Addr]redirect{}, dead: map[netip.Addr]time.Time{}}
 }
 
@@ -35,8 +37,8 @@ func newRouter(t *Table) *router {
 func (r *router) plain() bool { return len(r.redirects)+len(r.dead) == 0 }
 
 // route finds the next hop to dst, with what has been learned.
-func (r *router) route(now time.Time, dst netip.Addr) (Hop, bool) {
-	hop, ok := r.table.Lookup(dst)
+func (r *router) route(now time.Time, dst netip.Addr) (ip.Hop, bool) {
+	hop, ok := r.table.Load().Lookup(dst)
 	if !ok || hop.NextHop == dst {
 		return hop, ok
 	}
@@ -51,27 +53,17 @@ func (r *router) route(now time.Time, dst netip.Addr) (Hop, bool) {
 
 // alive is the first of the routes that are as good as that of hop whose
 // gateway is not dead. When all are, hop is as good as any.
-func (r *router) alive(now time.Time, dst netip.Addr, hop Hop) Hop {
-	if other, ok := r.besides(now, dst, netip.Addr{}); ok {
+func (r *router) alive(now time.Time, dst netip.Addr, hop ip.Hop) ip.Hop {
+	if other, ok := r.alternative(now, dst, netip.Addr{}); ok {
 		return other
 	}
 	return hop
 }
 
-// besides is the first of the best routes to dst whose gateway is neither dead
-// nor avoid.
-func (r *router) besides(now time.Time, dst, avoid netip.Addr) (Hop, bool) {
-	t := r.table
-	first := t.find(toUint32(dst))
-	for i := first; i < len(t.entries); i++ {
-		if t.entries[i].addr != t.entries[first].addr || t.entries[i].mask != t.entries[first].mask {
-			break
-		}
-		if other := t.hopTo(i, dst); other.NextHop != avoid && !r.isDead(now, other.NextHop) {
-			return other, true
-		}
-	}
-	return Hop{}, false
+// alternative is the first of the best routes to dst whose gateway is neither
+// dead nor avoid.
+func (r *router) alternative(now time.Time, dst, avoid netip.Addr) (ip.Hop, bool) {
+	return r.table.Load().Alternative(dst, func(gateway netip.Addr) bool { return gateway != avoid && !r.isDead(now, gateway) })
 }
 
 func (r *router) isDead(now time.Time, gateway netip.Addr) bool {
@@ -84,7 +76,7 @@ func (r *router) isDead(now time.Time, gateway netip.Addr) bool {
 }
 
 // learn takes advice, and says whether it was worth it.
-func (r *router) learn(now time.Time, a Advice) bool {
+func (r *router) learn(now time.Time, a ip.Advice) bool {
 	switch {
 	case !a.Dst.IsValid():
 		return r.gatewayDead(now, a.Gateway)
@@ -107,7 +99,7 @@ func (r *router) pathDead(now time.Time, dst netip.Addr) bool {
 		delete(r.redirects, dst)
 		return true
 	}
-	other, ok := r.besides(now, dst, hop.NextHop)
+	other, ok := r.alternative(now, dst, hop.NextHop)
 	if ok {
 		r.divert(now, dst, other)
 	}
@@ -115,7 +107,7 @@ func (r *router) pathDead(now time.Time, dst netip.Addr) bool {
 }
 
 // divert has what goes to dst take hop for some time.
-func (r *router) divert(now time.Time, dst netip.Addr, hop Hop) {
+func (r *router) divert(now time.Time, dst netip.Addr, hop ip.Hop) {
 	if len(r.redirects) >= maxRedirects {
 		r.forgetOne()
 	}
@@ -125,14 +117,14 @@ func (r *router) divert(now time.Time, dst netip.Addr, hop Hop) {
 // redirect believes a Redirect only from the present first hop to its
 // destination, and only to another gateway on the same network (RFC 1122
 // section 3.2.2.2).
-func (r *router) redirect(now time.Time, a Advice) bool {
+func (r *router) redirect(now time.Time, a ip.Advice) bool {
 	hop, ok := r.route(now, a.Dst)
 	switch {
 	case !ok || hop.NextHop == a.Dst || hop.NextHop != a.From: // what is on the link needs no gateway
 		return false
-	case !a.Gateway.Is4() || !isHost(a.Gateway) || a.Gateway == a.From:
+	case !a.Gateway.Is4() || !ip.IsHost(a.Gateway) || a.Gateway == a.From:
 		return false
-	case r.table.IsLocal(a.Gateway) || r.table.IsBroadcast(a.Gateway) || !r.table.onLink(a.Gateway, hop.Link):
+	case r.table.Load().IsLocal(a.Gateway) || r.table.Load().IsBroadcast(a.Gateway) || !r.table.Load().OnLink(a.Gateway, hop.Link):
 		return false
 	}
 	hop.NextHop = a.Gateway
@@ -162,11 +154,9 @@ func (r *router) gatewayDead(now time.Time, gateway netip.Addr) (found bool) {
 			found = true
 		}
 	}
-	for i := range r.table.entries {
-		if gateway.IsValid() && r.table.entries[i].hop.NextHop == gateway && !r.table.entries[i].hop.Local {
-			r.dead[gateway] = now.Add(deadTimeout)
-			return true
-		}
+	if r.table.Load().HasGateway(gateway) {
+		r.dead[gateway] = now.Add(deadTimeout)
+		found = true
 	}
 	return found
 }

@@ -4,12 +4,14 @@ import (
 	"net/netip"
 	"testing"
 	"time"
+
+	"github.com/seed-012105e5/gonet/ip"
 )
 
 // hopOf is the next hop that r has for dst.
 func hopOf(t *testing.T, r *router, now time.Time, dst string) string {
 	t.Helper()
-	hop, ok := r.route(now, ip(dst))
+	hop, ok := r.route(now, addr(dst))
 	if !ok {
 		t.Fatalf("no route to %s", dst)
 	}
@@ -40,7 +42,7 @@ func TestRedirect(t *testing.T) {
 		{"about ourselves", "10.0.1.2", "10.0.1.2", "10.0.1.7", false, gateway, gateway},
 	} {
 		r := newRouter(twoLinks(t))
-		got := r.learn(epoch, Advice{Dst: ip(c.dst), From: ip(c.from), Gateway: ip(c.to)})
+		got := r.learn(epoch, ip.Advice{Dst: addr(c.dst), From: addr(c.from), Gateway: addr(c.to)})
 		if got != c.want || r.plain() == c.want {
 			t.Errorf("%s: believed %v", c.name, got)
 		}
@@ -54,11 +56,11 @@ func TestRedirect(t *testing.T) {
 func TestRedirectsAreForgotten(t *testing.T) {
 	r := newRouter(twoLinks(t))
 	advice := func(now time.Time, dst netip.Addr) {
-		if !r.learn(now, Advice{Dst: dst, From: ip("10.0.1.1"), Gateway: ip("10.0.1.7")}) {
+		if !r.learn(now, ip.Advice{Dst: dst, From: addr("10.0.1.1"), Gateway: addr("10.0.1.7")}) {
 			t.Fatalf("redirect of %v is not believed", dst)
 		}
 	}
-	advice(epoch, ip("8.8.8.8"))
+	advice(epoch, addr("8.8.8.8"))
 	if got := hopOf(t, r, epoch.Add(redirectTimeout-1), "8.8.8.8"); got != "10.0.1.7" {
 		t.Errorf("by %s before the timeout", got)
 	}
@@ -94,14 +96,14 @@ func TestDeadGateway(t *testing.T) {
 		{"first is still dead, and second may be back", deadTimeout + time.Second, first, true, second},
 	} {
 		now := epoch.Add(c.after)
-		if got := r.learn(now, Advice{Gateway: ip(c.dead)}); got != c.want {
+		if got := r.learn(now, ip.Advice{Gateway: addr(c.dead)}); got != c.want {
 			t.Errorf("%s: taken %v", c.name, got)
 		}
 		if got := hopOf(t, r, now, "8.8.8.8"); got != c.by {
 			t.Errorf("%s: by %s, want %s", c.name, got, c.by)
 		}
 	}
-	if hop, _ := r.route(epoch.Add(deadTimeout+time.Second), ip("8.8.8.8")); hop.Link != 1 || hop.MTU != 9000 {
+	if hop, _ := r.route(epoch.Add(deadTimeout+time.Second), addr("8.8.8.8")); hop.Link != 1 || hop.MTU != 9000 {
 		t.Errorf("the other gateway is on another link: %+v", hop)
 	}
 	if got := hopOf(t, r, epoch.Add(deadTimeout+time.Second), "10.0.1.1"); got != first {
@@ -125,7 +127,7 @@ func TestDeadPath(t *testing.T) {
 		{"the second too: back to the first", "8.8.8.8", true, first},
 		{"and again", "8.8.8.8", true, second},
 	} {
-		if got := r.learn(epoch, Advice{Dst: ip(c.dst)}); got != c.want {
+		if got := r.learn(epoch, ip.Advice{Dst: addr(c.dst)}); got != c.want {
 			t.Errorf("%s: taken %v", c.name, got)
 		}
 		if got := hopOf(t, r, epoch, c.dst); got != c.by {
@@ -135,8 +137,8 @@ func TestDeadPath(t *testing.T) {
 	if got := hopOf(t, r, epoch, "9.9.9.9"); got != first {
 		t.Errorf("another destination is reached by %s", got)
 	}
-	r.learn(epoch, Advice{Gateway: ip(second)}) // which forgets the way by it
-	if got := hopOf(t, r, epoch, "8.8.8.8"); got != first || r.learn(epoch, Advice{Dst: ip("8.8.8.8")}) {
+	r.learn(epoch, ip.Advice{Gateway: addr(second)}) // which forgets the way by it
+	if got := hopOf(t, r, epoch, "8.8.8.8"); got != first || r.learn(epoch, ip.Advice{Dst: addr("8.8.8.8")}) {
 		t.Errorf("by %s, though the other gateway is dead", got)
 	}
 }
@@ -144,7 +146,7 @@ func TestDeadPath(t *testing.T) {
 // What is over is forgotten, and routing is as fast as before.
 func TestDeadGatewayIsForgotten(t *testing.T) {
 	r := newRouter(twoLinks(t))
-	r.learn(epoch, Advice{Gateway: ip("10.0.1.1")})
+	r.learn(epoch, ip.Advice{Gateway: addr("10.0.1.1")})
 	if hopOf(t, r, epoch.Add(deadTimeout), "8.8.8.8"); !r.plain() {
 		t.Error("a gateway that may be back is still held for dead")
 	}
@@ -153,8 +155,8 @@ func TestDeadGatewayIsForgotten(t *testing.T) {
 // A redirect to a gateway which then dies is forgotten.
 func TestDeadRedirect(t *testing.T) {
 	r := newRouter(twoLinks(t))
-	r.learn(epoch, Advice{Dst: ip("8.8.8.8"), From: ip("10.0.1.1"), Gateway: ip("10.0.1.7")})
-	if !r.learn(epoch, Advice{Gateway: ip("10.0.1.7")}) || !r.plain() || hopOf(t, r, epoch, "8.8.8.8") != "10.0.1.1" {
+	r.learn(epoch, ip.Advice{Dst: addr("8.8.8.8"), From: addr("10.0.1.1"), Gateway: addr("10.0.1.7")})
+	if !r.learn(epoch, ip.Advice{Gateway: addr("10.0.1.7")}) || !r.plain() || hopOf(t, r, epoch, "8.8.8.8") != "10.0.1.1" {
 		t.Error("the redirect has outlived its gateway")
 	}
 }

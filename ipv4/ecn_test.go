@@ -3,6 +3,7 @@ package ipv4
 import (
 	"testing"
 
+	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/packet"
 )
 
@@ -12,23 +13,23 @@ import (
 func TestReassemblyECN(t *testing.T) {
 	for _, c := range []struct {
 		name      string
-		fragments []ECN
-		want      ECN
+		fragments []ip.ECN
+		want      ip.ECN
 		drops     uint64
 	}{
-		{"none", []ECN{NotECT, NotECT, NotECT}, NotECT, 0},
-		{"all ECT(0)", []ECN{ECT0, ECT0, ECT0}, ECT0, 0},
-		{"all ECT(1)", []ECN{ECT1, ECT1, ECT1}, ECT1, 0},
-		{"all marked", []ECN{CE, CE, CE}, CE, 0},
-		{"the first marked", []ECN{CE, ECT0, ECT0}, CE, 0},
-		{"one inside marked", []ECN{ECT0, CE, ECT0}, CE, 0},
-		{"the last marked", []ECN{ECT1, ECT1, CE}, CE, 0},
-		{"both kinds, one marked", []ECN{ECT1, ECT0, CE}, CE, 0},
-		{"both kinds", []ECN{ECT1, ECT0, ECT0}, ECT1, 0},
-		{"mixed, not marked", []ECN{NotECT, ECT0, ECT0}, NotECT, 0},
-		{"marked and none, of the first", []ECN{NotECT, ECT0, CE}, 0, 3},
-		{"marked and none, of the last", []ECN{CE, ECT0, NotECT}, 0, 3},
-		{"marked and none", []ECN{ECT0, NotECT, CE}, 0, 3},
+		{"none", []ip.ECN{ip.NotECT, ip.NotECT, ip.NotECT}, ip.NotECT, 0},
+		{"all ECT(0)", []ip.ECN{ip.ECT0, ip.ECT0, ip.ECT0}, ip.ECT0, 0},
+		{"all ECT(1)", []ip.ECN{ip.ECT1, ip.ECT1, ip.ECT1}, ip.ECT1, 0},
+		{"all marked", []ip.ECN{ip.CE, ip.CE, ip.CE}, ip.CE, 0},
+		{"the first marked", []ip.ECN{ip.CE, ip.ECT0, ip.ECT0}, ip.CE, 0},
+		{"one inside marked", []ip.ECN{ip.ECT0, ip.CE, ip.ECT0}, ip.CE, 0},
+		{"the last marked", []ip.ECN{ip.ECT1, ip.ECT1, ip.CE}, ip.CE, 0},
+		{"both kinds, one marked", []ip.ECN{ip.ECT1, ip.ECT0, ip.CE}, ip.CE, 0},
+		{"both kinds", []ip.ECN{ip.ECT1, ip.ECT0, ip.ECT0}, ip.ECT1, 0},
+		{"mixed, not marked", []ip.ECN{ip.NotECT, ip.ECT0, ip.ECT0}, ip.NotECT, 0},
+		{"marked and none, of the first", []ip.ECN{ip.NotECT, ip.ECT0, ip.CE}, 0, 3},
+		{"marked and none, of the last", []ip.ECN{ip.CE, ip.ECT0, ip.NotECT}, 0, 3},
+		{"marked and none", []ip.ECN{ip.ECT0, ip.NotECT, ip.CE}, 0, 3},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			noLeaks(t)
@@ -61,8 +62,8 @@ func TestReassemblyECN(t *testing.T) {
 // RFC3168-5.3: fragments have the codepoint of the datagram.
 func TestFragmentECN(t *testing.T) {
 	noLeaks(t)
-	for e := range ECN(4) {
-		for _, b := range cut(built(Fields{TOS: 0xb8 | uint8(e), Protocol: 99, Src: ip("10.0.0.2"), Dst: ip("10.0.0.9")}, pattern(3000)), 1500) {
+	for e := range ip.ECN(4) {
+		for _, b := range cut(built(Fields{TOS: 0xb8 | uint8(e), Protocol: 99, Src: addr("10.0.0.2"), Dst: addr("10.0.0.9")}, pattern(3000)), 1500) {
 			if h := Header(b.Bytes()); h.ECN() != e || h.TOS() != 0xb8|uint8(e) {
 				t.Errorf("%v: a fragment has TOS %#x", e, h.TOS())
 			}
@@ -76,8 +77,8 @@ func TestForwardECN(t *testing.T) {
 	noLeaks(t)
 	x := newRxBench(RxConfig{Table: twoLinks(t), Forward: true})
 	defer x.receiver.close()
-	for e := range ECN(4) {
-		x.receive(built(Fields{TOS: 0xb8 | uint8(e), Protocol: ProtocolUDP, Src: ip("10.0.0.9"), Dst: ip("8.8.8.8")}, pattern(64)))
+	for e := range ip.ECN(4) {
+		x.receive(built(Fields{TOS: 0xb8 | uint8(e), Protocol: ip.ProtocolUDP, Src: addr("10.0.0.9"), Dst: addr("8.8.8.8")}, pattern(64)))
 		b := <-x.tx
 		if h := Header(b.Bytes()); h.ECN() != e || h.TOS() != 0xb8|uint8(e) {
 			t.Errorf("%v: forwarded with TOS %#x", e, h.TOS())

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/seed-012105e5/gonet/internal/checksum"
+	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/packet"
 )
 
@@ -14,14 +15,14 @@ import (
 // end here (RFC 2644).
 //
 // Tx knows a forwarded datagram by its NextHop, and leaves its identification
-// alone. If there is no route or it does not fit, the Problem comes from there.
+// alone. If there is no route or it does not fit, the error is asked for there.
 func (r *receiver) forward(b *packet.Buffer, h Header) {
 	if net := h[16]; net == 0 || net >= 240 {
 		drop(b, &r.stats.DropMartian) // RFC 1812 section 5.3.7
 		return
 	}
 	if h.TTL() <= 1 {
-		r.problem(b, &r.stats.DropTTL, TypeTimeExceeded, CodeTTLExceeded, 0)
+		r.refuse(b, &r.stats.DropTTL, ip.TypeTimeExceeded, ip.CodeTTLExceeded, 0)
 		return
 	}
 	if h.Len() > MinHeaderLen && !r.transitOptions(b, h) {
@@ -53,7 +54,7 @@ func (r *receiver) transitOptions(b *packet.Buffer, h Header) bool {
 		r.refuseRoute(b)
 		return false
 	}
-	self, _ := r.table.Source(h.Dst()) // the side it leaves by (RFC 1812 section 5.3.13.5)
+	self, _ := r.table.Load().Source(h.Dst()) // the side it leaves by (RFC 1812 section 5.3.13.5)
 	if self.IsValid() && o.Record(self, time.Now()) {
 		h.updateChecksum()
 	}

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/seed-012105e5/gonet/edge"
+	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/packet"
 )
 
@@ -13,7 +14,7 @@ import (
 func TestForward(t *testing.T) {
 	noLeaks(t)
 	datagram := func(src, dst string, options ...byte) Fields {
-		return Fields{Protocol: ProtocolUDP, Src: ip(src), Dst: ip(dst), Options: options}
+		return Fields{Protocol: ip.ProtocolUDP, Src: addr(src), Dst: addr(dst), Options: options}
 	}
 	plain := func(f Fields) *packet.Buffer { return built(f, pattern(64)) }
 	ttl := func(v uint8, f Fields) *packet.Buffer { f.TTL = v; return built(f, nil) }
@@ -35,10 +36,10 @@ func TestForward(t *testing.T) {
 		{"to this network", plain(datagram("10.0.0.9", "0.1.2.3")), "DropMartian 1"},
 		{"to class E", plain(datagram("10.0.0.9", "240.1.2.3")), "DropMartian 1"},
 		{"time to live 2", ttl(2, datagram("10.0.0.9", "8.8.8.8")), "tx"},
-		{"time to live 1", ttl(1, datagram("10.0.0.9", "8.8.8.8")), "problem 11.0 0x0, DropTTL 1"},
+		{"time to live 1", ttl(1, datagram("10.0.0.9", "8.8.8.8")), "error 11.0 0x0, DropTTL 1"},
 		{"fragments stay fragments", withBytes(datagram("10.0.0.9", "8.8.8.8"), nil, 6, 0x20, 1), "tx"},
-		{"malformed options", plain(datagram("10.0.0.9", "8.8.8.8", 7, 9, 4, 0)), "problem 12.0 0x15000000, DropOptions 1"},
-		{"RFC1122-3.3.5-2,RFC1122-3.3.5-3 loose route", plain(datagram("10.0.0.9", "8.8.8.8", 131, 7, 4, 1, 2, 3, 4, 0)), "problem 3.5 0x0, DropSourceRoute 1"},
+		{"malformed options", plain(datagram("10.0.0.9", "8.8.8.8", 7, 9, 4, 0)), "error 12.0 0x15000000, DropOptions 1"},
+		{"RFC1122-3.3.5-2,RFC1122-3.3.5-3 loose route", plain(datagram("10.0.0.9", "8.8.8.8", 131, 7, 4, 1, 2, 3, 4, 0)), "error 3.5 0x0, DropSourceRoute 1"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			x.receive(c.b)
@@ -54,8 +55,8 @@ func TestForwardSourceRoute(t *testing.T) {
 	noLeaks(t)
 	x := newRxBench(RxConfig{Table: twoLinks(t), Forward: true, AcceptSourceRoute: true})
 	defer x.receiver.close()
-	for kind, want := range map[byte]string{OptionLooseRoute: "tx", OptionStrictRoute: "problem 3.5 0x0, DropSourceRoute 1"} {
-		x.receive(built(Fields{Protocol: ProtocolUDP, Src: ip("10.0.0.9"), Dst: ip("8.8.8.8"), Options: []byte{kind, 7, 4, 1, 2, 3, 4, 0}}, nil))
+	for kind, want := range map[byte]string{OptionLooseRoute: "tx", OptionStrictRoute: "error 3.5 0x0, DropSourceRoute 1"} {
+		x.receive(built(Fields{Protocol: ip.ProtocolUDP, Src: addr("10.0.0.9"), Dst: addr("8.8.8.8"), Options: []byte{kind, 7, 4, 1, 2, 3, 4, 0}}, nil))
 		if got := x.outcome(nil); got != want {
 			t.Errorf("option %d: %q, want %q", kind, got, want)
 		}
@@ -70,20 +71,20 @@ func TestForwardedHeader(t *testing.T) {
 	x := newRxBench(RxConfig{Table: twoLinks(t), Forward: true})
 	defer x.receiver.close()
 	for ttl := 2; ttl < 256; ttl++ {
-		b := withBytes(Fields{TTL: uint8(ttl), Protocol: ProtocolTCP, DF: true, Src: ip("10.0.0.9"), Dst: ip("8.8.8.8")}, pattern(9000), 4, 0xab, 0xcd)
+		b := withBytes(Fields{TTL: uint8(ttl), Protocol: ip.ProtocolTCP, DF: true, Src: addr("10.0.0.9"), Dst: addr("8.8.8.8")}, pattern(9000), 4, 0xab, 0xcd)
 		b.SegmentSize, b.Checksum = 1448, packet.ChecksumVerified
 		want := bytes.Clone(b.Bytes())
 		want[8]--
 		Header(want).updateChecksum()
 		x.receive(b)
 		x.outcome(func(b *packet.Buffer) {
-			if !bytes.Equal(b.Bytes(), want) || b.SegmentSize != 1448 || b.Checksum != packet.ChecksumComplete || b.NextHop != ip("8.8.8.8") {
+			if !bytes.Equal(b.Bytes(), want) || b.SegmentSize != 1448 || b.Checksum != packet.ChecksumComplete || b.NextHop != addr("8.8.8.8") {
 				t.Errorf("from time to live %d: %v, train of %d", ttl, Header(b.Bytes()), b.SegmentSize)
 			}
 		})
 	}
 
-	x.receive(built(Fields{Protocol: ProtocolTCP, Src: ip("10.0.0.9"), Dst: ip("192.168.7.2"), Options: []byte{7, 7, 4, 0, 0, 0, 0, 0}}, nil))
+	x.receive(built(Fields{Protocol: ip.ProtocolTCP, Src: addr("10.0.0.9"), Dst: addr("192.168.7.2"), Options: []byte{7, 7, 4, 0, 0, 0, 0, 0}}, nil))
 	x.outcome(func(b *packet.Buffer) {
 		h, err := Parse(b.Bytes())
 		if err != nil || !bytes.Equal(h.Options(), []byte{7, 7, 8, 192, 168, 7, 1, 0}) {
@@ -96,9 +97,9 @@ func TestForwardedHeader(t *testing.T) {
 func TestForwardFull(t *testing.T) {
 	noLeaks(t)
 	stats := &Stats{}
-	r := newReceiver(Up{}, nil, Edges{}, edge.Out[Problem]{}, RxConfig{Table: twoLinks(t), Forward: true}, stats)
+	r := newReceiver(Up{}, nil, ip.Edges{}, edge.Out[ip.ErrorRequest]{}, RxConfig{Table: twoLinks(t), Forward: true}, stats)
 	defer r.close()
-	r.receive(built(Fields{Protocol: ProtocolTCP, Src: ip("10.0.0.9"), Dst: ip("8.8.8.8")}, nil))
+	r.receive(built(Fields{Protocol: ip.ProtocolTCP, Src: addr("10.0.0.9"), Dst: addr("8.8.8.8")}, nil))
 	if stats.DropTxFull.Load() != 1 || stats.RxForwarded.Load() != 0 {
 		t.Error("the drop is not counted")
 	}

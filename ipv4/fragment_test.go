@@ -30,7 +30,7 @@ func TestFragment(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			noLeaks(t)
-			b := built(Fields{TOS: 4, TTL: 9, Protocol: 99, Src: ip("10.0.0.2"), Dst: ip("10.0.0.9"), Options: c.options}, pattern(c.size))
+			b := built(Fields{TOS: 4, TTL: 9, Protocol: 99, Src: addr("10.0.0.2"), Dst: addr("10.0.0.9"), Options: c.options}, pattern(c.size))
 			binary.BigEndian.PutUint16(b.Bytes()[4:], 0xabcd)
 			var payload []byte
 			all := cut(b, c.mtu)
@@ -82,7 +82,7 @@ func TestFragmentAgain(t *testing.T) {
 }
 
 func BenchmarkFragment(b *testing.B) {
-	p := built(Fields{Src: ip("10.0.0.2"), Dst: ip("10.0.0.9")}, pattern(8000))
+	p := built(Fields{Src: addr("10.0.0.2"), Dst: addr("10.0.0.9")}, pattern(8000))
 	defer p.Release()
 	b.SetBytes(8000)
 	b.ReportAllocs()

@@ -9,23 +9,15 @@ import (
 	"net/netip"
 
 	"github.com/seed-012105e5/gonet/internal/checksum"
+	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/packet"
-)
-
-// Protocol numbers (IANA).
-const (
-	ProtocolICMP = 1
-	ProtocolIGMP = 2
-	ProtocolTCP  = 6
-	ProtocolUDP  = 17
 )
 
 // Lengths in bytes.
 const (
 	MinHeaderLen = 20
 	MaxHeaderLen = 60
-	MaxLen       = 65535 // of a datagram
-	MinMTU       = 68    // every link carries this much (RFC 791 section 3.2)
+	MaxLen       = ip.MaxLen // of a datagram
 )
 
 // DefaultTTL is the time to live of RFC 1700.

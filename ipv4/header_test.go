@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/gopacket"
 	"github.com/google/gopacket/layers"
+	"github.com/seed-012105e5/gonet/ip"
 )
 
 // RFC1122-3.2.1.1, RFC1122-3.2.1.2: version, lengths and checksum.
@@ -35,7 +36,7 @@ func TestParse(t *testing.T) {
 		{"longer than the packet", fix(func(p []byte) { binary.BigEndian.PutUint16(p[2:], 29) }), ErrLength},
 		{"bad checksum", func(p []byte) []byte { p[8]--; return p }, ErrChecksum},
 	} {
-		b := built(Fields{Protocol: 99, Src: ip("10.0.0.9"), Dst: ip("10.0.0.2")}, pattern(8))
+		b := built(Fields{Protocol: 99, Src: addr("10.0.0.9"), Dst: addr("10.0.0.2")}, pattern(8))
 		h, err := Parse(c.change(bytes.Clone(b.Bytes())))
 		b.Release()
 		if err != c.want {
@@ -50,7 +51,7 @@ func TestParse(t *testing.T) {
 // RFC1122-3.2.1.6-1, RFC1122-3.2.1.7-3, RFC1122-3.2.1.8-1, RFC1122-3.4-1: the transport sets type of service, time to live, DF and options.
 func TestPush(t *testing.T) {
 	noLeaks(t)
-	f := Fields{TOS: 0xb9, TTL: 3, Protocol: ProtocolUDP, DF: true, Src: ip("10.0.0.2"), Dst: ip("10.0.0.9"), Options: routerAlert[:]}
+	f := Fields{TOS: 0xb9, TTL: 3, Protocol: ip.ProtocolUDP, DF: true, Src: addr("10.0.0.2"), Dst: addr("10.0.0.9"), Options: routerAlert[:]}
 	b := built(f, pattern(100))
 	defer b.Release()
 	got := decode(t, b.Bytes())
@@ -83,8 +84,8 @@ func TestHeaderStringOfFragment(t *testing.T) {
 
 func FuzzParse(f *testing.F) {
 	for _, fields := range []Fields{
-		{Protocol: ProtocolTCP, Src: ip("10.0.0.9"), Dst: ip("10.0.0.2")},
-		{TOS: 255, TTL: 1, DF: true, Protocol: 200, Src: ip("1.2.3.4"), Dst: ip("224.0.0.1"), Options: []byte{1, 1, 1, 0}},
+		{Protocol: ip.ProtocolTCP, Src: addr("10.0.0.9"), Dst: addr("10.0.0.2")},
+		{TOS: 255, TTL: 1, DF: true, Protocol: 200, Src: addr("1.2.3.4"), Dst: addr("224.0.0.1"), Options: []byte{1, 1, 1, 0}},
 	} {
 		b := built(fields, pattern(20))
 		f.Add(bytes.Clone(b.Bytes()))
@@ -112,7 +113,7 @@ func FuzzParse(f *testing.F) {
 }
 
 func BenchmarkParse(b *testing.B) {
-	p := built(Fields{Protocol: ProtocolTCP, Src: ip("10.0.0.9"), Dst: ip("10.0.0.2")}, pattern(1460))
+	p := built(Fields{Protocol: ip.ProtocolTCP, Src: addr("10.0.0.9"), Dst: addr("10.0.0.2")}, pattern(1460))
 	defer p.Release()
 	b.ReportAllocs()
 	for b.Loop() {

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/seed-012105e5/gonet/edge"
+	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/packet"
 )
 
@@ -16,7 +17,7 @@ func idOf(t *testing.T, x *transmitter, dst string, protocol uint8) uint16 {
 		id = Header(b.Bytes()).ID()
 		b.Release()
 	}
-	x.send(built(Fields{Protocol: protocol, Src: ip("10.0.0.2"), Dst: ip(dst)}, nil))
+	x.send(built(Fields{Protocol: protocol, Src: addr("10.0.0.2"), Dst: addr(dst)}, nil))
 	return id
 }
 
@@ -27,7 +28,7 @@ func idOf(t *testing.T, x *transmitter, dst string, protocol uint8) uint16 {
 // degrees of freedom is over 105 once in 10^9 runs.
 func TestIDsTellNothing(t *testing.T) {
 	for _, others := range []int{0, 1, 7} {
-		x := newTransmitter(edge.Out[*packet.Buffer]{}, edge.Out[*packet.Buffer]{}, nil, edge.Out[Problem]{}, TxConfig{Table: twoLinks(t), Random: seeded()}, &Stats{})
+		x := newTransmitter(edge.Out[*packet.Buffer]{}, edge.Out[*packet.Buffer]{}, nil, edge.Out[ip.ErrorRequest]{}, TxConfig{Table: twoLinks(t), Random: seeded()}, &Stats{})
 		last := map[uint16]int{}
 		count, before := 0, uint16(0)
 		next := func(dst string, protocol uint8) uint16 {
@@ -43,9 +44,9 @@ func TestIDsTellNothing(t *testing.T) {
 		const tries = 20000
 		for range tries {
 			for range others {
-				next("10.0.0.8", ProtocolUDP)
+				next("10.0.0.8", ip.ProtocolUDP)
 			}
-			id := next("10.0.0.9", ProtocolICMP)
+			id := next("10.0.0.9", ip.ProtocolICMP)
 			steps[(id-before)>>11]++
 			before = id
 		}
@@ -61,12 +62,12 @@ func TestIDsTellNothing(t *testing.T) {
 
 // RFC 6864 section 4.1: datagrams that may not be fragmented have none.
 func TestAtomicHasNoID(t *testing.T) {
-	x := newTransmitter(edge.Out[*packet.Buffer]{}, edge.Out[*packet.Buffer]{}, nil, edge.Out[Problem]{}, TxConfig{Table: twoLinks(t), Random: seeded()}, &Stats{})
+	x := newTransmitter(edge.Out[*packet.Buffer]{}, edge.Out[*packet.Buffer]{}, nil, edge.Out[ip.ErrorRequest]{}, TxConfig{Table: twoLinks(t), Random: seeded()}, &Stats{})
 	x.hand = func(_ int, b *packet.Buffer) {
 		if id := Header(b.Bytes()).ID(); id != 0 {
 			t.Errorf("identification %d", id)
 		}
 		b.Release()
 	}
-	x.send(built(Fields{Protocol: ProtocolTCP, DF: true, Src: ip("10.0.0.2"), Dst: ip("10.0.0.9")}, nil))
+	x.send(built(Fields{Protocol: ip.ProtocolTCP, DF: true, Src: addr("10.0.0.2"), Dst: addr("10.0.0.9")}, nil))
 }

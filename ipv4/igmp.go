@@ -9,22 +9,9 @@ import (
 
 	"github.com/seed-012105e5/gonet/ethernet"
 	"github.com/seed-012105e5/gonet/internal/checksum"
+	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/packet"
 )
-
-// A Membership asks Rx to join or to leave a multicast group on a link. Joins
-// are counted, and the group is left when all who joined have left.
-type Membership struct {
-	Link  int // index of the interface; -1 is the one that Lookup names
-	Group netip.Addr
-	Join  bool
-
-	// Done gets the answer when the change holds, and has room for one; it
-	// may be nil. The errors
-	// are EINVAL (not a group), ENODEV (no such link), ENOBUFS (too many
-	// groups) and EADDRNOTAVAIL (leaving what was not joined).
-	Done chan<- error
-}
 
 // Types of message (RFC 2236 section 2.1).
 const (
@@ -47,6 +34,8 @@ const (
 var (
 	allHosts   = netip.AddrFrom4([4]byte{224, 0, 0, 1})
 	allRouters = netip.AddrFrom4([4]byte{224, 0, 0, 2})
+	groupBase  = netip.AddrFrom4([4]byte{224, 0, 0, 0}) // is no group (RFC 1112 section 4)
+	anyAddr    = netip.IPv4Unspecified()
 )
 
 // An igmpMessage is one that is to be sent.
@@ -149,7 +138,7 @@ func (m *igmp) leave(now time.Time, link int, group netip.Addr) error {
 
 func (m *igmp) check(link int, group netip.Addr) error {
 	switch {
-	case !group.Is4() || !group.IsMulticast() || group == multicastNet.Addr(): // 224.0.0.0 is no group (RFC 1112 section 4)
+	case !group.Is4() || !group.IsMulticast() || group == groupBase:
 		return syscall.EINVAL
 	case link < 0 || link >= len(m.links):
 		return syscall.ENODEV
@@ -200,7 +189,7 @@ func (m *igmp) receive(now time.Time, link int, dst netip.Addr, msg []byte) bool
 // query sets timers for reports: of all groups, or of one. Version 1 has
 // response time 0 in its queries (RFC 2236 section 4).
 func (m *igmp) query(now time.Time, link int, dst, group netip.Addr, response time.Duration) bool {
-	general := group == thisHostAddr
+	general := group == anyAddr
 	if general && dst != allHosts || !general && dst != group && dst != allHosts {
 		return false
 	}
@@ -283,7 +272,7 @@ func (msg igmpMessage) datagram(src netip.Addr) *packet.Buffer {
 	if msg.kind == igmpLeave {
 		dst = allRouters
 	}
-	Push(b, Fields{TTL: 1, Protocol: ProtocolIGMP, Src: src, Dst: dst, Options: routerAlert[:]})
+	Push(b, Fields{TTL: 1, Protocol: ip.ProtocolIGMP, Src: src, Dst: dst, Options: routerAlert[:]})
 	return b
 }
 

@@ -101,9 +101,9 @@ func TestIGMPErrors(t *testing.T) {
 		err  error
 		want error
 	}{
-		{"unicast", m.join(epoch, 0, ip("10.0.0.1")), syscall.EINVAL},
-		{"base address", m.join(epoch, 0, ip("224.0.0.0")), syscall.EINVAL},
-		{"IPv6", m.join(epoch, 0, ip("ff02::1")), syscall.EINVAL},
+		{"unicast", m.join(epoch, 0, addr("10.0.0.1")), syscall.EINVAL},
+		{"base address", m.join(epoch, 0, addr("224.0.0.0")), syscall.EINVAL},
+		{"IPv6", m.join(epoch, 0, addr("ff02::1")), syscall.EINVAL},
 		{"no address", m.leave(epoch, 0, netip.Addr{}), syscall.EINVAL},
 		{"no link", m.join(epoch, 1, groupA), syscall.ENODEV},
 		{"negative link", m.leave(epoch, -1, groupA), syscall.ENODEV},
@@ -112,7 +112,7 @@ func TestIGMPErrors(t *testing.T) {
 		{"all-hosts joined", m.join(epoch, 0, allHosts), nil},
 		{"all-hosts left", m.leave(epoch, 0, allHosts), nil},
 		{"third group", m.join(epoch, 0, groupB), nil},
-		{"too many groups", m.join(epoch, 0, ip("239.9.9.9")), syscall.ENOBUFS},
+		{"too many groups", m.join(epoch, 0, addr("239.9.9.9")), syscall.ENOBUFS},
 		{"known group", m.join(epoch, 0, groupB), nil},
 	} {
 		if !errors.Is(c.err, c.want) {
@@ -135,7 +135,7 @@ func TestIGMPQuery(t *testing.T) {
 	said(m)
 
 	now := epoch.Add(time.Minute)
-	if !m.receive(now, 0, allHosts, igmpBytes(igmpQuery, 20, thisHostAddr)) {
+	if !m.receive(now, 0, allHosts, igmpBytes(igmpQuery, 20, anyAddr)) {
 		t.Error("the general query is not understood")
 	}
 	m.expire(now.Add(2 * time.Second))
@@ -154,13 +154,13 @@ func TestIGMPQueryShortensTimer(t *testing.T) {
 	m := newIGMP(1, 8, seeded())
 	m.join(epoch, 0, groupA)
 	m.expire(epoch.Add(unsolicitedReportInterval))
-	m.receive(epoch, 0, allHosts, igmpBytes(igmpQuery, 10, thisHostAddr))
+	m.receive(epoch, 0, allHosts, igmpBytes(igmpQuery, 10, anyAddr))
 	soon := m.deadline()
-	m.receive(epoch, 0, allHosts, igmpBytes(igmpQuery, 250, thisHostAddr))
+	m.receive(epoch, 0, allHosts, igmpBytes(igmpQuery, 250, anyAddr))
 	if !m.deadline().Equal(soon) {
 		t.Error("a slower query has moved the timer")
 	}
-	m.receive(epoch, 0, allHosts, igmpBytes(igmpQuery, 1, thisHostAddr))
+	m.receive(epoch, 0, allHosts, igmpBytes(igmpQuery, 1, anyAddr))
 	if d := m.deadline().Sub(epoch); d > 100*time.Millisecond {
 		t.Errorf("a faster query is answered after %v", d)
 	}
@@ -170,7 +170,7 @@ func TestIGMPQueryShortensTimer(t *testing.T) {
 // and leaves are not sent.
 func TestIGMPVersion1Router(t *testing.T) {
 	m := newIGMP(1, 8, seeded())
-	m.receive(epoch, 0, allHosts, igmpBytes(igmpQuery, 0, thisHostAddr))
+	m.receive(epoch, 0, allHosts, igmpBytes(igmpQuery, 0, anyAddr))
 	m.join(epoch, 0, groupA)
 	wantSaid(t, m, "join", "0 report1 239.1.2.3")
 	m.leave(epoch, 0, groupA)
@@ -181,7 +181,7 @@ func TestIGMPVersion1Router(t *testing.T) {
 
 	m.expire(m.deadline())
 	said(m)
-	m.receive(later, 0, allHosts, igmpBytes(igmpQuery, 0, thisHostAddr))
+	m.receive(later, 0, allHosts, igmpBytes(igmpQuery, 0, anyAddr))
 	if d := m.deadline().Sub(later); d <= 0 || d > v1ResponseTime {
 		t.Errorf("answer after %v", d)
 	}
@@ -192,7 +192,7 @@ func TestIGMPNonsense(t *testing.T) {
 	m.join(epoch, 0, groupA)
 	m.expire(m.deadline())
 	said(m)
-	bad := igmpBytes(igmpQuery, 10, thisHostAddr)
+	bad := igmpBytes(igmpQuery, 10, anyAddr)
 	bad[1]++
 	for _, c := range []struct {
 		name string
@@ -201,11 +201,11 @@ func TestIGMPNonsense(t *testing.T) {
 		msg  []byte
 		want bool
 	}{
-		{"short", 0, allHosts, igmpBytes(igmpQuery, 10, thisHostAddr)[:7], false},
+		{"short", 0, allHosts, igmpBytes(igmpQuery, 10, anyAddr)[:7], false},
 		{"bad checksum", 0, allHosts, bad, false},
-		{"looped back", -1, allHosts, igmpBytes(igmpQuery, 10, thisHostAddr), false},
-		{"no such link", 1, allHosts, igmpBytes(igmpQuery, 10, thisHostAddr), false},
-		{"general query to one group", 0, groupA, igmpBytes(igmpQuery, 10, thisHostAddr), false},
+		{"looped back", -1, allHosts, igmpBytes(igmpQuery, 10, anyAddr), false},
+		{"no such link", 1, allHosts, igmpBytes(igmpQuery, 10, anyAddr), false},
+		{"general query to one group", 0, groupA, igmpBytes(igmpQuery, 10, anyAddr), false},
 		{"specific query to another", 0, groupB, igmpBytes(igmpQuery, 10, groupA), false},
 		{"leave", 0, allRouters, igmpBytes(igmpLeave, 0, groupA), true},
 		{"unknown type", 0, allHosts, igmpBytes(0x99, 0, groupA), true},
@@ -232,9 +232,9 @@ func TestIGMPSet(t *testing.T) {
 		{"nothing new", func() error { return nil }, nil},
 		{"join", func() error { return m.join(epoch, 0, groupA) }, []string{"01:00:5e:00:00:01", "01:00:5e:01:02:03"}},
 		{"again", func() error { return m.join(epoch, 0, groupA) }, nil},
-		{"same address", func() error { return m.join(epoch, 0, ip("238.129.2.3")) }, []string{"01:00:5e:00:00:01", "01:00:5e:01:02:03"}},
+		{"same address", func() error { return m.join(epoch, 0, addr("238.129.2.3")) }, []string{"01:00:5e:00:00:01", "01:00:5e:01:02:03"}},
 		{"leave", func() error {
-			m.leave(epoch, 0, ip("238.129.2.3"))
+			m.leave(epoch, 0, addr("238.129.2.3"))
 			m.leave(epoch, 0, groupA)
 			return m.leave(epoch, 0, groupA)
 		}, []string{"01:00:5e:00:00:01"}},
@@ -256,7 +256,7 @@ func TestIGMPDatagram(t *testing.T) {
 		kind uint8
 		dst  string
 	}{{igmpReportV2, "239.1.2.3"}, {igmpReportV1, "239.1.2.3"}, {igmpLeave, "224.0.0.2"}} {
-		b := igmpMessage{0, c.kind, groupA}.datagram(ip("10.0.0.2"))
+		b := igmpMessage{0, c.kind, groupA}.datagram(addr("10.0.0.2"))
 		Header(b.Bytes()).updateChecksum()
 		got := decode(t, b.Bytes())
 		if got.TTL != 1 || got.DstIP.String() != c.dst || len(got.Options) != 1 || got.Options[0].OptionType != OptionRouterAlert {
@@ -285,7 +285,7 @@ func TestIGMPResponseTimes(t *testing.T) {
 		m.expire(later)
 		m.out = nil
 		for range 10 {
-			m.query(later, 0, allHosts, thisHostAddr, time.Duration(response)*100*time.Millisecond)
+			m.query(later, 0, allHosts, anyAddr, time.Duration(response)*100*time.Millisecond)
 		}
 		for _, g := range m.links[0].groups[1:] {
 			if d := g.report.Sub(later); d <= 0 || d > 25500*time.Millisecond {
@@ -309,7 +309,7 @@ func BenchmarkIGMPQuery(b *testing.B) {
 	}
 	m.out = nil
 	for b.Loop() {
-		m.query(epoch, 0, allHosts, thisHostAddr, time.Second)
+		m.query(epoch, 0, allHosts, anyAddr, time.Second)
 		m.deadline()
 	}
 }

@@ -5,13 +5,14 @@ import (
 
 	"github.com/seed-012105e5/gonet/edge"
 	"github.com/seed-012105e5/gonet/ethernet"
+	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/packet"
 )
 
 // Rx and Tx for a program that calls the layers itself, in one loop: the same
 // machines without goroutines and without channels. Such a host has no ICMP.
 // What Rx and Tx would have it told is dropped, and counted as lost
-// (Stats.ProblemsLost); so is what Rx sends by itself, which is IGMP and what
+// (Stats.ErrorRequestsLost); so is what Rx sends by itself, which is IGMP and what
 // it forwards (Stats.DropTxFull).
 
 // An Input is Rx, a datagram a call. It has one caller at a time.
@@ -19,8 +20,8 @@ type Input struct{ r *receiver }
 
 // NewInput returns the Input of a host that has the links of cfg.Table.
 func NewInput(cfg RxConfig, stats *Stats) *Input {
-	nobody := make([]*ethernet.Filter, len(cfg.Table.links)) // is told of groups
-	return &Input{newReceiver(Up{}, nobody, Edges{}, edge.Out[Problem]{}, cfg, stats)}
+	nobody := make([]*ethernet.Filter, cfg.Table.Load().Links()) // is told of groups
+	return &Input{newReceiver(Up{}, nobody, ip.Edges{}, edge.Out[ip.ErrorRequest]{}, cfg, stats)}
 }
 
 // Receive checks a packet, which it takes. If that is for a protocol above, or
@@ -49,7 +50,7 @@ type Output struct{ t *transmitter }
 // NewOutput returns an Output that calls hand with each packet for a link, its
 // NextHop and Group set; link -1 stands for loopback. Hand takes the packet.
 func NewOutput(cfg TxConfig, hand func(link int, b *packet.Buffer), stats *Stats) *Output {
-	t := newTransmitter(edge.Out[*packet.Buffer]{}, edge.Out[*packet.Buffer]{}, nil, edge.Out[Problem]{}, cfg, stats)
+	t := newTransmitter(edge.Out[*packet.Buffer]{}, edge.Out[*packet.Buffer]{}, nil, edge.Out[ip.ErrorRequest]{}, cfg, stats)
 	t.hand = hand
 	return &Output{t}
 }

@@ -3,6 +3,7 @@ package ipv4
 import (
 	"testing"
 
+	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/packet"
 )
 
@@ -20,14 +21,14 @@ func TestMachines(t *testing.T) {
 		copy(h[12:20], append(append([]byte(nil), h[16:20]...), h[12:16]...)) // as if the peer had sent it
 		b, protocol := in.Receive(b)
 		if b != nil {
-			if got++; protocol != ProtocolTCP {
+			if got++; protocol != ip.ProtocolTCP {
 				t.Errorf("protocol %d", protocol)
 			}
 			b.Release()
 		}
 	}, &stats)
-	src, _ := table.Source(ip("10.0.1.9"))
-	f := Fields{Protocol: ProtocolTCP, Src: src, Dst: ip("10.0.1.9")}
+	src, _ := table.Load().Source(addr("10.0.1.9"))
+	f := Fields{Protocol: ip.ProtocolTCP, Src: src, Dst: addr("10.0.1.9")}
 	out.Send(made(f, pattern(100)))
 	out.Send(made(f, pattern(4000))) // longer than the MTU
 	if got != 2 {
@@ -35,8 +36,8 @@ func TestMachines(t *testing.T) {
 	}
 	f.DF = true
 	out.Send(made(f, pattern(4000)))
-	if stats.DropTooBig.Load() != 1 || stats.ProblemsLost.Load() != 1 {
-		t.Errorf("too big: %d, lost: %d", stats.DropTooBig.Load(), stats.ProblemsLost.Load())
+	if stats.DropTooBig.Load() != 1 || stats.ErrorRequestsLost.Load() != 1 {
+		t.Errorf("too big: %d, lost: %d", stats.DropTooBig.Load(), stats.ErrorRequestsLost.Load())
 	}
 	in.Close()
 	if live := packet.Live() - before; live != 0 {
@@ -52,7 +53,7 @@ func TestMachineExpire(t *testing.T) {
 	if !in.Deadline().IsZero() {
 		t.Errorf("a deadline at %v, with nothing to wait for", in.Deadline())
 	}
-	f := Fields{Protocol: ProtocolTCP, Src: ip("10.0.1.9"), Dst: ip("10.0.1.2")}
+	f := Fields{Protocol: ip.ProtocolTCP, Src: addr("10.0.1.9"), Dst: addr("10.0.1.2")}
 	b := made(f, pattern(80))
 	h := Header(b.Bytes())
 	h[6] = 0x20 // more fragments

@@ -3,6 +3,7 @@ package ipv4
 import (
 	"time"
 
+	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/packet"
 )
 
@@ -10,9 +11,9 @@ import (
 
 // member serves a join or a leave. When it is answered the filter of the link knows
 // of it, so what arrives after the answer is let in, or is not.
-func (r *receiver) member(m Membership) {
+func (r *receiver) member(m ip.Membership) {
 	link := m.Link
-	if hop, ok := r.table.Lookup(m.Group); link == -1 && ok {
+	if hop, ok := r.table.Load().Lookup(m.Group); link == -1 && ok {
 		link = hop.Link
 	}
 	change := r.igmp.leave
@@ -31,7 +32,7 @@ func (r *receiver) member(m Membership) {
 // that asks has no address.
 func (r *receiver) receiveIGMP(b *packet.Buffer, h Header) {
 	src := h.Src()
-	if src != thisHostAddr && !r.table.onLink(src, b.Link) || !r.igmp.receive(time.Now(), b.Link, h.Dst(), h.Payload()) {
+	if src != anyAddr && !r.table.Load().OnLink(src, b.Link) || !r.igmp.receive(time.Now(), b.Link, h.Dst(), h.Payload()) {
 		drop(b, &r.stats.DropIGMP)
 		return
 	}
@@ -45,7 +46,7 @@ func (r *receiver) receiveIGMP(b *packet.Buffer, h Header) {
 // on the wire.
 func (r *receiver) afterIGMP() {
 	for msg, ok := r.igmp.output(); ok; msg, ok = r.igmp.output() {
-		src := r.table.sourceOn(msg.link, msg.group)
+		src := r.table.Load().SourceOn(msg.link, msg.group)
 		if !src.IsValid() {
 			continue
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/seed-012105e5/gonet/edge"
 	"github.com/seed-012105e5/gonet/internal/testing/noninterference"
+	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/packet"
 )
 
@@ -24,7 +25,7 @@ func TestAnswersTellNothing(t *testing.T) {
 	// last of those that are forged.
 	answered := func(waiting int, random func() uint64) func(bool, uint64) float64 {
 		queue := make(chan *packet.Buffer, room)
-		e := Edges{Loop: edge.To(queue).Out()}
+		e := ip.Edges{Loop: edge.To(queue).Out()}
 		for range waiting {
 			queue <- b
 		}
@@ -61,27 +62,27 @@ func TestRoutesTellNothing(t *testing.T) {
 	play := func(mine, others bool, dead bool, seed uint64) (view string) {
 		random := rand.New(rand.NewPCG(seed, 1))
 		r, now := newRouter(twoLinks(t)), epoch
-		gateway := func() netip.Addr { return ip(gateways[random.IntN(len(gateways))]) }
-		observer := ip("8.8.8.8")
+		gateway := func() netip.Addr { return addr(gateways[random.IntN(len(gateways))]) }
+		observer := addr("8.8.8.8")
 		for range 40 {
-			own := Advice{Dst: observer, From: gateway(), Gateway: gateway()}
+			own := ip.Advice{Dst: observer, From: gateway(), Gateway: gateway()}
 			if random.IntN(4) == 0 {
-				own = Advice{Dst: observer}
+				own = ip.Advice{Dst: observer}
 			}
 			if mine && random.IntN(4) == 0 {
 				r.learn(now, own)
 			}
 			for i := range random.IntN(6) {
-				a := Advice{Dst: netip.AddrFrom4([4]byte{8, 8, 4, byte(i)}), From: gateway(), Gateway: gateway()}
+				a := ip.Advice{Dst: netip.AddrFrom4([4]byte{8, 8, 4, byte(i)}), From: gateway(), Gateway: gateway()}
 				if random.IntN(3) == 0 {
-					a = Advice{Dst: a.Dst}
+					a = ip.Advice{Dst: a.Dst}
 				}
 				if others {
 					r.learn(now, a)
 				}
 			}
 			if dead {
-				r.learn(now, Advice{Gateway: ip(gateways[0])})
+				r.learn(now, ip.Advice{Gateway: addr(gateways[0])})
 			}
 			hop, _ := r.route(now, observer)
 			view += fmt.Sprintln(now.Sub(epoch), hop.Link, hop.NextHop, hop.MTU)

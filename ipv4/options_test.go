@@ -72,7 +72,7 @@ func TestReturnRoute(t *testing.T) {
 		if o.Completed() != c.completed {
 			t.Errorf("%s: completed %v", c.name, o.Completed())
 		}
-		if dst, option := o.ReturnRoute(ip("10.9.9.9")); dst != ip(c.dst) || !bytes.Equal(option, c.option) {
+		if dst, option := o.ReturnRoute(addr("10.9.9.9")); dst != addr(c.dst) || !bytes.Equal(option, c.option) {
 			t.Errorf("%s: to %v by %v, want %s by %v", c.name, dst, option, c.dst, c.option)
 		}
 	}
@@ -97,14 +97,14 @@ func TestRecord(t *testing.T) {
 	} {
 		got := bytes.Clone(c.before)
 		o, _, ok := ParseOptions(got)
-		if !ok || !o.Record(ip("10.0.0.2"), noon) {
+		if !ok || !o.Record(addr("10.0.0.2"), noon) {
 			t.Errorf("%s: not taken for an option that records", c.name)
 		}
 		if !bytes.Equal(got, c.want) {
 			t.Errorf("%s: %v, want %v", c.name, got, c.want)
 		}
 	}
-	if o := (Options{RouterAlert: true}); o.Record(ip("10.0.0.2"), noon) {
+	if o := (Options{RouterAlert: true}); o.Record(addr("10.0.0.2"), noon) {
 		t.Error("Router Alert records nothing")
 	}
 }
@@ -143,10 +143,10 @@ func FuzzOptions(f *testing.F) {
 		if c, _, ok := ParseOptions(copied); !ok || !bytes.Equal(c.SourceRoute, o.SourceRoute) || c.RouterAlert != o.RouterAlert {
 			t.Fatalf("a fragment of %v has the options %v", p, copied)
 		}
-		if dst, option := o.ReturnRoute(ip("10.9.9.9")); len(option) > maxOptionsLen || len(option)%4 != 0 || !dst.IsValid() {
+		if dst, option := o.ReturnRoute(addr("10.9.9.9")); len(option) > maxOptionsLen || len(option)%4 != 0 || !dst.IsValid() {
 			t.Fatalf("the way back of %v is %v", p, option)
 		}
-		o.Record(ip("10.0.0.2"), epoch)
+		o.Record(addr("10.0.0.2"), epoch)
 		if _, bad, ok := ParseOptions(p); !ok {
 			t.Fatalf("recording has made %v malformed at %d", p, bad)
 		}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/packet"
 )
 
@@ -188,7 +189,7 @@ func (r *reassembler) complete(now time.Time, a *assembly) *packet.Buffer {
 		whole.Append(Header(b.Bytes()).Payload())
 	}
 	h := Header(whole.Bytes())
-	h[1] = h[1]&^ECNMask | uint8(ecn)
+	h[1] = h[1]&^ip.ECNMask | uint8(ecn)
 	binary.BigEndian.PutUint16(h[2:], uint16(total))
 	h[6], h[7] = 0, 0
 	h.updateChecksum()

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/packet"
 )
 
@@ -148,7 +149,7 @@ func TestReassemblyTooLong(t *testing.T) {
 	}
 
 	// The options of the first may be what makes it too long.
-	first := built(Fields{Protocol: ProtocolUDP, Src: ip("10.0.0.9"), Dst: ip("10.0.0.2"), Options: []byte{1, 1, 1, 1}}, pattern(65504))
+	first := built(Fields{Protocol: ip.ProtocolUDP, Src: addr("10.0.0.9"), Dst: addr("10.0.0.2"), Options: []byte{1, 1, 1, 1}}, pattern(65504))
 	Header(first.Bytes())[6] = 0x20
 	r.add(epoch, first)
 	last := fragmentOf(0, 65504, false, pattern(11))
@@ -283,7 +284,7 @@ func FuzzReassembly(f *testing.F) {
 	f.Fuzz(func(t *testing.T, seed uint64, step, length uint16, noise []byte) {
 		before := packet.Live()
 		random := rand.New(rand.NewPCG(seed, 1))
-		mtu := MinMTU + int(step)%1500
+		mtu := ip.MinMTU + int(step)%1500
 		data := pattern(1 + int(length)%8000)
 		all := cut(fragmentOf(1, 0, false, data), mtu)
 		if random.IntN(2) == 0 {

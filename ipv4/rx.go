@@ -2,13 +2,13 @@ package ipv4
 
 import (
 	"cmp"
-	"encoding/binary"
 	"math/rand/v2"
 	"net/netip"
 	"time"
 
 	"github.com/seed-012105e5/gonet/edge"
 	"github.com/seed-012105e5/gonet/ethernet"
+	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/packet"
 )
 
@@ -23,7 +23,7 @@ type Up struct{ ICMP, UDP, TCP edge.Out[*packet.Buffer] }
 
 // RxConfig configures Rx.
 type RxConfig struct {
-	Table *Table
+	Table *ip.CurrentTable
 
 	// Forward makes the host a router for datagrams that are not for it. It
 	// is off unless asked for, however many links there are (RFC 1122
@@ -51,10 +51,10 @@ type RxConfig struct {
 //
 //	Owns:      the fragments that wait, and the multicast groups of every link
 //	Reads:     in; joins; its timer
-//	Writes:    up; the groups of the filters of links; forwarded datagrams and IGMP messages to tx; problems
-//	Blocks on: in; up, whose readers are always ready. What tx and problems cannot take at once is dropped
-func Rx(in *edge.Inbox, joins edge.In[Membership], up Up, filters []*ethernet.Filter, tx Edges, problems edge.Out[Problem], cfg RxConfig, stats *Stats) {
-	r := newReceiver(up, filters, tx, problems, cfg, stats)
+//	Writes:    up; the groups of the filters of links; forwarded datagrams and IGMP messages to tx; errorRequests
+//	Blocks on: in; up, whose readers are always ready. What tx and errorRequests cannot take at once is dropped
+func Rx(in *edge.Inbox, joins edge.In[ip.Membership], up Up, filters []*ethernet.Filter, tx ip.Edges, errorRequests edge.Out[ip.ErrorRequest], cfg RxConfig, stats *Stats) {
+	r := newReceiver(up, filters, tx, errorRequests, cfg, stats)
 	r.inbox = in
 	defer r.close()
 	r.arm()
@@ -66,7 +66,7 @@ func Rx(in *edge.Inbox, joins edge.In[Membership], up Up, filters []*ethernet.Fi
 }
 
 // rung sees to what is rare: one of each, so that packets have their turn.
-func (r *receiver) rung(joins edge.In[Membership]) {
+func (r *receiver) rung(joins edge.In[ip.Membership]) {
 	if now := time.Now(); r.inbox.Due(now) {
 		r.expire(now)
 		r.arm()
@@ -79,20 +79,20 @@ func (r *receiver) rung(joins edge.In[Membership]) {
 
 // A receiver is the state of Rx.
 type receiver struct {
-	cfg      RxConfig
-	table    *Table
-	stats    *Stats
-	up       Up
-	filters  []*ethernet.Filter // by link; nil for a link that has none
-	tx       Edges
-	problems edge.Out[Problem]
-	inbox    *edge.Inbox // whose timer is set; nil for an Input
+	cfg           RxConfig
+	table         *ip.CurrentTable
+	stats         *Stats
+	up            Up
+	filters       []*ethernet.Filter // by link; nil for a link that has none
+	tx            ip.Edges
+	errorRequests edge.Out[ip.ErrorRequest]
+	inbox         *edge.Inbox // whose timer is set; nil for an Input
 
 	fragments *reassembler
 	igmp      *igmp
 }
 
-func newReceiver(up Up, filters []*ethernet.Filter, tx Edges, problems edge.Out[Problem], cfg RxConfig, stats *Stats) *receiver {
+func newReceiver(up Up, filters []*ethernet.Filter, tx ip.Edges, errorRequests edge.Out[ip.ErrorRequest], cfg RxConfig, stats *Stats) *receiver {
 	cfg.ReassemblyTimeout = cmp.Or(cfg.ReassemblyTimeout, DefaultReassemblyTimeout)
 	cfg.ReassemblyBytes = cmp.Or(cfg.ReassemblyBytes, DefaultReassemblyBytes)
 	cfg.ReassemblyDatagrams = cmp.Or(cfg.ReassemblyDatagrams, DefaultReassemblyDatagrams)
@@ -102,7 +102,7 @@ func newReceiver(up Up, filters []*ethernet.Filter, tx Edges, problems edge.Out[
 	}
 	r := &receiver{
 		cfg: cfg, table: cfg.Table, stats: stats,
-		up: up, filters: filters, tx: tx, problems: problems,
+		up: up, filters: filters, tx: tx, errorRequests: errorRequests,
 		fragments: newReassembler(cfg.ReassemblyTimeout, cfg.ReassemblyBytes, cfg.ReassemblyDatagrams, cfg.Random, stats),
 		igmp:      newIGMP(len(filters), cfg.Groups, cfg.Random),
 	}
@@ -118,7 +118,7 @@ func (r *receiver) receive(b *packet.Buffer) {
 	}
 	up := r.up.of(protocol)
 	if !up.Exists() {
-		r.problem(b, &r.stats.DropProtocol, TypeUnreachable, CodeProtocolUnreachable, 0)
+		r.refuse(b, &r.stats.DropProtocol, ip.TypeUnreachable, ip.CodeProtocolUnreachable, 0)
 		return
 	}
 	r.stats.RxDelivered.Add(1)
@@ -128,11 +128,11 @@ func (r *receiver) receive(b *packet.Buffer) {
 // of is the edge to a protocol, which exists if somebody serves it.
 func (u *Up) of(protocol uint8) edge.Out[*packet.Buffer] {
 	switch protocol {
-	case ProtocolTCP:
+	case ip.ProtocolTCP:
 		return u.TCP
-	case ProtocolUDP:
+	case ip.ProtocolUDP:
 		return u.UDP
-	case ProtocolICMP:
+	case ip.ProtocolICMP:
 		return u.ICMP
 	}
 	return edge.Out[*packet.Buffer]{}
@@ -151,18 +151,18 @@ func (r *receiver) accept(b *packet.Buffer) (*packet.Buffer, uint8) {
 	b.MarkNetwork()
 	b.NextHop = netip.Addr{} // of the sender, when that is in this process
 
-	dst := binary.BigEndian.Uint32(h[16:])
-	local, group := r.table.kind(dst)
-	if b.Link >= 0 && r.isMartian(binary.BigEndian.Uint32(h[12:]), dst, local, group) {
+	dst, table := h.Dst(), r.table.Load()
+	local, group := table.Kind(dst)
+	if b.Link >= 0 && isMartian(table, h.Src(), dst, local, group) {
 		return drop(b, &r.stats.DropMartian), 0
 	}
-	multicast := dst>>28 == 0xe
+	multicast := dst.IsMulticast()
 	switch {
 	case !group && b.Group:
 		// RFC 1122 section 3.3.6: what was sent to all on the link is for
 		// no single host.
 		drop(b, &r.stats.DropLinkBroadcast)
-	case local, group && !multicast, multicast && r.igmp.joined(b.Link, h.Dst()):
+	case local, group && !multicast, multicast && r.igmp.joined(b.Link, dst):
 		return r.deliver(b, h)
 	case r.cfg.Forward && b.Link >= 0 && !multicast:
 		r.forward(b, h)
@@ -187,12 +187,12 @@ func (r *receiver) malformed(err error) counter {
 // as source a group, loopback or this host itself; as destination loopback
 // (RFC 1122 section 3.2.1.3). The source 0.0.0.0 is of a host that does not
 // know its address, and speaks to all.
-func (r *receiver) isMartian(src, dst uint32, local, group bool) bool {
-	if src>>24 == 0 {
-		return src != 0 || !group
+func isMartian(table *ip.Table, src, dst netip.Addr, local, group bool) bool {
+	if src.As4()[0] == 0 {
+		return !src.IsUnspecified() || !group
 	}
-	srcLocal, srcGroup := r.table.kind(src)
-	return srcLocal || srcGroup || local && dst>>24 == 127
+	srcLocal, srcGroup := table.Kind(src)
+	return srcLocal || srcGroup || local && dst.IsLoopback()
 }
 
 // deliver serves a datagram that is for this host. It returns what accept does.
@@ -208,7 +208,7 @@ func (r *receiver) deliver(b *packet.Buffer, h Header) (*packet.Buffer, uint8) {
 		}
 		h = Header(b.Bytes())
 	}
-	if h.Protocol() == ProtocolIGMP {
+	if h.Protocol() == ip.ProtocolIGMP {
 		r.receiveIGMP(b, h)
 		return nil, 0
 	}
@@ -234,27 +234,27 @@ func (r *receiver) arrivedOptions(b *packet.Buffer, h Header) bool {
 func (r *receiver) options(b *packet.Buffer, h Header) (Options, bool) {
 	o, bad, ok := ParseOptions(h.Options())
 	if !ok {
-		r.problem(b, &r.stats.DropOptions, TypeParameterProblem, 0, uint32(bad)<<24)
+		r.refuse(b, &r.stats.DropOptions, ip.TypeParameterProblem, 0, uint32(bad)<<24)
 	}
 	return o, ok
 }
 
 func (r *receiver) refuseRoute(b *packet.Buffer) {
-	r.problem(b, &r.stats.DropSourceRoute, TypeUnreachable, CodeSourceRouteFailed, 0)
+	r.refuse(b, &r.stats.DropSourceRoute, ip.TypeUnreachable, ip.CodeSourceRouteFailed, 0)
 }
 
-// problem drops b for a reason, and has its sender told.
-func (r *receiver) problem(b *packet.Buffer, reason counter, kind, code uint8, value uint32) {
+// refuse drops b for a reason, and has its sender told.
+func (r *receiver) refuse(b *packet.Buffer, reason counter, kind, code uint8, value uint32) {
 	reason.Add(1)
-	raise(r.problems, Problem{kind, code, value, b}, r.stats)
+	requestError(r.errorRequests, ip.ErrorRequest{Type: kind, Code: code, Value: value, Packet: b}, r.stats)
 }
 
-// raise gives a problem to ICMP, if that can take it.
-func raise(problems edge.Out[Problem], p Problem, stats *Stats) {
-	p.Packet.PullBack()
-	if !p.Raise(problems) {
-		stats.ProblemsLost.Add(1)
-		p.Packet.Release()
+// requestError asks ICMP for an error, if that can take it.
+func requestError(to edge.Out[ip.ErrorRequest], request ip.ErrorRequest, stats *Stats) {
+	request.Packet.PullBack()
+	if !request.Send(to) {
+		stats.ErrorRequestsLost.Add(1)
+		request.Packet.Release()
 	}
 }
 
@@ -276,7 +276,7 @@ func (r *receiver) expire(now time.Time) {
 			break
 		}
 		if first != nil {
-			raise(r.problems, Problem{TypeTimeExceeded, CodeReassemblyExceeded, 0, first}, r.stats)
+			requestError(r.errorRequests, ip.ErrorRequest{Type: ip.TypeTimeExceeded, Code: ip.CodeReassemblyExceeded, Packet: first}, r.stats)
 		}
 	}
 	r.igmp.expire(now)

@@ -12,6 +12,7 @@ import (
 	"github.com/seed-012105e5/gonet/edge"
 	"github.com/seed-012105e5/gonet/ethernet"
 	counters "github.com/seed-012105e5/gonet/internal/counter"
+	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/packet"
 )
 
@@ -19,17 +20,17 @@ import (
 type rxBench struct {
 	*receiver
 	icmp, udp, tcp, tx chan *packet.Buffer
-	problems           chan Problem
+	requests           chan ip.ErrorRequest
 	filters            []*ethernet.Filter
 }
 
 func newRxBench(cfg RxConfig) *rxBench {
 	x := &rxBench{
 		icmp: make(chan *packet.Buffer, 64), udp: make(chan *packet.Buffer, 64), tcp: make(chan *packet.Buffer, 64),
-		tx: make(chan *packet.Buffer, 64), problems: make(chan Problem, 64),
+		tx: make(chan *packet.Buffer, 64), requests: make(chan ip.ErrorRequest, 64),
 	}
 	cfg.Random = seeded()
-	x.receiver = newReceiver(x.up(), x.toLinks(len(cfg.Table.links)), Edges{Loop: edge.To(x.tx).Out()}, edge.To(x.problems).Out(), cfg, &Stats{})
+	x.receiver = newReceiver(x.up(), x.toLinks(cfg.Table.Load().Links()), ip.Edges{Loop: edge.To(x.tx).Out()}, edge.To(x.requests).Out(), cfg, &Stats{})
 	return x
 }
 
@@ -66,8 +67,8 @@ func (x *rxBench) outcome(look func(*packet.Buffer)) string {
 			take("tcp", b)
 		case b := <-x.tx:
 			take("tx", b)
-		case p := <-x.problems:
-			take(fmt.Sprintf("problem %d.%d %#x", p.Type, p.Code, p.Value), p.Packet)
+		case p := <-x.requests:
+			take(fmt.Sprintf("error %d.%d %#x", p.Type, p.Code, p.Value), p.Packet)
 		default:
 			done = true
 		}
@@ -101,13 +102,13 @@ func TestRxHost(t *testing.T) {
 	x.afterIGMP()
 	x.outcome(nil)
 	datagram := func(src, dst string) Fields {
-		return Fields{Protocol: ProtocolUDP, Src: ip(src), Dst: ip(dst)}
+		return Fields{Protocol: ip.ProtocolUDP, Src: addr(src), Dst: addr(dst)}
 	}
 	protocol := func(n uint8) Fields {
-		return Fields{Protocol: n, Src: ip("10.0.0.9"), Dst: ip("10.0.0.2")}
+		return Fields{Protocol: n, Src: addr("10.0.0.9"), Dst: addr("10.0.0.2")}
 	}
 	options := func(o ...byte) Fields {
-		f := protocol(ProtocolTCP)
+		f := protocol(ip.ProtocolTCP)
 		f.Options = o
 		return f
 	}
@@ -120,18 +121,18 @@ func TestRxHost(t *testing.T) {
 		b    *packet.Buffer
 		want string
 	}{
-		{"RFC1122-3.1-1 TCP", plain(protocol(ProtocolTCP)), "tcp"},
-		{"RFC1122-3.1-1 UDP", plain(protocol(ProtocolUDP)), "udp"},
-		{"RFC1122-3.1-1 ICMP", plain(protocol(ProtocolICMP)), "icmp"},
-		{"RFC1122-3.2.2.1-1 unknown protocol", plain(protocol(132)), "problem 3.2 0x0, DropProtocol 1"},
+		{"RFC1122-3.1-1 TCP", plain(protocol(ip.ProtocolTCP)), "tcp"},
+		{"RFC1122-3.1-1 UDP", plain(protocol(ip.ProtocolUDP)), "udp"},
+		{"RFC1122-3.1-1 ICMP", plain(protocol(ip.ProtocolICMP)), "icmp"},
+		{"RFC1122-3.2.2.1-1 unknown protocol", plain(protocol(132)), "error 3.2 0x0, DropProtocol 1"},
 		{"RFC1122-3.1-4,RFC1122-3.2.1.3-3 not forwarded", plain(datagram("10.0.0.9", "8.8.8.8")), "DropNotForUs 1"},
 		{"RFC1122-3.1-4,RFC1122-3.1-5 not forwarded to another link", plain(datagram("10.0.0.9", "192.168.7.2")), "DropNotForUs 1"},
 		{"RFC1122-3.2.1.1 version 6", withBytes(protocol(6), nil, 0, 0x65), "DropVersion 1"},
 		{"bad length", withBytes(protocol(6), nil, 2, 0, 21), "DropLength 1"},
 		{"RFC1122-3.2.1.2 bad checksum", func() *packet.Buffer { b := plain(protocol(6)); b.Bytes()[10] ^= 1; return b }(), "DropChecksum 1"},
-		{"weak end system", on(1, plain(protocol(ProtocolTCP))), "tcp"},
-		{"RFC1122-3.2.1.7-2 time to live 1", withBytes(protocol(ProtocolTCP), nil, 8, 1), "tcp"},
-		{"RFC1122-3.2.1.7-2 time to live 0", withBytes(protocol(ProtocolTCP), nil, 8, 0), "tcp"},
+		{"weak end system", on(1, plain(protocol(ip.ProtocolTCP))), "tcp"},
+		{"RFC1122-3.2.1.7-2 time to live 1", withBytes(protocol(ip.ProtocolTCP), nil, 8, 1), "tcp"},
+		{"RFC1122-3.2.1.7-2 time to live 0", withBytes(protocol(ip.ProtocolTCP), nil, 8, 0), "tcp"},
 
 		{"RFC1122-3.2.1.3-4 from a group", plain(datagram("224.0.0.9", "10.0.0.2")), "DropMartian 1"},
 		{"RFC1122-3.2.1.3-4 from all", plain(datagram("255.255.255.255", "10.0.0.2")), "DropMartian 1"},
@@ -164,10 +165,10 @@ func TestRxHost(t *testing.T) {
 		{"RFC1122-3.2.1.8-3,MUST-50 unknown option", plain(options(0x99, 4, 1, 2)), "tcp"},
 		{"RFC1122-3.2.1.8-4 stream identifier", plain(options(136, 4, 1, 2)), "tcp"},
 		{"RFC1122-3.2.1.8-2 record route", plain(options(7, 7, 4, 0, 0, 0, 0, 0)), "tcp"},
-		{"RFC1122-3.2.2.5-1 malformed", plain(options(1, 1, 7, 9)), "problem 12.0 0x17000000, DropOptions 1"},
-		{"RFC1122-3.3.5-3 source route at its end", plain(options(131, 7, 8, 1, 2, 3, 4, 0)), "problem 3.5 0x0, DropSourceRoute 1"},
-		{"RFC1122-3.3.5-2,RFC1122-3.3.5-3 source route on its way", plain(options(137, 7, 4, 1, 2, 3, 4, 0)), "problem 3.5 0x0, DropSourceRoute 1"},
-		{"RFC1122-3.2.1.8-9 two source routes", plain(options(131, 3, 4, 137, 3, 4, 0, 0)), "problem 12.0 0x17000000, DropOptions 1"},
+		{"RFC1122-3.2.2.5-1 malformed", plain(options(1, 1, 7, 9)), "error 12.0 0x17000000, DropOptions 1"},
+		{"RFC1122-3.3.5-3 source route at its end", plain(options(131, 7, 8, 1, 2, 3, 4, 0)), "error 3.5 0x0, DropSourceRoute 1"},
+		{"RFC1122-3.3.5-2,RFC1122-3.3.5-3 source route on its way", plain(options(137, 7, 4, 1, 2, 3, 4, 0)), "error 3.5 0x0, DropSourceRoute 1"},
+		{"RFC1122-3.2.1.8-9 two source routes", plain(options(131, 3, 4, 137, 3, 4, 0, 0)), "error 12.0 0x17000000, DropOptions 1"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			x.receive(c.b)
@@ -183,14 +184,14 @@ func TestRxAcceptSourceRoute(t *testing.T) {
 	noLeaks(t)
 	x := newRxBench(RxConfig{Table: twoLinks(t), AcceptSourceRoute: true})
 	defer x.receiver.close()
-	f := Fields{Protocol: ProtocolTCP, Src: ip("10.0.0.9"), Dst: ip("10.0.0.2")}
+	f := Fields{Protocol: ip.ProtocolTCP, Src: addr("10.0.0.9"), Dst: addr("10.0.0.2")}
 	for _, c := range []struct {
 		options []byte
 		want    string
 	}{
 		{[]byte{131, 7, 8, 10, 0, 0, 1, 0}, "tcp"},
 		{[]byte{137, 7, 8, 10, 0, 0, 1, 0}, "tcp"},
-		{[]byte{131, 7, 4, 1, 2, 3, 4, 0}, "problem 3.5 0x0, DropSourceRoute 1"},
+		{[]byte{131, 7, 4, 1, 2, 3, 4, 0}, "error 3.5 0x0, DropSourceRoute 1"},
 	} {
 		f.Options = c.options
 		x.receive(built(f, nil))
@@ -213,9 +214,9 @@ func TestRxHandsUp(t *testing.T) {
 	x := newRxBench(RxConfig{Table: twoLinks(t)})
 	defer x.receiver.close()
 	options := []byte{7, 7, 4, 0, 0, 0, 0, 0}
-	b := built(Fields{TOS: 0xb9, TTL: 7, Protocol: ProtocolTCP, Src: ip("10.0.0.9"), Dst: ip("10.0.0.2"), Options: options}, pattern(60000))
+	b := built(Fields{TOS: 0xb9, TTL: 7, Protocol: ip.ProtocolTCP, Src: addr("10.0.0.9"), Dst: addr("10.0.0.2"), Options: options}, pattern(60000))
 	b.Append(make([]byte, 6))
-	b.Link, b.Arrived, b.SegmentSize, b.NextHop = 0, epoch, 1448, ip("10.0.0.2")
+	b.Link, b.Arrived, b.SegmentSize, b.NextHop = 0, epoch, 1448, addr("10.0.0.2")
 	b.SetPartial(28, 16)
 	x.receive(b)
 	got := <-x.tcp
@@ -253,18 +254,18 @@ func TestRxReassembly(t *testing.T) {
 		start := time.Now()
 		p.in <- fragmentOf(2, 0, true, data[:1480])
 		p.in <- fragmentOf(3, 1480, true, data[:1480])
-		problem := <-p.problems
+		request := <-p.requests
 		if d := time.Since(start); d != DefaultReassemblyTimeout {
 			t.Errorf("told after %v", d)
 		}
-		if h := Header(problem.Packet.Bytes()); problem.Type != TypeTimeExceeded || problem.Code != CodeReassemblyExceeded || h.ID() != 2 {
-			t.Errorf("problem %d.%d about %v", problem.Type, problem.Code, h)
+		if h := Header(request.Packet.Bytes()); request.Type != ip.TypeTimeExceeded || request.Code != ip.CodeReassemblyExceeded || h.ID() != 2 {
+			t.Errorf("error %d.%d about %v", request.Type, request.Code, h)
 		}
-		problem.Packet.Release()
+		request.Packet.Release()
 		time.Sleep(time.Second)
 		synctest.Wait()
-		if n := p.stats.DropReassemblyTimeout.Load(); n != 2 || len(p.problems) != 0 {
-			t.Errorf("%d counted, %d more problems", n, len(p.problems))
+		if n := p.stats.DropReassemblyTimeout.Load(); n != 2 || len(p.requests) != 0 {
+			t.Errorf("%d counted, %d more requests", n, len(p.requests))
 		}
 		p.in <- fragmentOf(4, 0, true, data[:1480]) // to be released in the end
 		p.stop()
@@ -272,16 +273,16 @@ func TestRxReassembly(t *testing.T) {
 }
 
 // When ICMP is busy Rx does not wait for it.
-func TestRxProblemsFull(t *testing.T) {
+func TestRxErrorRequestsFull(t *testing.T) {
 	noLeaks(t)
 	stats := &Stats{}
-	r := newReceiver(Up{}, nil, Edges{}, edge.Out[Problem]{}, RxConfig{Table: mustTable(t, nil, nil)}, stats)
+	r := newReceiver(Up{}, nil, ip.Edges{}, edge.Out[ip.ErrorRequest]{}, RxConfig{Table: mustTable(t, nil, nil)}, stats)
 	defer r.close()
-	b := built(Fields{Protocol: ProtocolTCP, Src: ip("127.0.0.1"), Dst: ip("127.0.0.1")}, nil)
+	b := built(Fields{Protocol: ip.ProtocolTCP, Src: addr("127.0.0.1"), Dst: addr("127.0.0.1")}, nil)
 	b.Link = -1
 	r.receive(b)
-	if stats.ProblemsLost.Load() != 1 || stats.DropProtocol.Load() != 1 {
-		t.Error("the problem is not counted as lost")
+	if stats.ErrorRequestsLost.Load() != 1 || stats.DropProtocol.Load() != 1 {
+		t.Error("the request is not counted as lost")
 	}
 }
 
@@ -290,7 +291,7 @@ type rxProcess struct {
 	t     *testing.T
 	in    chan *packet.Buffer
 	inbox *edge.Inbox // of in
-	joins *edge.Edge[Membership]
+	joins *edge.Edge[ip.Membership]
 	*rxBench
 	stats *Stats
 	ended chan struct{}
@@ -302,16 +303,16 @@ func startRx(t *testing.T, cfg RxConfig) *rxProcess {
 		stats: &Stats{}, ended: make(chan struct{}),
 		rxBench: &rxBench{
 			icmp: make(chan *packet.Buffer, 64), udp: make(chan *packet.Buffer, 64), tcp: make(chan *packet.Buffer, 64),
-			tx: make(chan *packet.Buffer, 64), problems: make(chan Problem, 64),
+			tx: make(chan *packet.Buffer, 64), requests: make(chan ip.ErrorRequest, 64),
 		},
 	}
 	p.inbox = edge.InboxOf(p.in)
-	p.joins = edge.New[Membership](1, p.inbox)
+	p.joins = edge.New[ip.Membership](1, p.inbox)
 	cfg.Random = seeded()
-	filters := p.toLinks(len(cfg.Table.links))
+	filters := p.toLinks(cfg.Table.Load().Links())
 	go func() {
 		defer close(p.ended)
-		Rx(p.inbox, p.joins.In(), p.up(), filters, Edges{Loop: edge.To(p.tx).Out()}, edge.To(p.problems).Out(), cfg, p.stats)
+		Rx(p.inbox, p.joins.In(), p.up(), filters, ip.Edges{Loop: edge.To(p.tx).Out()}, edge.To(p.requests).Out(), cfg, p.stats)
 	}()
 	return p
 }
@@ -326,8 +327,8 @@ func (p *rxProcess) stop() {
 			(<-c).Release()
 		}
 	}
-	for len(p.problems) > 0 {
-		(<-p.problems).Packet.Release()
+	for len(p.requests) > 0 {
+		(<-p.requests).Packet.Release()
 	}
 }
 
@@ -335,12 +336,12 @@ func (p *rxProcess) stop() {
 // leaks, and every packet has one end.
 func FuzzRx(f *testing.F) {
 	for i, fields := range []Fields{
-		{Protocol: ProtocolTCP, Src: ip("10.0.0.9"), Dst: ip("10.0.0.2")},
-		{Protocol: ProtocolUDP, Src: ip("10.0.0.9"), Dst: ip("8.8.8.8"), Options: []byte{7, 7, 4, 0, 0, 0, 0, 68, 8, 5, 0, 0, 0, 0, 0, 0}},
-		{Protocol: ProtocolIGMP, Src: ip("10.0.0.9"), Dst: allHosts, Options: routerAlert[:]},
-		{Protocol: 99, Src: ip("10.0.0.9"), Dst: ip("10.0.0.255"), Options: []byte{131, 7, 8, 1, 2, 3, 4, 0}},
+		{Protocol: ip.ProtocolTCP, Src: addr("10.0.0.9"), Dst: addr("10.0.0.2")},
+		{Protocol: ip.ProtocolUDP, Src: addr("10.0.0.9"), Dst: addr("8.8.8.8"), Options: []byte{7, 7, 4, 0, 0, 0, 0, 68, 8, 5, 0, 0, 0, 0, 0, 0}},
+		{Protocol: ip.ProtocolIGMP, Src: addr("10.0.0.9"), Dst: allHosts, Options: routerAlert[:]},
+		{Protocol: 99, Src: addr("10.0.0.9"), Dst: addr("10.0.0.255"), Options: []byte{131, 7, 8, 1, 2, 3, 4, 0}},
 	} {
-		b := built(fields, igmpBytes(igmpQuery, 10, thisHostAddr))
+		b := built(fields, igmpBytes(igmpQuery, 10, anyAddr))
 		f.Add(bytes.Clone(b.Bytes()), uint8(i), true)
 		b.Release()
 	}
@@ -394,9 +395,9 @@ func BenchmarkRx(b *testing.B) {
 	table := twoLinks(b)
 	go func() {
 		defer close(ended)
-		Rx(inbox, edge.In[Membership]{}, Up{TCP: edge.To(tcp).Out()}, nil, Edges{}, edge.Out[Problem]{}, RxConfig{Table: table}, &Stats{})
+		Rx(inbox, edge.In[ip.Membership]{}, Up{TCP: edge.To(tcp).Out()}, nil, ip.Edges{}, edge.Out[ip.ErrorRequest]{}, RxConfig{Table: table}, &Stats{})
 	}()
-	p := built(Fields{Protocol: ProtocolTCP, Src: ip("10.0.0.9"), Dst: ip("10.0.0.2")}, pattern(1460))
+	p := built(Fields{Protocol: ip.ProtocolTCP, Src: addr("10.0.0.9"), Dst: addr("10.0.0.2")}, pattern(1460))
 	for range 32 {
 		in <- p.Clone()
 	}
@@ -417,8 +418,8 @@ func BenchmarkRx(b *testing.B) {
 // BenchmarkReceive is what one packet costs without the channels.
 func BenchmarkReceive(b *testing.B) {
 	tcp := make(chan *packet.Buffer, 1)
-	r := newReceiver(Up{TCP: edge.To(tcp).Out()}, nil, Edges{}, edge.Out[Problem]{}, RxConfig{Table: twoLinks(b)}, &Stats{})
-	p := built(Fields{Protocol: ProtocolTCP, Src: ip("10.0.0.9"), Dst: ip("10.0.0.2")}, pattern(1460))
+	r := newReceiver(Up{TCP: edge.To(tcp).Out()}, nil, ip.Edges{}, edge.Out[ip.ErrorRequest]{}, RxConfig{Table: twoLinks(b)}, &Stats{})
+	p := built(Fields{Protocol: ip.ProtocolTCP, Src: addr("10.0.0.9"), Dst: addr("10.0.0.2")}, pattern(1460))
 	b.ReportAllocs()
 	for b.Loop() {
 		r.receive(p)

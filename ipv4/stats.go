@@ -7,7 +7,7 @@ import (
 )
 
 // Stats counts what Rx and Tx of one stack do. A field named Drop… is a
-// reason for which packets have been dropped; where that is a Problem too, the
+// reason for which packets have been dropped; where an ICMP error was asked for too, the
 // packet has gone on to ICMP as evidence. A train counts as one packet, and a
 // fragment as one as well. What Rx counts for every packet stands first and
 // what Tx counts last, so that the two do not fight for a cache line.
@@ -43,14 +43,14 @@ type Stats struct {
 
 	DropDivertedFull atomic.Uint64 // for the gateway of another link, which had no room
 
-	ProblemsLost atomic.Uint64 // errors that ICMP was too busy to hear of
-	Redirects    atomic.Uint64 // that changed a route
-	RedirectsBad atomic.Uint64 // that were not believed
-	PathsDead    atomic.Uint64 // ways to one destination that were given up for another
-	GatewaysDead atomic.Uint64 // gateways that were given up for some time
-	TxFragmented atomic.Uint64 // datagrams that were cut
-	TxFragments  atomic.Uint64 // into so many
-	TxLooped     atomic.Uint64 // to addresses of our own, and copies of what is sent to groups
+	ErrorRequestsLost atomic.Uint64 // errors that ICMP was too busy to hear of
+	Redirects         atomic.Uint64 // that changed a route
+	RedirectsBad      atomic.Uint64 // that were not believed
+	PathsDead         atomic.Uint64 // ways to one destination that were given up for another
+	GatewaysDead      atomic.Uint64 // gateways that were given up for some time
+	TxFragmented      atomic.Uint64 // datagrams that were cut
+	TxFragments       atomic.Uint64 // into so many
+	TxLooped          atomic.Uint64 // to addresses of our own, and copies of what is sent to groups
 
 	TxPackets atomic.Uint64 // given to a link, each fragment by itself
 }

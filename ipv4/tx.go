@@ -3,23 +3,25 @@ package ipv4
 import (
 	"encoding/binary"
 	"math/rand/v2"
+	"net/netip"
 	"time"
 
 	"github.com/seed-012105e5/gonet/edge"
 	"github.com/seed-012105e5/gonet/internal/shuffle"
+	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/packet"
 )
 
 // TxConfig configures Tx.
 type TxConfig struct {
-	Table  *Table
+	Table  *ip.CurrentTable
 	Link   int           // whose Tx it is; -1 is that of loopback
 	Random func() uint64 // the source of random numbers; nil means math/rand/v2
 }
 
 // Tx finishes the datagrams that the protocols above have made with [Push],
 // and brings each to its link, to loopback, or to an end. There is one for each
-// link, which waits for that alone ([Edges]), and one for loopback. Own addresses are
+// link, which waits for that alone ([ip.Edges]), and one for loopback. Own addresses are
 // looped back whole, and so is a copy of what goes to a group, because this
 // host is in it as well, or Rx will find that it is not (RFC 1112 section
 // 6.1).
@@ -38,10 +40,10 @@ type TxConfig struct {
 //
 //	Owns:      identifications; what ICMP has taught about gateways
 //	Reads:     in and answers, by turns; diverted; advice
-//	Writes:    hop, to its link; loop; problems; others, the diverted of each link
-//	Blocks on: in; hop and loop. What problems and others cannot take at once is dropped
-func Tx(in *edge.Inbox, answers, diverted edge.In[*packet.Buffer], advice edge.In[Advice], hop, loop edge.Out[*packet.Buffer], others []edge.Out[*packet.Buffer], problems edge.Out[Problem], cfg TxConfig, stats *Stats) {
-	t := newTransmitter(hop, loop, others, problems, cfg, stats)
+//	Writes:    hop, to its link; loop; errorRequests; others, the diverted of each link
+//	Blocks on: in; hop and loop. What errorRequests and others cannot take at once is dropped
+func Tx(in *edge.Inbox, answers, diverted edge.In[*packet.Buffer], advice edge.In[ip.Advice], hop, loop edge.Out[*packet.Buffer], others []edge.Out[*packet.Buffer], errorRequests edge.Out[ip.ErrorRequest], cfg TxConfig, stats *Stats) {
+	t := newTransmitter(hop, loop, others, errorRequests, cfg, stats)
 	t.answers, t.diverted, t.advice = answers, diverted, advice
 	if hop.Exists() {
 		defer hop.Close()
@@ -78,31 +80,31 @@ func (t *transmitter) rung(in *edge.Inbox) {
 
 // A transmitter is the state of Tx.
 type transmitter struct {
-	table    *Table
-	router   *router
-	ids      *shuffle.Shuffle
-	stats    *Stats
-	link     int
-	hop      edge.Out[*packet.Buffer]
-	loop     edge.Out[*packet.Buffer]
-	others   []edge.Out[*packet.Buffer]
-	problems edge.Out[Problem]
+	table         *ip.CurrentTable
+	router        *router
+	ids           *shuffle.Shuffle
+	stats         *Stats
+	link          int
+	hop           edge.Out[*packet.Buffer]
+	loop          edge.Out[*packet.Buffer]
+	others        []edge.Out[*packet.Buffer]
+	errorRequests edge.Out[ip.ErrorRequest]
 
 	answers, diverted edge.In[*packet.Buffer]
-	advice            edge.In[Advice]
+	advice            edge.In[ip.Advice]
 
 	// hand brings a datagram to a link, or to loopback, which is link -1: enqueue,
 	// or what an Output was told.
 	hand func(link int, b *packet.Buffer)
 }
 
-func newTransmitter(hop, loop edge.Out[*packet.Buffer], others []edge.Out[*packet.Buffer], problems edge.Out[Problem], cfg TxConfig, stats *Stats) *transmitter {
+func newTransmitter(hop, loop edge.Out[*packet.Buffer], others []edge.Out[*packet.Buffer], errorRequests edge.Out[ip.ErrorRequest], cfg TxConfig, stats *Stats) *transmitter {
 	if cfg.Random == nil {
 		cfg.Random = rand.Uint64
 	}
 	t := &transmitter{
 		table: cfg.Table, router: newRouter(cfg.Table), ids: newIDs(cfg.Random), stats: stats,
-		link: cfg.Link, hop: hop, loop: loop, others: others, problems: problems,
+		link: cfg.Link, hop: hop, loop: loop, others: others, errorRequests: errorRequests,
 	}
 	t.hand = t.enqueue
 	return t
@@ -124,12 +126,12 @@ func (t *transmitter) enqueue(link int, b *packet.Buffer) {
 
 // learn takes advice, which every Tx gets. What is about a destination is for the
 // one that sends there; that a gateway is dead all must know, and one counts.
-func (t *transmitter) learn(a Advice) {
+func (t *transmitter) learn(a ip.Advice) {
 	about := a.Dst
 	if !about.IsValid() {
 		about = a.Gateway
 	}
-	own := about.Is4() && t.table.linkTo(0, toUint32(about)) == t.link
+	own := t.table.Load().LinkTo(netip.Addr{}, about) == t.link
 	if !own && a.Dst.IsValid() {
 		return
 	}
@@ -168,7 +170,7 @@ func (t *transmitter) send(b *packet.Buffer) {
 		t.finish(b, h)
 	}
 	if !ok {
-		t.problem(b, &t.stats.DropNoRoute, CodeNetUnreachable, 0)
+		t.refuse(b, &t.stats.DropNoRoute, ip.CodeNetUnreachable, 0)
 		return
 	}
 	if hop.Local {
@@ -180,19 +182,21 @@ func (t *transmitter) send(b *packet.Buffer) {
 
 // route finds the next hop. The clock is read only if what was learned can
 // run out.
-func (t *transmitter) route(h Header) (Hop, bool) {
+func (t *transmitter) route(h Header) (ip.Hop, bool) {
 	if !t.router.plain() {
 		return t.router.route(time.Now(), h.Dst())
 	}
-	return t.table.Lookup(h.Dst())
+	return t.table.Load().Lookup(h.Dst())
 }
 
 // bySource moves what goes to a group to the link that has its source.
-func (t *transmitter) bySource(h Header, hop Hop) Hop {
-	if hop.Broadcast && len(t.table.links) > 1 {
-		if link, ok := t.table.linkOf(h.Src()); ok {
-			hop.Link, hop.MTU = link, t.table.links[link].mtu
-		}
+func (t *transmitter) bySource(h Header, hop ip.Hop) ip.Hop {
+	if !hop.Broadcast {
+		return hop
+	}
+	table := t.table.Load()
+	if link, ok := table.LinkOf(h.Src()); ok && table.Links() > 1 {
+		hop.Link, hop.MTU = link, table.MTU(link)
 	}
 	return hop
 }
@@ -200,16 +204,15 @@ func (t *transmitter) bySource(h Header, hop Hop) Hop {
 // ownSource says whether this host may send with the source of h: its own
 // addresses, loopback only to itself, and none at all only to a group (RFC
 // 1122 section 3.2.1.3).
-func (t *transmitter) ownSource(h Header, hop Hop) bool {
-	src := binary.BigEndian.Uint32(h[12:])
-	if src == 0 {
+func (t *transmitter) ownSource(h Header, hop ip.Hop) bool {
+	src := h.Src()
+	if src.IsUnspecified() {
 		return hop.Broadcast
 	}
-	if src>>24 == 127 {
+	if src.IsLoopback() {
 		return hop.Local
 	}
-	local, _ := t.table.kind(src)
-	return local
+	return t.table.Load().IsLocal(src)
 }
 
 // finish puts in what the transport has left to IP.
@@ -232,13 +235,13 @@ func (t *transmitter) loopback(b *packet.Buffer) {
 
 // output gives b to its link, in fragments if it must and may be. Trains are
 // never fragmented: who builds them can cut smaller ones.
-func (t *transmitter) output(b *packet.Buffer, h Header, hop Hop) {
+func (t *transmitter) output(b *packet.Buffer, h Header, hop ip.Hop) {
 	fits := longest(b, h) <= hop.MTU
 	if !fits && (h.DF() || b.SegmentSize > 0) {
-		t.problem(b, &t.stats.DropTooBig, CodeFragmentationNeeded, uint32(hop.MTU))
+		t.refuse(b, &t.stats.DropTooBig, ip.CodeFragmentationNeeded, uint32(hop.MTU))
 		return
 	}
-	if hop.Broadcast && !b.NoLoop && h.Protocol() != ProtocolIGMP { // which is for the others on the link
+	if hop.Broadcast && !b.NoLoop && h.Protocol() != ip.ProtocolIGMP { // which is for the others on the link
 		t.loopback(b.Clone())
 	}
 	if fits {
@@ -255,18 +258,18 @@ func (t *transmitter) output(b *packet.Buffer, h Header, hop Hop) {
 	b.Release()
 }
 
-func (t *transmitter) give(b *packet.Buffer, hop Hop) {
+func (t *transmitter) give(b *packet.Buffer, hop ip.Hop) {
 	b.NextHop = hop.NextHop
 	b.Group = hop.Broadcast
 	t.stats.TxPackets.Add(1)
 	t.hand(hop.Link, b)
 }
 
-// problem drops b for a reason, and has its sender told, be it this host or
+// refuse drops b for a reason, and has its sender told, be it this host or
 // another.
-func (t *transmitter) problem(b *packet.Buffer, reason counter, code uint8, value uint32) {
+func (t *transmitter) refuse(b *packet.Buffer, reason counter, code uint8, value uint32) {
 	reason.Add(1)
-	raise(t.problems, Problem{TypeUnreachable, code, value, b}, t.stats)
+	requestError(t.errorRequests, ip.ErrorRequest{Type: ip.TypeUnreachable, Code: code, Value: value, Packet: b}, t.stats)
 }
 
 // headersLen is the length of the headers in front of a train: of IP, and of
@@ -274,7 +277,7 @@ func (t *transmitter) problem(b *packet.Buffer, reason counter, code uint8, valu
 func headersLen(h Header) int {
 	const tcpDataOffset = 12 // RFC 9293 section 3.1
 	p := h.Payload()
-	if h.Protocol() == ProtocolTCP && len(p) > tcpDataOffset {
+	if h.Protocol() == ip.ProtocolTCP && len(p) > tcpDataOffset {
 		return h.Len() + int(p[tcpDataOffset]>>4)*4
 	}
 	return h.Len() + 8 // RFC 768

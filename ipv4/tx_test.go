@@ -15,6 +15,7 @@ import (
 	"github.com/seed-012105e5/gonet/edge"
 	"github.com/seed-012105e5/gonet/internal/checksum"
 	counters "github.com/seed-012105e5/gonet/internal/counter"
+	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/packet"
 )
 
@@ -23,17 +24,17 @@ type txBench struct {
 	*transmitter
 	hop      []chan *packet.Buffer
 	loop     chan *packet.Buffer
-	problems chan Problem
+	requests chan ip.ErrorRequest
 }
 
-func newTxBench(t *Table) *txBench {
-	x := &txBench{loop: make(chan *packet.Buffer, 64), problems: make(chan Problem, 64)}
-	others := x.toLinks(len(t.links))
+func newTxBench(t *ip.CurrentTable) *txBench {
+	x := &txBench{loop: make(chan *packet.Buffer, 64), requests: make(chan ip.ErrorRequest, 64)}
+	others := x.toLinks(t.Load().Links())
 	var own edge.Out[*packet.Buffer]
 	if len(others) > 0 {
 		own = others[0]
 	}
-	x.transmitter = newTransmitter(own, edge.To(x.loop).Out(), others, edge.To(x.problems).Out(), TxConfig{Table: t, Random: seeded()}, &Stats{})
+	x.transmitter = newTransmitter(own, edge.To(x.loop).Out(), others, edge.To(x.requests).Out(), TxConfig{Table: t, Random: seeded()}, &Stats{})
 	return x
 }
 
@@ -69,9 +70,9 @@ func (x *txBench) outcome(look func(*packet.Buffer)) string {
 	for len(x.loop) > 0 {
 		take("loop", <-x.loop)
 	}
-	for len(x.problems) > 0 {
-		p := <-x.problems
-		take(fmt.Sprintf("problem %d.%d %d", p.Type, p.Code, p.Value), p.Packet)
+	for len(x.requests) > 0 {
+		p := <-x.requests
+		take(fmt.Sprintf("error %d.%d %d", p.Type, p.Code, p.Value), p.Packet)
 	}
 	counters.Read("", x.stats, func(name string, value uint64) {
 		if value > 0 && strings.HasPrefix(name, ".Drop") {
@@ -94,7 +95,7 @@ func made(f Fields, payload []byte) *packet.Buffer {
 func madeTrain(f Fields, payload, segment int) *packet.Buffer {
 	p := pattern(32 + payload)
 	p[12] = 8 << 4
-	f.Protocol = ProtocolTCP
+	f.Protocol = ip.ProtocolTCP
 	b := made(f, p)
 	b.SegmentSize = segment
 	return b
@@ -106,7 +107,7 @@ func TestTx(t *testing.T) {
 	noLeaks(t)
 	x := newTxBench(twoLinks(t))
 	datagram := func(src, dst string) Fields {
-		return Fields{Protocol: ProtocolUDP, Src: ip(src), Dst: ip(dst)}
+		return Fields{Protocol: ip.ProtocolUDP, Src: addr(src), Dst: addr(dst)}
 	}
 	plain := func(src, dst string) *packet.Buffer { return made(datagram(src, dst), pattern(64)) }
 	sized := func(total int, df bool, dst string) *packet.Buffer {
@@ -115,11 +116,11 @@ func TestTx(t *testing.T) {
 		return made(f, pattern(total-MinHeaderLen))
 	}
 	train := func(payload, segment int, dst string) *packet.Buffer {
-		return madeTrain(Fields{DF: true, Src: ip("10.0.0.2"), Dst: ip(dst)}, payload, segment)
+		return madeTrain(Fields{DF: true, Src: addr("10.0.0.2"), Dst: addr(dst)}, payload, segment)
 	}
 	forwarded := func(src, dst string) *packet.Buffer {
 		b := built(datagram(src, dst), pattern(64))
-		b.NextHop = ip(dst)
+		b.NextHop = addr(dst)
 		return b
 	}
 	noTTL := plain("10.0.0.2", "8.8.8.8")
@@ -151,16 +152,16 @@ func TestTx(t *testing.T) {
 		{"RFC1122-3.3.6-2 directed broadcast", plain("10.0.0.2", "10.0.0.255"), "0 10.0.0.255 group, loop"},
 		{"RFC1112-6.1 multicast", plain("10.0.0.2", "224.0.0.251"), "0 224.0.0.251 group, loop"},
 		{"multicast by the link of the source", plain("192.168.7.1", "224.0.0.251"), "1 224.0.0.251 group, loop"},
-		{"IGMP is not looped back", made(Fields{Protocol: ProtocolIGMP, Src: ip("10.0.0.2"), Dst: allHosts}, nil), "0 224.0.0.1 group"},
+		{"IGMP is not looped back", made(Fields{Protocol: ip.ProtocolIGMP, Src: addr("10.0.0.2"), Dst: allHosts}, nil), "0 224.0.0.1 group"},
 
 		{"RFC1122-3.3.3-2 as long as the MTU", sized(1500, true, "10.0.0.9"), "0 10.0.0.9"},
-		{"RFC1122-3.3.3-2 longer, DF", sized(1501, true, "10.0.0.9"), "problem 3.4 1500, DropTooBig 1"},
+		{"RFC1122-3.3.3-2 longer, DF", sized(1501, true, "10.0.0.9"), "error 3.4 1500, DropTooBig 1"},
 		{"longer, in fragments", sized(1501, false, "10.0.0.9"), "0 10.0.0.9, 0 10.0.0.9"},
 		{"fits the other link", sized(1501, true, "192.168.7.2"), "1 192.168.7.2"},
 		{"loopback has no MTU", sized(65535, true, "10.0.0.2"), "loop"},
 		{"multicast in fragments, and whole to us", sized(1501, false, "224.0.0.251"), "0 224.0.0.251 group, 0 224.0.0.251 group, loop"},
 		{"train", train(40000, 1448, "10.0.0.9"), "0 10.0.0.9"},
-		{"train of segments that are too long", train(40000, 1449, "10.0.0.9"), "problem 3.4 1500, DropTooBig 1"},
+		{"train of segments that are too long", train(40000, 1449, "10.0.0.9"), "error 3.4 1500, DropTooBig 1"},
 		{"train that is a single segment", train(1448, 4000, "10.0.0.9"), "0 10.0.0.9"},
 		{"train looped back", train(40000, 9000, "10.0.0.2"), "loop"},
 	} {
@@ -172,9 +173,9 @@ func TestTx(t *testing.T) {
 		})
 	}
 
-	lonely := newTxBench(mustTable(t, []Interface{{Addrs: prefixes("10.0.0.2/24")}}, nil))
+	lonely := newTxBench(mustTable(t, []ip.Interface{{Addrs: prefixes("10.0.0.2/24")}}, nil))
 	lonely.send(plain("10.0.0.2", "8.8.8.8"))
-	if got := lonely.outcome(nil); got != "problem 3.0 0, DropNoRoute 1" {
+	if got := lonely.outcome(nil); got != "error 3.0 0, DropNoRoute 1" {
 		t.Errorf("without a route: %q", got)
 	}
 }
@@ -184,7 +185,7 @@ func TestTx(t *testing.T) {
 func TestTxHeader(t *testing.T) {
 	noLeaks(t)
 	x := newTxBench(twoLinks(t))
-	f := Fields{TOS: 0x28, TTL: 9, Protocol: ProtocolUDP, Src: ip("10.0.0.2"), Dst: ip("10.0.0.9")}
+	f := Fields{TOS: 0x28, TTL: 9, Protocol: ip.ProtocolUDP, Src: addr("10.0.0.2"), Dst: addr("10.0.0.9")}
 	ids := map[uint16]bool{}
 	check := func(b *packet.Buffer) {
 		got := decode(t, b.Bytes())
@@ -220,7 +221,7 @@ func TestTxHeader(t *testing.T) {
 func TestTxLoopback(t *testing.T) {
 	noLeaks(t)
 	x := newTxBench(twoLinks(t))
-	b := madeTrain(Fields{Src: ip("10.0.0.2"), Dst: ip("10.0.0.2")}, 5000, 1448)
+	b := madeTrain(Fields{Src: addr("10.0.0.2"), Dst: addr("10.0.0.2")}, 5000, 1448)
 	b.SetPartial(MinHeaderLen, 16)
 	x.send(b)
 	x.outcome(func(b *packet.Buffer) {
@@ -236,8 +237,8 @@ func TestTxFragments(t *testing.T) {
 	noLeaks(t)
 	x := newTxBench(twoLinks(t))
 	segment := pattern(4000)
-	binary.BigEndian.PutUint16(segment[6:], checksum.Fold(checksum.PseudoHeader(ip("10.0.0.2"), ip("10.0.0.9"), ProtocolUDP, 4000)))
-	b := made(Fields{Protocol: ProtocolUDP, Src: ip("10.0.0.2"), Dst: ip("10.0.0.9")}, segment)
+	binary.BigEndian.PutUint16(segment[6:], checksum.Fold(ip.PseudoSum(addr("10.0.0.2"), addr("10.0.0.9"), ip.ProtocolUDP, 4000)))
+	b := made(Fields{Protocol: ip.ProtocolUDP, Src: addr("10.0.0.2"), Dst: addr("10.0.0.9")}, segment)
 	b.SetPartial(MinHeaderLen, 6)
 	x.send(b)
 
@@ -253,7 +254,7 @@ func TestTxFragments(t *testing.T) {
 		t.Fatal("the fragments do not make a whole")
 	}
 	defer whole.Release()
-	sum := checksum.PseudoHeader(ip("10.0.0.2"), ip("10.0.0.9"), ProtocolUDP, 4000)
+	sum := ip.PseudoSum(addr("10.0.0.2"), addr("10.0.0.9"), ip.ProtocolUDP, 4000)
 	if ^checksum.Fold(checksum.Sum(Header(whole.Bytes()).Payload(), sum)) != 0 {
 		t.Error("the checksum of the transport is wrong")
 	}
@@ -263,17 +264,17 @@ func TestTxFragments(t *testing.T) {
 }
 
 // startTx is Tx as it runs; stop ends it.
-func startTx(t *testing.T, table *Table) (x *txBench, in chan *packet.Buffer, advice edge.Out[Advice], stop func()) {
-	x = &txBench{loop: make(chan *packet.Buffer, 64), problems: make(chan Problem, 64)}
-	hops := x.toLinks(len(table.links))
+func startTx(t *testing.T, table *ip.CurrentTable) (x *txBench, in chan *packet.Buffer, advice edge.Out[ip.Advice], stop func()) {
+	x = &txBench{loop: make(chan *packet.Buffer, 64), requests: make(chan ip.ErrorRequest, 64)}
+	hops := x.toLinks(table.Load().Links())
 	in = make(chan *packet.Buffer, 64)
 	inbox, ended := edge.InboxOf(in), make(chan struct{})
-	news := edge.New[Advice](1, inbox)
+	news := edge.New[ip.Advice](1, inbox)
 	stats := &Stats{}
 	x.transmitter = &transmitter{stats: stats}
 	go func() {
 		defer close(ended)
-		Tx(inbox, edge.In[*packet.Buffer]{}, edge.In[*packet.Buffer]{}, news.In(), hops[0], edge.To(x.loop).Out(), hops, edge.To(x.problems).Out(), TxConfig{Table: table, Random: seeded()}, stats)
+		Tx(inbox, edge.In[*packet.Buffer]{}, edge.In[*packet.Buffer]{}, news.In(), hops[0], edge.To(x.loop).Out(), hops, edge.To(x.requests).Out(), TxConfig{Table: table, Random: seeded()}, stats)
 	}()
 	return x, in, news.Out(), func() {
 		inbox.Close()
@@ -291,20 +292,20 @@ func TestTxAdvice(t *testing.T) {
 		x, in, advice, stop := startTx(t, twoLinks(t))
 		nextHop := func(want string) {
 			t.Helper()
-			in <- made(Fields{Src: ip("10.0.0.2"), Dst: ip("8.8.8.8")}, nil)
+			in <- made(Fields{Src: addr("10.0.0.2"), Dst: addr("8.8.8.8")}, nil)
 			synctest.Wait()
 			if got := x.outcome(nil); got != want {
 				t.Errorf("%q, want %q", got, want)
 			}
 		}
 		nextHop("0 10.0.1.1")
-		advice.Send(Advice{Dst: ip("8.8.8.8"), From: ip("10.0.1.1"), Gateway: ip("10.0.1.7")})
+		advice.Send(ip.Advice{Dst: addr("8.8.8.8"), From: addr("10.0.1.1"), Gateway: addr("10.0.1.7")})
 		synctest.Wait()
 		nextHop("0 10.0.1.7")
-		advice.Send(Advice{Gateway: ip("10.0.1.7")})
+		advice.Send(ip.Advice{Gateway: addr("10.0.1.7")})
 		synctest.Wait()
 		nextHop("0 10.0.1.1")
-		advice.Send(Advice{Gateway: ip("10.0.1.1")})
+		advice.Send(ip.Advice{Gateway: addr("10.0.1.1")})
 		synctest.Wait()
 		nextHop("1 192.168.7.2")
 		time.Sleep(deadTimeout)
@@ -315,10 +316,10 @@ func TestTxAdvice(t *testing.T) {
 
 func TestTxCountsAdvice(t *testing.T) {
 	x := newTxBench(twoLinks(t))
-	x.learn(Advice{Dst: ip("8.8.8.8"), From: ip("10.0.1.1"), Gateway: ip("10.0.1.7")})
-	x.learn(Advice{Dst: ip("8.8.8.8"), From: ip("10.9.9.9"), Gateway: ip("10.0.1.7")})
-	x.learn(Advice{Gateway: ip("10.0.1.1")})
-	x.learn(Advice{Gateway: netip.Addr{}})
+	x.learn(ip.Advice{Dst: addr("8.8.8.8"), From: addr("10.0.1.1"), Gateway: addr("10.0.1.7")})
+	x.learn(ip.Advice{Dst: addr("8.8.8.8"), From: addr("10.9.9.9"), Gateway: addr("10.0.1.7")})
+	x.learn(ip.Advice{Gateway: addr("10.0.1.1")})
+	x.learn(ip.Advice{Gateway: netip.Addr{}})
 	if r, bad, dead := x.stats.Redirects.Load(), x.stats.RedirectsBad.Load(), x.stats.GatewaysDead.Load(); r != 1 || bad != 1 || dead != 1 {
 		t.Errorf("%d redirects, %d bad ones, %d dead gateways", r, bad, dead)
 	}
@@ -332,7 +333,7 @@ func TestTxQuit(t *testing.T) {
 		x, in, _, stop := startTx(t, twoLinks(t))
 		const more = 10
 		for range cap(x.hop[0]) + more { // until Tx blocks
-			in <- made(Fields{Src: ip("10.0.0.2"), Dst: ip("10.0.0.9")}, nil)
+			in <- made(Fields{Src: addr("10.0.0.2"), Dst: addr("10.0.0.9")}, nil)
 		}
 		synctest.Wait()
 		stop()
@@ -346,10 +347,10 @@ func TestTxQuit(t *testing.T) {
 func TestTxDivertedFull(t *testing.T) {
 	noLeaks(t)
 	x := newTxBench(twoLinks(t))
-	x.learn(Advice{Gateway: ip("10.0.1.1")}) // what is left is the one of link 1
+	x.learn(ip.Advice{Gateway: addr("10.0.1.1")}) // what is left is the one of link 1
 	const more = 3
 	for range cap(x.hop[1]) + more {
-		x.send(made(Fields{Src: ip("10.0.0.2"), Dst: ip("8.8.8.8")}, nil))
+		x.send(made(Fields{Src: addr("10.0.0.2"), Dst: addr("8.8.8.8")}, nil))
 	}
 	if n := x.stats.DropDivertedFull.Load(); n != more || len(x.hop[1]) != cap(x.hop[1]) {
 		t.Errorf("%d dropped, %d wait", n, len(x.hop[1]))
@@ -358,15 +359,15 @@ func TestTxDivertedFull(t *testing.T) {
 }
 
 // When ICMP is busy Tx does not wait for it.
-func TestTxProblemsFull(t *testing.T) {
+func TestTxErrorRequestsFull(t *testing.T) {
 	noLeaks(t)
 	x := newTxBench(mustTable(t, nil, nil))
-	x.transmitter.problems = edge.Out[Problem]{}
-	b := built(Fields{Src: ip("10.0.0.2"), Dst: ip("8.8.8.8")}, nil)
-	b.NextHop = ip("8.8.8.8")
+	x.transmitter.errorRequests = edge.Out[ip.ErrorRequest]{}
+	b := built(Fields{Src: addr("10.0.0.2"), Dst: addr("8.8.8.8")}, nil)
+	b.NextHop = addr("8.8.8.8")
 	x.send(b)
-	if x.stats.ProblemsLost.Load() != 1 || x.stats.DropNoRoute.Load() != 1 {
-		t.Error("the problem is not counted as lost")
+	if x.stats.ErrorRequestsLost.Load() != 1 || x.stats.DropNoRoute.Load() != 1 {
+		t.Error("the request is not counted as lost")
 	}
 }
 
@@ -377,9 +378,9 @@ func BenchmarkTx(b *testing.B) {
 	table := twoLinks(b)
 	go func() {
 		defer close(ended)
-		Tx(inbox, edge.In[*packet.Buffer]{}, edge.In[*packet.Buffer]{}, edge.In[Advice]{}, edge.To(hop).Out(), edge.Out[*packet.Buffer]{}, nil, edge.Out[Problem]{}, TxConfig{Table: table}, &Stats{})
+		Tx(inbox, edge.In[*packet.Buffer]{}, edge.In[*packet.Buffer]{}, edge.In[ip.Advice]{}, edge.To(hop).Out(), edge.Out[*packet.Buffer]{}, nil, edge.Out[ip.ErrorRequest]{}, TxConfig{Table: table}, &Stats{})
 	}()
-	p := made(Fields{Protocol: ProtocolTCP, DF: true, Src: ip("10.0.0.2"), Dst: ip("8.8.8.8")}, pattern(1460))
+	p := made(Fields{Protocol: ip.ProtocolTCP, DF: true, Src: addr("10.0.0.2"), Dst: addr("8.8.8.8")}, pattern(1460))
 	for range 32 {
 		in <- p.Clone()
 	}
@@ -401,7 +402,7 @@ func BenchmarkSend(b *testing.B) {
 	for _, df := range []bool{true, false} {
 		b.Run(fmt.Sprintf("DF=%v", df), func(b *testing.B) {
 			x := newTxBench(twoLinks(b))
-			p := made(Fields{Protocol: ProtocolTCP, DF: df, Src: ip("10.0.0.2"), Dst: ip("8.8.8.8")}, pattern(1460))
+			p := made(Fields{Protocol: ip.ProtocolTCP, DF: df, Src: addr("10.0.0.2"), Dst: addr("8.8.8.8")}, pattern(1460))
 			b.ReportAllocs()
 			for b.Loop() {
 				p.NextHop = netip.Addr{}

@@ -15,6 +15,7 @@ import (
 	"github.com/seed-012105e5/gonet/internal/checksum"
 	"github.com/seed-012105e5/gonet/internal/testing/echopeer"
 	"github.com/seed-012105e5/gonet/internal/testing/netns"
+	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/link"
 	"github.com/seed-012105e5/gonet/packet"
 )
@@ -155,7 +156,7 @@ func udp(t *testing.T, cfg Config, payload string) *packet.Buffer {
 		t.Fatal(err)
 	}
 	b := packet.From(out.Bytes())
-	sum := checksum.Fold(checksum.PseudoHeader(peerAddr, hostAddr.Addr(), 17, 8+len(payload)))
+	sum := checksum.Fold(ip.PseudoSum(peerAddr, hostAddr.Addr(), 17, 8+len(payload)))
 	b.Bytes()[40], b.Bytes()[41] = byte(sum>>8), byte(sum)
 	b.SetPartial(34, 6)
 	return b
@@ -181,7 +182,7 @@ func checkAnswer(t *testing.T, b *packet.Buffer) {
 		t.Fatalf("answer: %v", decoded)
 	}
 	segment := b.Bytes()[34:]
-	if checksum.Fold(checksum.Sum(segment, checksum.PseudoHeader(hostAddr.Addr(), peerAddr, 17, len(segment)))) != 0xffff {
+	if checksum.Fold(checksum.Sum(segment, ip.PseudoSum(hostAddr.Addr(), peerAddr, 17, len(segment)))) != 0xffff {
 		t.Errorf("the checksum of the answer is wrong: %v", decoded)
 	}
 }

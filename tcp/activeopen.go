@@ -3,6 +3,8 @@ package tcp
 import (
 	"net/netip"
 	"time"
+
+	"github.com/seed-012105e5/gonet/ip"
 )
 
 // An activeOpen is what an active OPEN begins with.
@@ -15,10 +17,10 @@ type activeOpen struct {
 
 // open makes the connection of an active OPEN (RFC 9293 section 3.10.1), in
 // SYN-SENT. F must be free, or reusable.
-func (d *door) open(now time.Time, f flow, o *activeOpen) *tcb {
+func (d *door) open(now time.Time, f ip.Flow, o *activeOpen) *tcb {
 	old := d.timeWaits.reuse(f, d.stats)
-	first := toEndpoint(netip.AddrPortFrom(o.route.towards(f.remote.addr()), 0))
-	t := d.free.newTCB(&d.cfg, d.stats, f, d.initialSeq(now, f, old), d.mtu(flow{remote: first}))
+	first := ip.EndpointOfAddrPort(netip.AddrPortFrom(o.route.towards(f.Remote.Addr()), 0))
+	t := d.free.newTCB(&d.cfg, d.stats, f, d.initialSeq(now, f, old), d.mtu(ip.Flow{Remote: first}))
 	t.adopt(o.opts)
 	t.beginControl(time.Time{})
 	t.route = o.route
@@ -36,17 +38,17 @@ func (d *door) open(now time.Time, f flow, o *activeOpen) *tcb {
 func (d *door) sendLimit() int { return d.cfg.sendLimit() }
 
 // taken says whether f is in TIME-WAIT, or half open.
-func (d *door) taken(f flow) bool {
+func (d *door) taken(f ip.Flow) bool {
 	_, waiting := d.timeWaits.byFlow[f]
 	_, opening := d.halfOpens.byFlow[f]
 	return waiting || opening
 }
 
 // reusable says whether f is in TIME-WAIT, and may be opened anew.
-func (d *door) reusable(now time.Time, f flow) bool {
+func (d *door) reusable(now time.Time, f ip.Flow) bool {
 	tw, waiting := d.timeWaits.byFlow[f]
 	return waiting && tw.reusable(now, &d.cfg)
 }
 
 // listens says whether somebody listens at local, or at all addresses of its port.
-func (d *door) listens(local endpoint) bool { return d.listenersAt(local) != nil }
+func (d *door) listens(local ip.Endpoint) bool { return d.listenersAt(local) != nil }

@@ -3,7 +3,7 @@ package tcp
 import (
 	"time"
 
-	"github.com/seed-012105e5/gonet/ipv4"
+	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/tcp/congestion"
 )
 
@@ -11,7 +11,7 @@ import (
 // each field means what its comment says.
 type Config struct {
 	// Table is the routes of the stack. Required.
-	Table *ipv4.Table
+	Table *ip.CurrentTable
 
 	// Random returns 64 random bits; the connection secrets come from it.
 	// Required.

@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/seed-012105e5/gonet/edge"
-	"github.com/seed-012105e5/gonet/ipv4"
+	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/packet"
 )
 
@@ -18,7 +18,7 @@ import (
 // little is left of it (park.go), so what only some connections need is made when
 // they need it.
 type Conn struct {
-	flow     flow
+	flow     ip.Flow
 	isV4     bool        // errors call the network "tcp4"
 	isClosed atomic.Bool // Close was called
 	lingers  atomic.Bool // Close waits
@@ -63,12 +63,12 @@ type mailbox struct{ segments chan *packet.Buffer }
 type shared struct {
 	events     events
 	activities activityPool
-	advice     []edge.Out[ipv4.Advice]
+	advice     []edge.Out[ip.Advice]
 	stats      *Stats
 }
 
 // newConn returns a connection whose token the caller has.
-func newConn(f flow, isV4 bool, shared *shared, tx *TransmitQueue) *Conn {
+func newConn(f ip.Flow, isV4 bool, shared *shared, tx *TransmitQueue) *Conn {
 	c := &Conn{flow: f, isV4: isV4, shared: shared, tx: tx, token: make(chan struct{}, 1), activeAt: time.Now()}
 	c.inTx.thing = c
 	return c
@@ -201,7 +201,7 @@ func (c *Conn) end(now time.Time) {
 // advise tells the network layer that the path to the peer seems dead. When it
 // is busy the advice is lost: the machine must not wait, and R2 still comes.
 func (c *Conn) advise() {
-	if !ipv4.Advise(c.shared.advice, ipv4.Advice{Dst: c.flow.remote.addr()}) {
+	if !ip.Advise(c.shared.advice, ip.Advice{Dst: c.flow.Remote.Addr()}) {
 		c.shared.stats.DropAdviceFull.Add(1)
 	}
 }

@@ -7,7 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/seed-012105e5/gonet/ipv4"
+	"github.com/seed-012105e5/gonet/ip"
 )
 
 // A life is a connection in the hands of a fuzzer: with its process, its user
@@ -100,11 +100,11 @@ func (x *life) disturb(p []byte) {
 	case kind == 8:
 		x.call(p)
 	default:
-		r := ipv4.Report{Type: p[2] % 13, Code: p[3] % 6, MTU: int(p[4]) * 8, Protocol: ipv4.ProtocolTCP, Src: hostAddr, Dst: peerAddr}
-		binary.BigEndian.PutUint16(r.Transport[:], x.flow.local.port)
-		binary.BigEndian.PutUint16(r.Transport[2:], x.flow.remote.port)
+		r := ip.ICMPError{Type: p[2] % 13, Code: p[3] % 6, MTU: int(p[4]) * 8, Protocol: ip.ProtocolTCP, Src: hostAddr, Dst: peerAddr}
+		binary.BigEndian.PutUint16(r.Transport[:], x.flow.Local.Port)
+		binary.BigEndian.PutUint16(r.Transport[2:], x.flow.Remote.Port)
 		binary.BigEndian.PutUint32(r.Transport[4:], uint32(x.una.add(-int(p[5]))))
-		x.reports.Out().Send(r)
+		x.icmpErrors.Out().Send(r)
 	}
 	synctest.Wait()
 	x.hear()
@@ -114,7 +114,7 @@ func (x *life) disturb(p []byte) {
 func (x *life) strange(p []byte) {
 	s := segment{
 		flags: flags(p[1]), seq: x.nxt.add(int(int8(p[2])) * 20), ack: x.una.add(int(int8(p[3])) * 30),
-		window: uint16(p[4]) * 40, urgent: uint16(p[5]) * 100, ecn: ipv4.ECN(p[4] % 4),
+		window: uint16(p[4]) * 40, urgent: uint16(p[5]) * 100, ecn: ip.ECN(p[4] % 4),
 	}
 	if p[0]%2 == 0 {
 		s.flags |= ACK
@@ -125,7 +125,7 @@ func (x *life) strange(p []byte) {
 	if p[5]%3 == 0 {
 		s.opts = options{hasTimestamps: true, tsVal: uint32(p[5]), sacks: 1, sack: [maxSACK]block{{x.una.add(-int(p[4])), x.una}}}
 	}
-	b := wire(s, flow{local: x.flow.remote, remote: x.flow.local}, make([]byte, int(p[5])%4*700))
+	b := wire(s, ip.Flow{Local: x.flow.Remote, Remote: x.flow.Local}, make([]byte, int(p[5])%4*700))
 	b.Arrived = time.Now()
 	x.in <- b
 }

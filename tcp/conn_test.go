@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/ipv4"
 )
 
@@ -139,7 +140,7 @@ func TestReportReachesConnection(t *testing.T) {
 	withPeer(t, Config{}, func(p *peer) {
 		ch := p.dial(context.Background())
 		p.want("a SYN", "S 0:0(0)")
-		p.report(ipv4.CodePortUnreachable, p.iss)
+		p.report(ip.CodePortUnreachable, p.iss)
 		d := <-ch
 		wantError(t, "dial", d.err, syscall.ECONNREFUSED)
 
@@ -148,16 +149,16 @@ func TestReportReachesConnection(t *testing.T) {
 			t.Fatal(err)
 		}
 		p.want("text", "P. 1:2(1) ack 1")
-		p.report(ipv4.CodeHostUnreachable, p.iss+1)
+		p.report(ip.CodeHostUnreachable, p.iss+1)
 		synctest.Wait()
 		if err := c.Info().SoftError; !errors.Is(err, syscall.EHOSTUNREACH) {
 			t.Errorf("soft error %v", err)
 		}
-		before := p.stats.IgnoredReports.Load()
-		p.flow.remote.port++
-		p.report(ipv4.CodeHostUnreachable, p.iss+1)
+		before := p.stats.ICMPErrorsIgnored.Load()
+		p.flow.Remote.Port++
+		p.report(ip.CodeHostUnreachable, p.iss+1)
 		synctest.Wait()
-		if p.stats.IgnoredReports.Load() != before+1 {
+		if p.stats.ICMPErrorsIgnored.Load() != before+1 {
 			t.Error("an error about no connection is not ignored")
 		}
 	})
@@ -165,11 +166,11 @@ func TestReportReachesConnection(t *testing.T) {
 
 // report is an ICMP error about the segment q of the present flow.
 func (p *peer) report(code uint8, q seq) {
-	r := ipv4.Report{Type: ipv4.TypeUnreachable, Code: code, From: peerAddr, Src: hostAddr, Dst: peerAddr, Protocol: ipv4.ProtocolTCP}
-	binary.BigEndian.PutUint16(r.Transport[0:], p.flow.local.port)
-	binary.BigEndian.PutUint16(r.Transport[2:], p.flow.remote.port)
+	r := ip.ICMPError{Type: ip.TypeUnreachable, Code: code, From: peerAddr, Src: hostAddr, Dst: peerAddr, Protocol: ip.ProtocolTCP}
+	binary.BigEndian.PutUint16(r.Transport[0:], p.flow.Local.Port)
+	binary.BigEndian.PutUint16(r.Transport[2:], p.flow.Remote.Port)
 	binary.BigEndian.PutUint32(r.Transport[4:], uint32(q))
-	p.reports.Out().Send(r)
+	p.icmpErrors.Out().Send(r)
 }
 
 // TestCloseWakes: Close wakes Read and Write that wait, with net.ErrClosed.
@@ -338,8 +339,8 @@ func TestTOSAndTTL(t *testing.T) {
 				t.Fatal(err)
 			}
 			b := <-p.out
-			if ip := ipv4.Header(b.Bytes()); ip.TOS() != set.tos || ip.TTL() != set.wantTTL || ip.Src() != hostAddr {
-				t.Errorf("TOS %#x, TTL %d, from %v; want %+v", ip.TOS(), ip.TTL(), ip.Src(), set)
+			if network := ipv4.Header(b.Bytes()); network.TOS() != set.tos || network.TTL() != set.wantTTL || network.Src() != hostAddr {
+				t.Errorf("TOS %#x, TTL %d, from %v; want %+v", network.TOS(), network.TTL(), network.Src(), set)
 			}
 			b.Release()
 		}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/seed-012105e5/gonet/edge"
+	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/ipv4"
 	"github.com/seed-012105e5/gonet/packet"
 )
@@ -17,9 +18,9 @@ import (
 // each sends a byte, has it back, and closes.
 type caller struct {
 	in, out chan *packet.Buffer
-	flow    flow // as the server sees it
-	nxt     seq  // of the caller
-	rcv     seq  // and of the server
+	flow    ip.Flow // as the server sees it
+	nxt     seq     // of the caller
+	rcv     seq     // and of the server
 }
 
 // echoTo serves the connections of l.
@@ -45,19 +46,19 @@ func echoTo(l net.Listener) {
 
 // withCaller runs f with a caller of what serves.
 func withCaller(tb testing.TB, serve func(l net.Listener), f func(c *caller)) {
-	table, err := ipv4.NewTable([]ipv4.Interface{{Addrs: []netip.Prefix{netip.MustParsePrefix("10.0.0.1/24")}}}, nil)
+	table, err := ip.NewTable([]ip.Interface{{Addrs: []netip.Prefix{netip.MustParsePrefix("10.0.0.1/24")}}}, nil)
 	if err != nil {
 		tb.Fatal(err)
 	}
 	c := &caller{in: make(chan *packet.Buffer, 16), out: make(chan *packet.Buffer, 16), flow: peerFlow(1)}
 	inbox, ended := edge.InboxOf(c.in), make(chan struct{})
 	calls := edge.New[Call](1, inbox)
-	cfg := Config{Table: table, Random: rand.New(rand.NewPCG(1, 8)).Uint64}
+	cfg := Config{Table: ip.Publish(table), Random: rand.New(rand.NewPCG(1, 8)).Uint64}
 	go func() {
 		tx := edge.To(c.out).Out()
-		out, queue := ipv4.Edges{Loop: tx}, NewTransmitQueue(tx)
+		out, queue := ip.Edges{Loop: tx}, NewTransmitQueue(tx)
 		go Transmit(queue, tx)
-		Demux(inbox, edge.In[ipv4.Report]{}, calls.In(), out, []*TransmitQueue{queue}, out, nil, cfg, new(Stats))
+		Demux(inbox, edge.In[ip.ICMPError]{}, calls.In(), out, []*TransmitQueue{queue}, out, nil, cfg, new(Stats))
 		close(ended)
 	}()
 	s := NewSockets(calls.Out(), ended)
@@ -81,9 +82,9 @@ func (c *caller) send(f flags, text string) {
 	}
 	b := packet.Get(len(text))
 	b.Append([]byte(text))
-	to := flow{c.flow.remote, c.flow.local}
+	to := ip.Flow{Local: c.flow.Remote, Remote: c.flow.Local}
 	encode(b, &s, &to)
-	ipv4.Push(b, ipv4.Fields{Protocol: ipv4.ProtocolTCP, Src: to.local.addr(), Dst: to.remote.addr()})
+	ipv4.Push(b, ipv4.Fields{Protocol: ip.ProtocolTCP, Src: to.Local.Addr(), Dst: to.Remote.Addr()})
 	b.Pull(ipv4.MinHeaderLen)
 	b.CompleteChecksum()
 	b.Arrived = time.Now()
@@ -110,7 +111,7 @@ func (c *caller) want(f flags) {
 
 // open begins a connection.
 func (c *caller) open() {
-	c.flow.remote.port = 1024 + (c.flow.remote.port+1)%60000
+	c.flow.Remote.Port = 1024 + (c.flow.Remote.Port+1)%60000
 	c.nxt, c.rcv = testIRS, 0
 	c.send(SYN, "")
 	c.want(SYN | ACK)

@@ -4,9 +4,11 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"strings"
 	"time"
 
+	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/ipv4"
 	"github.com/seed-012105e5/gonet/packet"
 )
@@ -17,8 +19,8 @@ type crowd struct {
 	*Machine
 	now      time.Time
 	schedule *rand.Rand // what tests draw from; the Machine has a source of its own
-	seen     map[[4]byte]*strings.Builder
-	ends     map[flow]*remoteEnd
+	seen     map[netip.Addr]*strings.Builder
+	ends     map[ip.Flow]*remoteEnd
 	queues   map[*listening]int // how many connections there is still room for
 }
 
@@ -26,13 +28,13 @@ type crowd struct {
 // way, which takes no time.
 type remoteEnd struct {
 	*crowd
-	flow     flow // as the Machine sees it
-	nxt, rcv seq  // SND.NXT and RCV.NXT of the host
-	isn      seq  // of the Machine
+	flow     ip.Flow // as the Machine sees it
+	nxt, rcv seq     // SND.NXT and RCV.NXT of the host
+	isn      seq     // of the Machine
 }
 
 func newCrowd(cfg Config, seed uint64) *crowd {
-	c := &crowd{now: start, schedule: rand.New(rand.NewPCG(seed, 1)), seen: map[[4]byte]*strings.Builder{}, ends: map[flow]*remoteEnd{}, queues: map[*listening]int{}}
+	c := &crowd{now: start, schedule: rand.New(rand.NewPCG(seed, 1)), seen: map[netip.Addr]*strings.Builder{}, ends: map[ip.Flow]*remoteEnd{}, queues: map[*listening]int{}}
 	cfg.Table, cfg.Random = sceneTable, rand.New(rand.NewPCG(seed, 2)).Uint64
 	c.Machine = NewMachine(cfg, c.sees, new(Stats))
 	c.host = c
@@ -42,7 +44,7 @@ func newCrowd(cfg Config, seed uint64) *crowd {
 // serve adds a listener of port 80 in whose queue so many connections fit, of
 // which nobody takes one out.
 func (c *crowd) serve(share Share, queue int, s Service) *listening {
-	l := &listening{local: endpoint{port: 80}, share: share, opts: &c.cfg.options}
+	l := &listening{local: ip.Endpoint{Port: 80}, share: share, opts: &c.cfg.options}
 	c.queues[l] = queue
 	if !c.addListener(l) {
 		panic("the port is in use")
@@ -63,21 +65,21 @@ func (c *crowd) opened(l *listening, t *tcb) {
 func (c *crowd) sees(b *packet.Buffer) {
 	defer b.Release()
 	b.MarkNetwork()
-	ip := ipv4.Header(b.Bytes())
-	f := flow{local: endpoint{ip: ip.Src().As4()}, remote: endpoint{ip: ip.Dst().As4()}}
+	network := ipv4.Header(b.Bytes())
+	f := ip.Flow{Local: ip.EndpointOf(network.Src(), 0), Remote: ip.EndpointOf(network.Dst(), 0)}
 	if b.SegmentSize == 0 {
 		b.CompleteChecksum()
 	}
-	raw := fmt.Sprintf("%x", b.Bytes()[:ip.Len()+minHeaderLen])
-	b.Pull(ip.Len())
+	raw := fmt.Sprintf("%x", b.Bytes()[:network.Len()+minHeaderLen])
+	b.Pull(network.Len())
 	var s segment
 	if err := parse(b, &s); err != nil {
 		panic(err)
 	}
-	h := ip[ip.Len():]
-	f.local.port, f.remote.port = binary.BigEndian.Uint16(h), binary.BigEndian.Uint16(h[2:])
-	view := c.view(f.remote.ip)
-	fmt.Fprintf(view, "%v port %d, %v, cut into %d, %s\n", c.now.Sub(start), f.remote.port, &s, s.train, raw)
+	h := network[network.Len():]
+	f.Local.Port, f.Remote.Port = binary.BigEndian.Uint16(h), binary.BigEndian.Uint16(h[2:])
+	view := c.view(f.Remote.Addr())
+	fmt.Fprintf(view, "%v port %d, %v, cut into %d, %s\n", c.now.Sub(start), f.Remote.Port, &s, s.train, raw)
 	if e := c.ends[f]; e != nil && !s.has(RST) {
 		if s.has(SYN) {
 			e.isn, e.rcv = s.seq, s.seq
@@ -88,7 +90,7 @@ func (c *crowd) sees(b *packet.Buffer) {
 	}
 }
 
-func (c *crowd) view(host [4]byte) *strings.Builder {
+func (c *crowd) view(host netip.Addr) *strings.Builder {
 	if c.seen[host] == nil {
 		c.seen[host] = new(strings.Builder)
 	}
@@ -119,8 +121,8 @@ func (c *crowd) work() {
 }
 
 // arrives has s arrive, which may be forged.
-func (c *crowd) arrives(f flow, s segment) {
-	b := wire(s, flow{local: f.remote, remote: f.local}, make([]byte, s.len))
+func (c *crowd) arrives(f ip.Flow, s segment) {
+	b := wire(s, ip.Flow{Local: f.Remote, Remote: f.Local}, make([]byte, s.len))
 	b.Arrived = c.now
 	c.Arrives(b)
 	c.work()
@@ -128,7 +130,7 @@ func (c *crowd) arrives(f flow, s segment) {
 
 // end is a connection from a port of host number i, 10.0.0.i, that has not begun.
 func (c *crowd) end(i byte, port uint16) *remoteEnd {
-	e := &remoteEnd{crowd: c, flow: flow{endpoint{[4]byte{10, 0, 0, 1}, 80}, endpoint{[4]byte{10, 0, 0, i}, port}}, nxt: seq(port) * 70001}
+	e := &remoteEnd{crowd: c, flow: flowOf("10.0.0.1", 80, netip.AddrFrom4([4]byte{10, 0, 0, i}).String(), port), nxt: seq(port) * 70001}
 	c.ends[e.flow] = e
 	return e
 }
@@ -195,15 +197,15 @@ func sayMuch() Service {
 }
 
 // tooBig has a router's word about the segment q of a connection arrive, as
-// demux.report has it.
-func (c *crowd) tooBig(f flow, q seq, mtu int) {
+// demux.icmpError has it.
+func (c *crowd) tooBig(f ip.Flow, q seq, mtu int) {
 	s, ok := c.byFlow[f]
 	if !ok {
 		return
 	}
-	r := ipv4.Report{Type: ipv4.TypeUnreachable, Code: ipv4.CodeFragmentationNeeded, MTU: mtu, Protocol: ipv4.ProtocolTCP}
+	r := ip.ICMPError{Type: ip.TypeUnreachable, Code: ip.CodeFragmentationNeeded, MTU: mtu, Protocol: ip.ProtocolTCP}
 	binary.BigEndian.PutUint32(r.Transport[4:], uint32(q))
-	s.t.icmpReport(c.now, r)
+	s.t.icmpError(c.now, r)
 	c.learn(c.now, s.t)
 	c.touch(s)
 	c.work()

@@ -1,12 +1,13 @@
 package tcp
 
 import (
+	"encoding/binary"
 	"slices"
 	"time"
 
 	"github.com/seed-012105e5/gonet/edge"
 	"github.com/seed-012105e5/gonet/internal/port"
-	"github.com/seed-012105e5/gonet/ipv4"
+	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/packet"
 )
 
@@ -19,13 +20,13 @@ type demux struct {
 	door
 	cfg     *Config // with its defaults
 	stats   *Stats
-	out     ipv4.Edges       // for connections, where there is room,
+	out     ip.Edges         // for connections, where there is room,
 	queues  []*TransmitQueue // and for each of its edges, where there is none
-	answers ipv4.Edges       // for itself
+	answers ip.Edges         // for itself
 	shared  shared
 	ports   *port.Chooser
 
-	conns    map[flow]*Conn
+	conns    map[ip.Flow]*Conn
 	servers  map[*listening]*Listener
 	portUses map[uint16]int // how many connections and listeners have a local port
 	holding  []*Conn        // whose tokens it keeps until the end of the burst
@@ -35,10 +36,10 @@ type demux struct {
 	idle        []chan struct{} // to be closed when there is no connection
 }
 
-func newDemux(cfg Config, stats *Stats, out ipv4.Edges, queues []*TransmitQueue, answers ipv4.Edges, advice []edge.Out[ipv4.Advice]) *demux {
+func newDemux(cfg Config, stats *Stats, out ip.Edges, queues []*TransmitQueue, answers ip.Edges, advice []edge.Out[ip.Advice]) *demux {
 	d := &demux{
 		out: out, queues: queues, answers: answers, stats: stats,
-		conns:    make(map[flow]*Conn),
+		conns:    make(map[ip.Flow]*Conn),
 		servers:  make(map[*listening]*Listener),
 		portUses: make(map[uint16]int),
 		ports:    port.NewChooser(cfg.Random),
@@ -56,16 +57,16 @@ func newDemux(cfg Config, stats *Stats, out ipv4.Edges, queues []*TransmitQueue,
 // all connections have ended.
 //
 // Owns: the tables of connections, listeners, half-open connections, TIME-WAIT, ports and cookies; a connection's state while it has the token.
-// Reads: in (packets from ipv4.Rx); reports (ICMP errors), calls (of users), the events of connections, its timer.
+// Reads: in (packets from ipv4.Rx); icmpErrors, calls (of users), the events of connections, its timer.
 // Writes: mailboxes of connections; out and answers, where it does not wait: what connections have to say goes on by Transmit, and resets and SYN-ACKs are dropped.
 // Blocks on: in, and on the token of a connection whose mailbox is full, which nobody keeps for long.
-func Demux(in *edge.Inbox, reports edge.In[ipv4.Report], calls edge.In[Call], out ipv4.Edges, queues []*TransmitQueue, answers ipv4.Edges, advice []edge.Out[ipv4.Advice], cfg Config, stats *Stats) {
+func Demux(in *edge.Inbox, icmpErrors edge.In[ip.ICMPError], calls edge.In[Call], out ip.Edges, queues []*TransmitQueue, answers ip.Edges, advice []edge.Out[ip.Advice], cfg Config, stats *Stats) {
 	d := newDemux(cfg, stats, out, queues, answers, advice)
 	d.shared.events.inbox = in
 	defer in.Stop()
 	for in.Next(d.arrives) {
 		if in.Rung() {
-			d.rung(in, reports, calls)
+			d.rung(in, icmpErrors, calls)
 		}
 		d.settle()
 		in.RingAt(d.deadline())
@@ -81,14 +82,14 @@ func Demux(in *edge.Inbox, reports edge.In[ipv4.Report], calls edge.In[Call], ou
 }
 
 // rung sees to what is rare: one of each, so that packets have their turn.
-func (d *demux) rung(in *edge.Inbox, reports edge.In[ipv4.Report], calls edge.In[Call]) {
+func (d *demux) rung(in *edge.Inbox, icmpErrors edge.In[ip.ICMPError], calls edge.In[Call]) {
 	now := time.Now()
 	if in.Due(now) {
 		d.expire(now)
 	}
 	d.takeEvents()
-	if r, ok := reports.Try(); ok {
-		d.report(r)
+	if e, ok := icmpErrors.Try(); ok {
+		d.icmpError(e)
 		in.Again()
 	}
 	if call, ok := calls.Try(); ok {
@@ -211,12 +212,12 @@ func (d *demux) giveBack(now time.Time, c *Conn) {
 // be done yet. Opened, if it is not nil, has room for the outcome of the handshake.
 func (d *demux) start(t *tcb, isV4 bool, opened chan<- error) *Conn {
 	f := t.name()
-	out := d.out.To(f.local.addr(), t.firstHop())
+	out := d.out.To(f.Local.Addr(), t.firstHop())
 	tx := slices.IndexFunc(d.queues, func(q *TransmitQueue) bool { return q.edge == out })
 	c := newConn(f, isV4, &d.shared, d.queues[tx])
 	c.t, c.opened = t, opened
 	d.conns[c.flow] = c
-	d.portUses[c.flow.local.port]++
+	d.portUses[c.flow.Local.Port]++
 	if d.cfg.SleepAfter > 0 && t.quiet() {
 		c.park(time.Now())
 		c.release()
@@ -247,7 +248,7 @@ func (d *demux) event(e event) {
 func (d *demux) forget(e *event) {
 	now := time.Now()
 	delete(d.conns, e.flow)
-	d.unusePort(e.flow.local.port)
+	d.unusePort(e.flow.Local.Port)
 	d.ended(now, e.t)
 	if m := e.ended.mailbox.Load(); m != nil {
 		for len(m.segments) > 0 {
@@ -279,20 +280,20 @@ func (d *demux) unusePort(p uint16) {
 	}
 }
 
-// report brings an ICMP error to its connection.
-func (d *demux) report(r ipv4.Report) {
-	f := flow{
-		local:  endpoint{r.Src.As4(), uint16(r.Transport[0])<<8 | uint16(r.Transport[1])},
-		remote: endpoint{r.Dst.As4(), uint16(r.Transport[2])<<8 | uint16(r.Transport[3])},
+// icmpError brings an ICMP error to its connection.
+func (d *demux) icmpError(e ip.ICMPError) {
+	f := ip.Flow{
+		Local:  ip.EndpointOf(e.Src, binary.BigEndian.Uint16(e.Transport[0:])),
+		Remote: ip.EndpointOf(e.Dst, binary.BigEndian.Uint16(e.Transport[2:])),
 	}
 	c, ok := d.conns[f]
 	if !ok {
-		d.stats.IgnoredReports.Add(1)
+		d.stats.ICMPErrorsIgnored.Add(1)
 		return
 	}
 	if d.hold(c) {
 		now := time.Now()
-		c.t.icmpReport(now, r)
+		c.t.icmpError(now, e)
 		d.learn(now, c.t)
 	}
 }

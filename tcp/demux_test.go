@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/seed-012105e5/gonet/ip"
 )
 
 func addrPort(s string) netip.AddrPort { return netip.MustParseAddrPort(s) }
@@ -97,7 +99,7 @@ func TestListenerClose(t *testing.T) {
 		_, err := l.Accept()
 		wantError(t, "accept", err, net.ErrClosed)
 		wantError(t, "second Close", l.Close(), net.ErrClosed)
-		if l, err = p.sockets.Listen(l.passive.local.addrPort()); err != nil {
+		if l, err = p.sockets.Listen(l.passive.local.AddrPort()); err != nil {
 			t.Fatal(err)
 		}
 		accept := async(func() (int, error) { _, err := l.Accept(); return 0, err })
@@ -119,7 +121,7 @@ func TestBadAddresses(t *testing.T) {
 			{"10.0.0.1", "224.0.0.5"}, {"10.0.0.1", "255.255.255.255"}, {"10.0.0.1", "10.0.0.255"}, {"10.0.0.1", "0.0.0.0"},
 		} {
 			p.flow = good
-			p.flow.local.ip, p.flow.remote.ip = netip.MustParseAddr(c.local).As4(), netip.MustParseAddr(c.remote).As4()
+			p.flow = flowOf(c.local, p.flow.Local.Port, c.remote, p.flow.Remote.Port)
 			p.send("S 0:0(0) win 60000")
 			p.wantIdle("a SYN from " + c.remote + " to " + c.local)
 		}
@@ -145,7 +147,7 @@ func TestTimeWaitProcess(t *testing.T) {
 		if all := p.sockets.Connections(); len(all) != 1 || all[0].State != TimeWait {
 			t.Errorf("connections %v", all)
 		}
-		_, err := p.sockets.Dial(context.Background(), p.flow.local.addrPort(), p.flow.remote.addrPort())
+		_, err := p.sockets.Dial(context.Background(), p.flow.Local.AddrPort(), p.flow.Remote.AddrPort())
 		wantError(t, "dial from the same port", err, syscall.EADDRINUSE)
 		p.send("F. 1:1(0) ack 2 win 60000")
 		p.want("the FIN again", ". 2:2(0) ack 2")
@@ -163,7 +165,7 @@ func TestMalformed(t *testing.T) {
 		for i, spoil := range []func(b []byte){
 			func(b []byte) { b[4] ^= 1 }, func(b []byte) { b[12] = 0xf0 },
 		} {
-			b := wire(segment{seq: 1, flags: SYN}, flow{p.flow.remote, p.flow.local}, nil)
+			b := wire(segment{seq: 1, flags: SYN}, ip.Flow{Local: p.flow.Remote, Remote: p.flow.Local}, nil)
 			b.Arrived = time.Now()
 			spoil(b.Bytes())
 			p.in <- b
@@ -172,7 +174,7 @@ func TestMalformed(t *testing.T) {
 				t.Errorf("%d: %d with a bad checksum, %d malformed", i, p.stats.DropBadChecksum.Load(), p.stats.DropMalformed.Load())
 			}
 		}
-		b := wire(segment{flags: SYN}, flow{p.flow.remote, p.flow.local}, nil)
+		b := wire(segment{flags: SYN}, ip.Flow{Local: p.flow.Remote, Remote: p.flow.Local}, nil)
 		b.Trim(10)
 		p.in <- b
 		p.wantIdle("half a header")

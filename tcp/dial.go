@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"syscall"
 	"time"
+
+	"github.com/seed-012105e5/gonet/ip"
 )
 
 // DialOptions says how to connect. Its zero value leaves all to the stack.
@@ -27,11 +29,13 @@ type DialOptions struct {
 	Options ConnOptions
 }
 
+var loopbackAddr = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+
 // thisHost is e, where an unspecified address means this host, as connect(2)
 // has it.
-func thisHost(e endpoint) endpoint {
-	if e.addr().IsUnspecified() {
-		e.ip = [4]byte{127, 0, 0, 1}
+func thisHost(e ip.Endpoint) ip.Endpoint {
+	if e.IsWildcard() {
+		return ip.EndpointOf(loopbackAddr, e.Port)
 	}
 	return e
 }
@@ -59,7 +63,7 @@ type dialCall struct {
 
 // open makes a connection, and waits for its handshake.
 func (s *Sockets) open(ctx context.Context, remote netip.AddrPort, o dialCall) (*Conn, error) {
-	c, err := s.begin(ctx, thisHost(toEndpoint(remote)), o)
+	c, err := s.begin(ctx, thisHost(ip.EndpointOfAddrPort(remote)), o)
 	if err == nil {
 		err = c.wait(ctx)
 	}
@@ -70,11 +74,11 @@ func (s *Sockets) open(ctx context.Context, remote netip.AddrPort, o dialCall) (
 }
 
 // begin has the demultiplexer begin a connection.
-func (s *Sockets) begin(ctx context.Context, remote endpoint, o dialCall) (c dialling, err error) {
+func (s *Sockets) begin(ctx context.Context, remote ip.Endpoint, o dialCall) (c dialling, err error) {
 	if err := ctx.Err(); err != nil {
 		return c, err
 	}
-	if o.opening.route, err = newSourceRoute(o.SourceRoute, remote.addr()); err != nil {
+	if o.opening.route, err = newSourceRoute(o.SourceRoute, remote.Addr()); err != nil {
 		return c, err
 	}
 	err = net.ErrClosed
@@ -101,7 +105,7 @@ func (c dialling) wait(ctx context.Context) error {
 }
 
 // dial begins the connection of an active OPEN.
-func (d *demux) dial(now time.Time, remote endpoint, o *dialCall) (dialling, error) {
+func (d *demux) dial(now time.Time, remote ip.Endpoint, o *dialCall) (dialling, error) {
 	f, err := d.newFlow(now, remote, o)
 	if err != nil {
 		return dialling{}, err
@@ -113,8 +117,8 @@ func (d *demux) dial(now time.Time, remote endpoint, o *dialCall) (dialling, err
 // newFlow is the flow of an active OPEN to remote (RFC 9293 section 3.10.1, MUST-44
 // to MUST-46), which may be opened. It completes o. The errnos are those of
 // connect(2).
-func (d *demux) newFlow(now time.Time, remote endpoint, o *dialCall) (f flow, err error) {
-	to, local := remote.addr(), toEndpoint(o.Local)
+func (d *demux) newFlow(now time.Time, remote ip.Endpoint, o *dialCall) (f ip.Flow, err error) {
+	to, local := remote.Addr(), ip.EndpointOfAddrPort(o.Local)
 	o.opening.opts = o.Options.over(d.options())
 	if err := d.checkOptions(o.opening.opts); err != nil {
 		return f, err
@@ -124,21 +128,21 @@ func (d *demux) newFlow(now time.Time, remote endpoint, o *dialCall) (f flow, er
 		return f, syscall.EMSGSIZE
 	case d.closing:
 		return f, net.ErrClosed
-	case to.IsMulticast() || d.cfg.Table.IsBroadcast(to):
+	case to.IsMulticast() || d.cfg.Table.Load().IsBroadcast(to):
 		return f, syscall.ENETUNREACH
-	case remote.port == 0:
+	case remote.Port == 0:
 		return f, syscall.ECONNREFUSED // nobody can listen there
 	}
-	if local.ip == [4]byte{} {
-		src, ok := d.cfg.Table.Source(o.opening.route.towards(to))
+	if local.IsWildcard() {
+		src, ok := d.cfg.Table.Load().Source(o.opening.route.towards(to))
 		if !ok {
 			return f, syscall.ENETUNREACH
 		}
-		local.ip = src.As4()
-	} else if !d.cfg.Table.IsLocal(local.addr()) {
+		local = ip.EndpointOf(src, local.Port)
+	} else if !d.cfg.Table.Load().IsLocal(local.Addr()) {
 		return f, syscall.EADDRNOTAVAIL
 	}
-	f = flow{local, remote}
+	f = ip.Flow{Local: local, Remote: remote}
 	d.takeEvents() // the user may know of an end, or of a handshake, that we do not
 	return f, d.choosePort(now, &f)
 }
@@ -148,33 +152,34 @@ func (d *demux) newFlow(now time.Time, remote endpoint, o *dialCall) (f flow, er
 // there is no other. A connection to itself, from an own port to the same
 // (section 3.5, figure 7), is only for who asks for it: with a port of our choice
 // a dial where nobody listens would succeed now and then.
-func (d *demux) choosePort(now time.Time, f *flow) error {
-	if f.local.port != 0 {
+func (d *demux) choosePort(now time.Time, f *ip.Flow) error {
+	if f.Local.Port != 0 {
 		if d.flowTaken(*f) && !d.reusable(now, *f) {
 			return syscall.EADDRINUSE
 		}
 		return nil
 	}
-	choose := func(taken func(flow) bool) (ok bool) {
-		f.local.port, ok = d.ports.Choose(func(p uint16) bool {
-			try := flow{endpoint{f.local.ip, p}, f.remote}
-			return try.local == try.remote || d.listens(try.local) || taken(try)
+	choose := func(taken func(ip.Flow) bool) (ok bool) {
+		f.Local.Port, ok = d.ports.Choose(func(p uint16) bool {
+			try := *f
+			try.Local.Port = p
+			return try.Local == try.Remote || d.listens(try.Local) || taken(try)
 		})
 		return ok
 	}
-	if !choose(d.flowTaken) && !choose(func(try flow) bool { return !d.reusable(now, try) }) {
+	if !choose(d.flowTaken) && !choose(func(try ip.Flow) bool { return !d.reusable(now, try) }) {
 		return syscall.EADDRNOTAVAIL
 	}
 	return nil
 }
 
-func (d *demux) flowTaken(f flow) bool {
+func (d *demux) flowTaken(f ip.Flow) bool {
 	_, connected := d.conns[f]
 	return connected || d.taken(f)
 }
 
 // reusable says whether f is in TIME-WAIT, and may be opened anew.
-func (d *demux) reusable(now time.Time, f flow) bool {
+func (d *demux) reusable(now time.Time, f ip.Flow) bool {
 	_, connected := d.conns[f]
 	return !connected && d.door.reusable(now, f)
 }

@@ -5,6 +5,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/ipv4"
 	"github.com/seed-012105e5/gonet/packet"
 )
@@ -19,8 +20,8 @@ type door struct {
 	host    host
 	secrets secrets
 
-	listeners map[endpoint]*listeners // by local address; the unspecified one is a wildcard
-	listened  map[uint16]int          // by port: at how many addresses somebody listens
+	listeners map[ip.Endpoint]*listeners // by local address; the unspecified one is a wildcard
+	listened  map[uint16]int             // by port: at how many addresses somebody listens
 	halfOpens halfOpens
 	timeWaits timeWaits
 	paths     pathMTUs
@@ -44,7 +45,7 @@ func newDoor(cfg Config, h host, free activities, stats *Stats) door {
 		cfg: cfg, stats: stats, host: h, secrets: newSecrets(cfg.Random),
 		free:      freeLists{activities: free},
 		servers:   servers{limit: cfg.FastOpenServers},
-		listeners: make(map[endpoint]*listeners),
+		listeners: make(map[ip.Endpoint]*listeners),
 		listened:  make(map[uint16]int),
 		halfOpens: halfOpens{limit: cfg.SynBacklog, random: cfg.Random},
 		timeWaits: timeWaits{limit: cfg.TimeWaits},
@@ -63,17 +64,17 @@ func (d *door) checkOptions(o *socketOptions) error { return d.cfg.checkOptions(
 
 // flowOf counts a packet, and says whose it is; ok is false, and the packet
 // dropped, when that cannot be seen.
-func (d *door) flowOf(b *packet.Buffer) (f flow, ok bool) {
+func (d *door) flowOf(b *packet.Buffer) (f ip.Flow, ok bool) {
 	d.stats.InSegments.Add(1)
 	if b.Len() < minHeaderLen {
 		d.stats.DropMalformed.Add(1)
 		b.Release()
 		return f, false
 	}
-	ip, h := ipv4.Header(b.Network()), header(b.Bytes())
-	return flow{
-		local:  endpoint{[4]byte(ip[16:20]), h.dstPort()},
-		remote: endpoint{[4]byte(ip[12:16]), h.srcPort()},
+	network, h := ipv4.Header(b.Network()), header(b.Bytes())
+	return ip.Flow{
+		Local:  ip.EndpointOf(network.Dst(), h.dstPort()),
+		Remote: ip.EndpointOf(network.Src(), h.srcPort()),
 	}, true
 }
 
@@ -82,7 +83,7 @@ func (d *door) deadline() time.Time { return earliest(d.halfOpens.deadline(), d.
 
 func (d *door) expire(now time.Time) {
 	d.timeWaits.expire(now)
-	d.halfOpens.expire(now, func(f flow, h *halfOpen) {
+	d.halfOpens.expire(now, func(f ip.Flow, h *halfOpen) {
 		d.stats.SynRetransmits.Add(1)
 		s := d.synACK(now, f, h)
 		d.sendBy(h.route, &f, &s)
@@ -90,8 +91,8 @@ func (d *door) expire(now time.Time) {
 }
 
 // mtu is that of the first link towards the peer.
-func (d *door) mtu(f flow) int {
-	hop, ok := d.cfg.Table.Lookup(f.remote.addr())
+func (d *door) mtu(f ip.Flow) int {
+	hop, ok := d.cfg.Table.Load().Lookup(f.Remote.Addr())
 	if !ok {
 		return minPMTU
 	}
@@ -100,13 +101,13 @@ func (d *door) mtu(f flow) int {
 
 // send puts a segment without text on its way, unless the network layer is
 // busy.
-func (d *door) send(f *flow, s *segment) { d.sendBy(nil, f, s) }
+func (d *door) send(f *ip.Flow, s *segment) { d.sendBy(nil, f, s) }
 
 // sendBy is send by a source route, if there is one.
-func (d *door) sendBy(route *sourceRoute, f *flow, s *segment) {
+func (d *door) sendBy(route *sourceRoute, f *ip.Flow, s *segment) {
 	b := packet.Get(0)
 	encode(b, s, f)
-	route.push(b, ipv4.Fields{Protocol: ipv4.ProtocolTCP, DF: true, Src: f.local.addr(), Dst: f.remote.addr()})
+	route.push(b, ipv4.Fields{Protocol: ip.ProtocolTCP, DF: true, Src: f.Local.Addr(), Dst: f.Remote.Addr()})
 	if !d.host.answer(b) {
 		d.stats.DropReplyFull.Add(1)
 		b.Release()
@@ -145,13 +146,13 @@ func (d *door) recycle(t *tcb) { d.free.putTCB(t) }
 // infos appends what Info tells of what is no connection yet, or none any more.
 func (d *door) infos(infos []Info) []Info {
 	for f := range d.timeWaits.byFlow {
-		infos = append(infos, Info{Local: f.local.addrPort(), Remote: f.remote.addrPort(), State: TimeWait})
+		infos = append(infos, Info{Local: f.Local.AddrPort(), Remote: f.Remote.AddrPort(), State: TimeWait})
 	}
 	for f := range d.halfOpens.byFlow {
-		infos = append(infos, Info{Local: f.local.addrPort(), Remote: f.remote.addrPort(), State: SynReceived})
+		infos = append(infos, Info{Local: f.Local.AddrPort(), Remote: f.Remote.AddrPort(), State: SynReceived})
 	}
 	for at := range d.listeners {
-		infos = append(infos, Info{Local: at.addrPort(), State: Listen})
+		infos = append(infos, Info{Local: at.AddrPort(), State: Listen})
 	}
 	return infos
 }
@@ -163,7 +164,7 @@ func (d *door) refuseHalfOpen(send func(*packet.Buffer)) {
 	for f, h := range d.halfOpens.byFlow {
 		b := packet.Get(0)
 		encode(b, &segment{seq: h.iss + 1, ack: h.irs + 1, flags: RST | ACK}, &f)
-		h.route.push(b, ipv4.Fields{Protocol: ipv4.ProtocolTCP, DF: true, Src: f.local.addr(), Dst: f.remote.addr()})
+		h.route.push(b, ipv4.Fields{Protocol: ip.ProtocolTCP, DF: true, Src: f.Local.Addr(), Dst: f.Remote.Addr()})
 		send(b)
 		d.stats.OutSegments.Add(1)
 		d.stats.OutResets.Add(1)

@@ -3,7 +3,7 @@ package tcp
 import (
 	"time"
 
-	"github.com/seed-012105e5/gonet/ipv4"
+	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/tcp/congestion"
 )
 
@@ -89,7 +89,7 @@ func (t *tcb) takeMark(now time.Time, s *segment, n int) {
 	if !t.ecn.echoes {
 		return
 	}
-	marked := s.ecn == ipv4.CE
+	marked := s.ecn == ip.CE
 	if marked {
 		t.ecn.received += uint64(n)
 		t.stats.InMarked.Add(1)
@@ -132,7 +132,7 @@ func (t *tcb) markable(s *segment) {
 	if !t.ecn.sends || s.len == 0 || t.force {
 		return
 	}
-	s.ecn = ipv4.ECT0
+	s.ecn = ip.ECT0
 	if t.ecn.cwrDue {
 		s.flags |= CWR
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/seed-012105e5/gonet/edge"
+	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/ipv4"
 	"github.com/seed-012105e5/gonet/packet"
 	"github.com/seed-012105e5/gonet/tcp/congestion"
@@ -60,7 +61,7 @@ func ecnNode(t *testing.T, controller string) *node {
 }
 
 // mark has n bytes arrive with a codepoint.
-func (n *node) mark(length int, e ipv4.ECN) {
+func (n *node) mark(length int, e ip.ECN) {
 	n.arrives(n.flow, segment{seq: n.t.rcv.nxt, ack: n.t.snd.nxt, flags: ACK, window: 65535,
 		len: length, text: piece(0, length, 0), ecn: e})
 }
@@ -84,20 +85,20 @@ func (n *node) acks() (all []echoed) {
 // end, what is owed for the text before goes out first, with the old echo.
 func TestPreciseEcho(t *testing.T) {
 	leakCheck(t)
-	const none, marked = ipv4.ECT0, ipv4.CE
+	const none, marked = ip.ECT0, ip.CE
 	for _, c := range []struct {
 		name  string
-		marks []ipv4.ECN // of texts of 100 bytes, each but the joined ones by itself
-		join  bool       // all arrive before anything is sent
+		marks []ip.ECN // of texts of 100 bytes, each but the joined ones by itself
+		join  bool     // all arrive before anything is sent
 		want  []echoed
 	}{
-		{"no marks", []ipv4.ECN{none, none}, false, nil},
-		{"a mark ends a delay", []ipv4.ECN{none, marked}, false, []echoed{{100, false}, {200, true}}},
-		{"the first is marked", []ipv4.ECN{marked}, false, []echoed{{100, true}}},
-		{"marks go on", []ipv4.ECN{marked, marked, marked}, false, []echoed{{100, true}}},
-		{"marks end", []ipv4.ECN{marked, marked, none}, false, []echoed{{100, true}, {200, true}, {300, false}}},
-		{"by turns", []ipv4.ECN{marked, none, marked}, false, []echoed{{100, true}, {200, false}, {300, true}}},
-		{"together", []ipv4.ECN{none, none, marked, marked}, true, []echoed{{200, false}, {400, true}}},
+		{"no marks", []ip.ECN{none, none}, false, nil},
+		{"a mark ends a delay", []ip.ECN{none, marked}, false, []echoed{{100, false}, {200, true}}},
+		{"the first is marked", []ip.ECN{marked}, false, []echoed{{100, true}}},
+		{"marks go on", []ip.ECN{marked, marked, marked}, false, []echoed{{100, true}}},
+		{"marks end", []ip.ECN{marked, marked, none}, false, []echoed{{100, true}, {200, true}, {300, false}}},
+		{"by turns", []ip.ECN{marked, none, marked}, false, []echoed{{100, true}, {200, false}, {300, true}}},
+		{"together", []ip.ECN{none, none, marked, marked}, true, []echoed{{200, false}, {400, true}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			n := ecnNode(t, "precise")
@@ -120,10 +121,10 @@ func TestPreciseEcho(t *testing.T) {
 func TestPreciseEchoAfterDelay(t *testing.T) {
 	leakCheck(t)
 	n := ecnNode(t, "precise")
-	n.mark(100, ipv4.CE)
+	n.mark(100, ip.CE)
 	n.pump()
 	n.arrives(n.flow, segment{seq: n.t.rcv.nxt, ack: n.t.snd.nxt, flags: ACK | CWR, window: 65535,
-		len: 100, text: piece(0, 100, 0), ecn: ipv4.CE})
+		len: 100, text: piece(0, 100, 0), ecn: ip.CE})
 	n.pump()
 	n.advance(n.now.Add(time.Second))
 	if got, want := n.acks(), []echoed{{100, true}, {200, true}}; !slices.Equal(got, want) || n.err != nil {
@@ -150,8 +151,8 @@ func TestPreciseAsks(t *testing.T) {
 func TestPriorAcknowledgement(t *testing.T) {
 	leakCheck(t)
 	n := ecnNode(t, "precise")
-	n.mark(100, ipv4.ECT0)
-	n.mark(100, ipv4.CE)
+	n.mark(100, ip.ECT0)
+	n.mark(100, ip.CE)
 	s, _ := output(n.t, n.now)
 	n.t.sent(n.now, &s)
 	if n.t.ackPending != 100 || !n.t.ackNow || n.t.lastACK != testIRS+101 {
@@ -164,8 +165,8 @@ func TestPriorAcknowledgement(t *testing.T) {
 func TestNoWordAfterReset(t *testing.T) {
 	leakCheck(t)
 	n := ecnNode(t, "precise")
-	n.mark(100, ipv4.ECT0)
-	n.mark(100, ipv4.CE)
+	n.mark(100, ip.ECT0)
+	n.mark(100, ip.CE)
 	n.arrives(n.flow, segment{seq: n.t.rcv.nxt, flags: RST})
 	n.pump()
 	if got := n.acks(); len(got) > 0 || n.t.state != Closed {
@@ -203,10 +204,10 @@ func TestTrainWithCWR(t *testing.T) {
 	n.arrives(n.flow, segment{seq: n.t.rcv.nxt, ack: n.t.snd.nxt, flags: ACK | ECE, window: 65535})
 	n.sent = nil
 	n.pump()
-	if s := n.sent[0]; !s.has(CWR) || s.ecn != ipv4.ECT0 || s.train != 1000 || s.len < 2000 {
+	if s := n.sent[0]; !s.has(CWR) || s.ecn != ip.ECT0 || s.train != 1000 || s.len < 2000 {
 		t.Errorf("sent %v, %v, in segments of %d", &s.segment, s.ecn, s.train)
 	}
-	n.mark(500, ipv4.CE)
+	n.mark(500, ip.CE)
 	i := n.t.info()
 	if !i.ECN || i.BytesDeliveredCE != 10000 || i.BytesReceivedCE != 500 {
 		t.Errorf("info %+v", i)
@@ -223,7 +224,7 @@ func TestECNOnTheWire(t *testing.T) {
 	withPeer(t, Config{}, func(p *peer) {
 		l := p.listen()
 		p.send("SEW 0:0(0) win 60000 <mss 1000>")
-		if s := p.want("agreed", "S.E 0:0(0) ack 1"); s.ecn != ipv4.NotECT {
+		if s := p.want("agreed", "S.E 0:0(0) ack 1"); s.ecn != ip.NotECT {
 			t.Errorf("SYN-ACK is %v", s.ecn)
 		}
 		p.send(". 1:1(0) ack 1 win 60000")
@@ -235,7 +236,7 @@ func TestECNOnTheWire(t *testing.T) {
 			t.Fatal(err)
 		}
 		p.send("[ce] . 1:1001(1000) ack 1 win 60000")
-		if s := p.want("echo", ".E 1:1(0) ack 1001"); s.ecn != ipv4.NotECT {
+		if s := p.want("echo", ".E 1:1(0) ack 1001"); s.ecn != ip.NotECT {
 			t.Errorf("acknowledgement is %v", s.ecn)
 		}
 		if _, err := c.Write([]byte("text")); err != nil {
@@ -243,7 +244,7 @@ func TestECNOnTheWire(t *testing.T) {
 		}
 		synctest.Wait()
 		b := <-p.out
-		if tos := ipv4.Header(b.Bytes()).TOS(); tos != 0xb8|uint8(ipv4.ECT0) {
+		if tos := ipv4.Header(b.Bytes()).TOS(); tos != 0xb8|uint8(ip.ECT0) {
 			t.Errorf("TOS %#x", tos)
 		}
 		b.Release()
@@ -291,10 +292,10 @@ func TestECNSegmentsDoNotAllocate(t *testing.T) {
 		t.Skip("under -race, sync.Pool loses things on purpose")
 	}
 	n := ecnNode(t, "precise")
-	e := ipv4.CE
+	e := ip.CE
 	step := func() {
 		n.mark(1000, e)
-		e ^= ipv4.CE ^ ipv4.ECT0
+		e ^= ip.CE ^ ip.ECT0
 		var s segment
 		for n.t.output(n.now, &s) {
 			n.t.sent(n.now, &s)
@@ -364,8 +365,8 @@ func TestPriorAcknowledgementFirst(t *testing.T) {
 	out := make(chan *packet.Buffer, 8)
 	c := newConn(n.flow, false, &shared{}, NewTransmitQueue(edge.To(out).Out()))
 	c.t = n.t
-	f := flow{local: n.flow.remote, remote: n.flow.local}
-	for _, e := range []ipv4.ECN{ipv4.ECT0, ipv4.CE, ipv4.ECT0} {
+	f := ip.Flow{Local: n.flow.Remote, Remote: n.flow.Local}
+	for _, e := range []ip.ECN{ip.ECT0, ip.CE, ip.ECT0} {
 		c.receive(wire(segment{seq: n.t.rcv.nxt, ack: n.t.snd.nxt, flags: ACK, window: 65535, ecn: e}, f, make([]byte, 100)))
 	}
 	c.transmit(time.Now())

@@ -8,6 +8,7 @@ import (
 	"syscall"
 
 	"github.com/seed-012105e5/gonet/internal/deadline"
+	"github.com/seed-012105e5/gonet/ip"
 )
 
 // opError wraps err as package net does. io.EOF stays as it is.
@@ -16,7 +17,7 @@ func (c *Conn) opError(op string, err error) error {
 		return err
 	}
 	e := new(connError)
-	e.OpError = net.OpError{Op: op, Net: networkName(c.isV4), Source: e.source.set(c.flow.local), Addr: e.addr.set(c.flow.remote), Err: e.call.wrap(op, err)}
+	e.OpError = net.OpError{Op: op, Net: networkName(c.isV4), Source: e.source.set(c.flow.Local), Addr: e.addr.set(c.flow.Remote), Err: e.call.wrap(op, err)}
 	return &e.OpError
 }
 
@@ -85,14 +86,17 @@ func dialError(o DialOptions, remote netip.AddrPort, err error) error {
 // A netAddr is an address of package net in one piece.
 type netAddr struct {
 	net.TCPAddr
-	ip [4]byte
+	ip [16]byte
 }
 
 // set makes a the address of e.
-func (a *netAddr) set(e endpoint) *net.TCPAddr {
-	a.ip, a.Port = e.ip, int(e.port)
-	a.IP = a.ip[:]
+func (a *netAddr) set(e ip.Endpoint) *net.TCPAddr {
+	addr := e.Addr()
+	a.ip, a.Port = addr.As16(), int(e.Port)
+	if a.IP = a.ip[:]; addr.Is4() {
+		a.IP = a.ip[12:]
+	}
 	return &a.TCPAddr
 }
 
-func netAddrOf(e endpoint) *net.TCPAddr { return new(netAddr).set(e) }
+func netAddrOf(e ip.Endpoint) *net.TCPAddr { return new(netAddr).set(e) }

@@ -12,7 +12,7 @@ import (
 // TestOpError: errors are those that package net would make of its own parts.
 func TestOpError(t *testing.T) {
 	c := newConn(peerFlow(1), false, nil, nil)
-	local, remote := c.flow.local.addrPort(), c.flow.remote.addrPort()
+	local, remote := c.flow.Local.AddrPort(), c.flow.Remote.AddrPort()
 	want := &net.OpError{
 		Op: "read", Net: "tcp", Source: net.TCPAddrFromAddrPort(local), Addr: net.TCPAddrFromAddrPort(remote), Err: os.ErrDeadlineExceeded,
 	}

@@ -4,13 +4,14 @@ import (
 	"sync/atomic"
 
 	"github.com/seed-012105e5/gonet/edge"
+	"github.com/seed-012105e5/gonet/ip"
 )
 
 // An event is what a connection tells the demultiplexer: how a Fast Open has gone,
 // and, last, that it has ended. With that the connection hands over its state, and
 // what is still in its mailbox.
 type event struct {
-	flow     flow
+	flow     ip.Flow
 	fastOpen *fastOpen // nil when there is nothing to tell
 	ended    *Conn     // the connection has ended,
 	t        *tcb      // and this was its state

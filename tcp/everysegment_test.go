@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/seed-012105e5/gonet/internal/testing/arrives"
+	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/ipv4"
 	"github.com/seed-012105e5/gonet/packet"
 )
@@ -19,7 +20,7 @@ import (
 type scene struct {
 	door
 	now  time.Time
-	flow flow
+	flow ip.Flow
 	t    *tcb
 
 	sent []segment
@@ -38,12 +39,12 @@ func newScene(noTimestamps bool) *scene {
 	return sc
 }
 
-var sceneTable = func() *ipv4.Table {
-	table, err := ipv4.NewTable([]ipv4.Interface{{Addrs: []netip.Prefix{netip.MustParsePrefix("10.0.0.1/24")}}}, nil)
+var sceneTable = func() *ip.CurrentTable {
+	table, err := ip.NewTable([]ip.Interface{{Addrs: []netip.Prefix{netip.MustParsePrefix("10.0.0.1/24")}}}, nil)
 	if err != nil {
 		panic(err)
 	}
-	return table
+	return ip.Publish(table)
 }()
 
 // answer, room and opened are those of a host.
@@ -65,7 +66,7 @@ func (sc *scene) opened(_ *listening, t *tcb) { sc.t = t }
 
 // listen gives the scene a listener.
 func (sc *scene) listen() {
-	sc.addListener(&listening{local: sc.flow.local, opts: &sc.cfg.options})
+	sc.addListener(&listening{local: sc.flow.Local, opts: &sc.cfg.options})
 }
 
 // open makes a connection that is dialled.
@@ -88,7 +89,7 @@ func (sc *scene) pump() {
 // arrives has s arrive, and what it causes leave.
 func (sc *scene) arrives(s segment) {
 	if sc.t == nil || sc.t.state == TimeWait {
-		b := wire(s, flow{local: sc.flow.remote, remote: sc.flow.local}, make([]byte, s.len))
+		b := wire(s, ip.Flow{Local: sc.flow.Remote, Remote: sc.flow.Local}, make([]byte, s.len))
 		b.Arrived = sc.now
 		sc.stranger(sc.flow, b)
 	} else {

@@ -3,6 +3,8 @@ package tcp
 import (
 	"encoding/hex"
 	"time"
+
+	"github.com/seed-012105e5/gonet/ip"
 )
 
 // TCP Fast Open (RFC 7413): the SYN carries text, which the server hands to
@@ -87,7 +89,7 @@ func (t *tcb) fastOpenOver() *fastOpen {
 
 // fastOpenOver takes what a connection of f tells of its Fast Open; reset says that
 // the peer has ended it so.
-func (d *door) fastOpenOver(now time.Time, f flow, o *fastOpen, reset bool) {
+func (d *door) fastOpenOver(now time.Time, f ip.Flow, o *fastOpen, reset bool) {
 	if o.passive {
 		d.fastOpens.end(now, f, reset)
 	} else {

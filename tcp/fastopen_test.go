@@ -12,6 +12,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/seed-012105e5/gonet/ip"
 )
 
 // TestCookieOption: RFC7413-4.1.1: what may be a cookie is written aligned and
@@ -56,8 +58,8 @@ func FuzzCookie(f *testing.F) {
 func TestServers(t *testing.T) {
 	c := servers{limit: 10}
 	good := cookie{present: true, len: 4, value: [maxCookie]byte{1, 2, 3, 4}}
-	to := func(i int) flow {
-		return flow{endpoint{ip: [4]byte{10, 0, 0, 1}}, endpoint{[4]byte{10, 0, 1, byte(i)}, 80}}
+	to := func(i int) ip.Flow {
+		return flowOf("10.0.0.1", 0, netip.AddrFrom4([4]byte{10, 0, 1, byte(i)}).String(), 80)
 	}
 	for i := range 100 {
 		c.learn(start, to(i), &fastOpen{granted: good, mss: 1000 + i})

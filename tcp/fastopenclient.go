@@ -1,9 +1,11 @@
 package tcp
 
 import (
+	"net/netip"
 	"time"
 
 	"github.com/seed-012105e5/gonet/internal/ring"
+	"github.com/seed-012105e5/gonet/ip"
 )
 
 // The client's side of Fast Open (RFC 7413 section 4.2).
@@ -14,7 +16,7 @@ import (
 const fastOpenPause = time.Hour
 
 // A path is a local and a server's address: cookies belong to both.
-type path struct{ local, remote [4]byte }
+type path struct{ local, remote netip.Addr }
 
 // A server is what is remembered of one (section 4.1.3).
 type server struct {
@@ -32,8 +34,8 @@ type servers struct {
 
 // attempt is what a new connection of f needs for its Fast Open, or nil when
 // there is to be none now.
-func (c *servers) attempt(now time.Time, f flow) *fastOpen {
-	s := c.byPath[path{f.local.ip, f.remote.ip}]
+func (c *servers) attempt(now time.Time, f ip.Flow) *fastOpen {
+	s := c.byPath[path{f.Local.Addr(), f.Remote.Addr()}]
 	if s.paused.After(now) {
 		return nil
 	}
@@ -41,8 +43,8 @@ func (c *servers) attempt(now time.Time, f flow) *fastOpen {
 }
 
 // learn takes the outcome o of a handshake of f (section 4.1.3).
-func (c *servers) learn(now time.Time, f flow, o *fastOpen) {
-	at := path{f.local.ip, f.remote.ip}
+func (c *servers) learn(now time.Time, f ip.Flow, o *fastOpen) {
+	at := path{f.Local.Addr(), f.Remote.Addr()}
 	s, known := c.byPath[at]
 	switch {
 	case o.timedOut:

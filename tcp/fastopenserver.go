@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/seed-012105e5/gonet/internal/ring"
+	"github.com/seed-012105e5/gonet/ip"
 )
 
 // The server's side of Fast Open (RFC 7413 section 4.2).
@@ -19,15 +20,15 @@ func fastOpenPeriod(now time.Time) uint32 { return uint32(now.Unix() / int64(coo
 
 // fastOpenCookie is a keyed hash of the client's address (section 4.1.2), of
 // ours, and of the period.
-func (k *secrets) fastOpenCookie(f flow, period uint32) cookie {
-	f.local.port, f.remote.port = 0, 0
+func (k *secrets) fastOpenCookie(f ip.Flow, period uint32) cookie {
+	f.Local.Port, f.Remote.Port = 0, 0
 	c := cookie{present: true, len: 8}
-	binary.BigEndian.PutUint64(c.value[:], k.fastOpen.FlowWith(f.local.addrPort(), f.remote.addrPort(), period, 0))
+	binary.BigEndian.PutUint64(c.value[:], k.fastOpen.FlowWith(f.Local.AddrPort(), f.Remote.AddrPort(), period, 0))
 	return c
 }
 
 // checkFastOpenCookie says whether c is ours, and whether the client needs a new one.
-func (k *secrets) checkFastOpenCookie(now time.Time, f flow, c cookie) (ok, outdated bool) {
+func (k *secrets) checkFastOpenCookie(now time.Time, f ip.Flow, c cookie) (ok, outdated bool) {
 	period := fastOpenPeriod(now)
 	if c == k.fastOpenCookie(f, period) {
 		return true, false
@@ -71,7 +72,7 @@ const resetSlotLife = time.Minute
 // A fastOpens counts the connections accepted in SYN-RECEIVED, of which each
 // listener allows only so many (section 4.2, PendingFastOpenRequests).
 type fastOpens struct {
-	pending map[flow]*listening
+	pending map[ip.Flow]*listening
 	resets  ring.Queue[resetSlot] // in the order of until
 }
 
@@ -89,16 +90,16 @@ func (o *fastOpens) room(now time.Time, l *listening) bool {
 	return l.fastOpenPending < l.fastOpenLimit
 }
 
-func (o *fastOpens) begin(f flow, l *listening) {
+func (o *fastOpens) begin(f ip.Flow, l *listening) {
 	if o.pending == nil {
-		o.pending = make(map[flow]*listening)
+		o.pending = make(map[ip.Flow]*listening)
 	}
 	o.pending[f] = l
 	l.fastOpenPending++
 }
 
 // end gives the place back that f has, now or, after a reset, later.
-func (o *fastOpens) end(now time.Time, f flow, reset bool) {
+func (o *fastOpens) end(now time.Time, f ip.Flow, reset bool) {
 	l, ok := o.pending[f]
 	if !ok {
 		return
@@ -113,7 +114,7 @@ func (o *fastOpens) end(now time.Time, f flow, reset bool) {
 
 // fastOpenArrives takes the SYN s if it has a good cookie and there is room.
 // The connection is then accepted at once, and s.text its first text.
-func (d *door) fastOpenArrives(now time.Time, f flow, l *listening, s *segment, old *timeWait) bool {
+func (d *door) fastOpenArrives(now time.Time, f ip.Flow, l *listening, s *segment, old *timeWait) bool {
 	if l.fastOpenLimit <= 0 || !s.opts.fastOpen.has() {
 		return false
 	}
@@ -142,7 +143,7 @@ func (d *door) fastOpenArrives(now time.Time, f flow, l *listening, s *segment, 
 	return true
 }
 
-func (d *door) giveCookie(now time.Time, f flow) cookie {
+func (d *door) giveCookie(now time.Time, f ip.Flow) cookie {
 	d.stats.FastOpenCookies.Add(1)
 	return d.secrets.fastOpenCookie(f, fastOpenPeriod(now))
 }

@@ -1,5 +1,7 @@
 package tcp
 
+import "github.com/seed-012105e5/gonet/ip"
+
 // What a connection no longer needs serves the next one: a server whose
 // connections are short would otherwise spend a good part of its time on memory.
 
@@ -21,7 +23,7 @@ type activities interface {
 
 // newTCB returns a connection in CLOSED, without congestion control as yet: it
 // begins with the handshake.
-func (l *freeLists) newTCB(cfg *Config, stats *Stats, f flow, iss seq, mtu int) *tcb {
+func (l *freeLists) newTCB(cfg *Config, stats *Stats, f ip.Flow, iss seq, mtu int) *tcb {
 	t := l.takeTCB()
 	t.activity = l.activities.take()
 	t.begin(cfg, stats, f, iss, mtu)

@@ -5,6 +5,7 @@ import (
 
 	"github.com/seed-012105e5/gonet/internal/red"
 	"github.com/seed-012105e5/gonet/internal/ring"
+	"github.com/seed-012105e5/gonet/ip"
 )
 
 // A halfOpen is a connection in SYN-RECEIVED that came from LISTEN: what must
@@ -36,7 +37,7 @@ const synTries = 7
 
 // halfOpens is the table of all half-open connections, bounded.
 type halfOpens struct {
-	byFlow map[flow]halfOpen
+	byFlow map[ip.Flow]halfOpen
 	limit  int
 	random func() uint64
 	// queues[n] holds those whose SYN-ACK has been sent again n times, in the
@@ -131,7 +132,7 @@ func (h *halfOpen) connection(now time.Time, t *tcb) {
 // trip (RFC 7323 section 4.3 (2)). When the peer does not ask for ECN any more,
 // it has had no answer while it did, and it is not used (RFC 3168 section
 // 6.1.1.1).
-func (q *halfOpens) repeated(f flow, h *halfOpen, s *segment) {
+func (q *halfOpens) repeated(f ip.Flow, h *halfOpen, s *segment) {
 	h.ecn = h.ecn && s.asks()
 	if s.opts.hasTimestamps && int32(s.opts.tsVal-h.tsRecent) > 0 {
 		h.tsRecent = s.opts.tsVal
@@ -154,9 +155,9 @@ func (q *halfOpens) full() bool { return red.Full(len(q.byFlow), q.limit, q.rand
 func (q *halfOpens) overfull() bool { return len(q.byFlow) >= 2*q.limit }
 
 // add remembers h. The caller has asked whether the table is full, or overfull.
-func (q *halfOpens) add(f flow, h halfOpen) {
+func (q *halfOpens) add(f ip.Flow, h halfOpen) {
 	if q.byFlow == nil {
-		q.byFlow = make(map[flow]halfOpen)
+		q.byFlow = make(map[ip.Flow]halfOpen)
 	}
 	q.byFlow[f] = h
 	q.queues[0].Push(waiting{f, h.since.Add(initialRTO)})
@@ -205,7 +206,7 @@ func (q *halfOpens) deadline() (d time.Time) {
 
 // expire sends the SYN-ACKs whose turn has come through resend, and forgets
 // those that have had all of theirs.
-func (q *halfOpens) expire(now time.Time, resend func(flow, *halfOpen)) {
+func (q *halfOpens) expire(now time.Time, resend func(ip.Flow, *halfOpen)) {
 	for n := range q.queues {
 		for q.queues[n].Len() > 0 && due(q.queues[n].At(0).until, now) {
 			w := q.queues[n].Pop()

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/seed-012105e5/gonet/edge"
-	"github.com/seed-012105e5/gonet/ipv4"
+	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/packet"
 )
 
@@ -21,10 +21,10 @@ func TestHalfOpensBounds(t *testing.T) {
 	cfg := Config{SynBacklog: 100}.withDefaults()
 	q := halfOpens{limit: cfg.SynBacklog, random: rand.New(rand.NewPCG(1, 2)).Uint64}
 	now := start
-	var added []flow
+	var added []ip.Flow
 	for i := range 10000 {
 		now = now.Add(time.Millisecond)
-		q.expire(now, func(flow, *halfOpen) {})
+		q.expire(now, func(ip.Flow, *halfOpen) {})
 		if !q.full() {
 			q.add(peerFlow(i), newTestHalfOpen(now, &cfg))
 			added = append(added, peerFlow(i))
@@ -67,12 +67,12 @@ func TestHalfOpensRandom(t *testing.T) {
 	cfg := Config{}.withDefaults()
 	q := halfOpens{limit: 10000}
 	rnd := rand.New(rand.NewPCG(1, 4))
-	born := map[flow]time.Time{}
-	sent := map[flow]int{}
+	born := map[ip.Flow]time.Time{}
+	sent := map[ip.Flow]int{}
 	now := start
 	for i := range 3000 {
 		now = now.Add(time.Duration(rnd.IntN(200)) * time.Millisecond)
-		q.expire(now, func(f flow, h *halfOpen) {
+		q.expire(now, func(f ip.Flow, h *halfOpen) {
 			at, ok := born[f]
 			sent[f]++
 			if age := now.Sub(at); !ok || age < time.Second<<sent[f]-time.Second || age > time.Second<<sent[f] {
@@ -100,21 +100,21 @@ func TestHalfOpensRandom(t *testing.T) {
 // TestHalfOpensFromTimeWait: SYNs that take the place of connections in TIME-WAIT
 // find room in a full table, up to twice its size, and not more.
 func TestHalfOpensFromTimeWait(t *testing.T) {
-	table, err := ipv4.NewTable([]ipv4.Interface{{Addrs: []netip.Prefix{netip.MustParsePrefix("10.0.0.1/24")}}}, nil)
+	table, err := ip.NewTable([]ip.Interface{{Addrs: []netip.Prefix{netip.MustParsePrefix("10.0.0.1/24")}}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	const limit = 4
 	var stats Stats
 	answers := make(chan *packet.Buffer, 100)
-	d := newDemux(Config{Table: table, Random: rand.New(rand.NewPCG(1, 8)).Uint64, SynBacklog: limit}, &stats, ipv4.Edges{Loop: edge.To(answers).Out()}, nil, ipv4.Edges{Loop: edge.To(answers).Out()}, nil)
-	if _, err := d.listen(nil, endpoint{port: 80}, &ListenOptions{}); err != nil {
+	d := newDemux(Config{Table: ip.Publish(table), Random: rand.New(rand.NewPCG(1, 8)).Uint64, SynBacklog: limit}, &stats, ip.Edges{Loop: edge.To(answers).Out()}, nil, ip.Edges{Loop: edge.To(answers).Out()}, nil)
+	if _, err := d.listen(nil, ip.Endpoint{Port: 80}, &ListenOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	for i := range 5 * limit {
 		f := peerFlow(i)
 		d.timeWaits.add(f, timeWait{rcvNxt: 100, until: start.Add(time.Minute)}, &stats)
-		b := wire(segment{seq: 1000, flags: SYN, opts: options{mss: 1460}}, flow{f.remote, f.local}, nil)
+		b := wire(segment{seq: 1000, flags: SYN, opts: options{mss: 1460}}, ip.Flow{Local: f.Remote, Remote: f.Local}, nil)
 		b.Arrived = start
 		d.arrives(b)
 	}

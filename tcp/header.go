@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/seed-012105e5/gonet/internal/checksum"
+	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/ipv4"
 	"github.com/seed-012105e5/gonet/packet"
 )
@@ -90,8 +91,8 @@ func parse(b *packet.Buffer, s *segment) error {
 	}
 	// MUST-3: the receiver verifies the checksum; the device may have done so.
 	if b.Checksum == packet.ChecksumComplete {
-		ip := ipv4.Header(b.Network())
-		sum := checksum.PseudoHeader(ip.Src(), ip.Dst(), ipv4.ProtocolTCP, len(h))
+		network := ipv4.Header(b.Network())
+		sum := ip.PseudoSum(network.Src(), network.Dst(), ip.ProtocolTCP, len(h))
 		if checksum.Fold(checksum.Sum(h, sum)) != 0xffff {
 			return errChecksum
 		}
@@ -115,12 +116,12 @@ func parse(b *packet.Buffer, s *segment) error {
 
 // encode writes s as a header in front of b, which holds the segment's text,
 // with the sum of the pseudo-header in the checksum field.
-func encode(b *packet.Buffer, s *segment, f *flow) {
+func encode(b *packet.Buffer, s *segment, f *ip.Flow) {
 	var space [maxHeaderLen - minHeaderLen]byte
 	opts := s.opts.append(space[:0], s.flags&SYN != 0)
 	h := header(b.Push(minHeaderLen + len(opts)))
-	binary.BigEndian.PutUint16(h[0:], f.local.port)
-	binary.BigEndian.PutUint16(h[2:], f.remote.port)
+	binary.BigEndian.PutUint16(h[0:], f.Local.Port)
+	binary.BigEndian.PutUint16(h[2:], f.Remote.Port)
 	binary.BigEndian.PutUint32(h[4:], uint32(s.seq))
 	binary.BigEndian.PutUint32(h[8:], uint32(s.ack))
 	h[12] = byte(len(h[:minHeaderLen+len(opts)])/4) << 4
@@ -128,7 +129,7 @@ func encode(b *packet.Buffer, s *segment, f *flow) {
 	binary.BigEndian.PutUint16(h[14:], s.window)
 	binary.BigEndian.PutUint16(h[18:], s.urgent)
 	copy(h[minHeaderLen:], opts)
-	sum := checksum.PseudoHeader(f.local.addr(), f.remote.addr(), ipv4.ProtocolTCP, b.Len())
+	sum := ip.PseudoSum(f.Local.Addr(), f.Remote.Addr(), ip.ProtocolTCP, b.Len())
 	binary.BigEndian.PutUint16(h[16:], checksum.Fold(sum))
 	b.SetPartial(0, checksumOffset)
 }

@@ -8,18 +8,19 @@ import (
 	"github.com/google/gopacket"
 	"github.com/google/gopacket/layers"
 
+	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/ipv4"
 	"github.com/seed-012105e5/gonet/packet"
 )
 
 // wire is s as a datagram of flow f with text, its front at the TCP header.
-func wire(s segment, f flow, text []byte) *packet.Buffer { return wireBy(s, f, text, nil) }
+func wire(s segment, f ip.Flow, text []byte) *packet.Buffer { return wireBy(s, f, text, nil) }
 
 // wireBy is wire with IP options.
-func wireBy(s segment, f flow, text, ipOptions []byte) *packet.Buffer {
+func wireBy(s segment, f ip.Flow, text, ipOptions []byte) *packet.Buffer {
 	b := packet.From(text)
 	encode(b, &s, &f)
-	ipv4.Push(b, ipv4.Fields{TOS: uint8(s.ecn), Protocol: ipv4.ProtocolTCP, Src: f.local.addr(), Dst: f.remote.addr(), Options: ipOptions})
+	ipv4.Push(b, ipv4.Fields{TOS: uint8(s.ecn), Protocol: ip.ProtocolTCP, Src: f.Local.Addr(), Dst: f.Remote.Addr(), Options: ipOptions})
 	b.Pull(ipv4.MinHeaderLen + len(ipOptions))
 	b.CompleteChecksum()
 	return b
@@ -66,7 +67,7 @@ func compareHeader(t *testing.T, b *packet.Buffer, s *segment, text []byte) {
 	}
 	f := peerFlow(1)
 	if h.Seq != uint32(s.seq) || h.Ack != uint32(s.ack) || h.Window != s.window || h.Urgent != s.urgent ||
-		h.SrcPort != layers.TCPPort(f.local.port) || h.DstPort != layers.TCPPort(f.remote.port) ||
+		h.SrcPort != layers.TCPPort(f.Local.Port) || h.DstPort != layers.TCPPort(f.Remote.Port) ||
 		h.SYN != s.has(SYN) || h.ACK != s.has(ACK) || h.FIN != s.has(FIN) || h.RST != s.has(RST) ||
 		h.PSH != s.has(PSH) || h.URG != s.has(URG) || h.ECE != s.has(ECE) || h.CWR != s.has(CWR) ||
 		!bytes.Equal(h.Payload, text) {
@@ -93,7 +94,7 @@ func TestOptionsInAnySegment(t *testing.T) {
 		b.Push(4)
 		copy(b.Bytes(), []byte{optMSS, 4, 5, 180})
 		header := segment{seq: 1, ack: 2, flags: f}
-		encode(b, &header, &flow{})
+		encode(b, &header, &ip.Flow{})
 		b.Bytes()[12] += 1 << 4 // the option belongs to the header
 		b.MarkNetwork()
 		b.Checksum = packet.ChecksumVerified

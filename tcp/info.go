@@ -84,7 +84,7 @@ func (t *tcb) describe(i *Info) {
 		t.unpark(new(activity), time.Time{})
 		defer t.park()
 	}
-	i.Local, i.Remote, i.State = t.flow.local.addrPort(), t.flow.remote.addrPort(), t.state
+	i.Local, i.Remote, i.State = t.flow.Local.AddrPort(), t.flow.Remote.AddrPort(), t.state
 	i.SACK, i.Timestamps, i.ECN, i.FastOpen = t.sackOK, t.timestamps, t.ecn.sends, t.usedFastOpen
 	i.SendScale, i.ReceiveScale = t.snd.scale, t.rcv.scale
 	i.SendMSS, i.PathMTU, i.PathMTUSearch = t.snd.mss, t.path.mtu, t.path.state

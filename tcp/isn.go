@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/seed-012105e5/gonet/internal/prf"
+	"github.com/seed-012105e5/gonet/ip"
 )
 
 // secrets are the keys of one stack.
@@ -21,24 +22,24 @@ func newSecrets(random func() uint64) secrets {
 // initialSeq is ISN = M + F(localip, localport, remoteip, remoteport,
 // secretkey) of RFC 6528 section 3 (MUST-8, MUST-9, SHLD-1); M ticks every 4
 // microseconds.
-func (k *secrets) initialSeq(now time.Time, f flow) seq {
+func (k *secrets) initialSeq(now time.Time, f ip.Flow) seq {
 	m := now.UnixMicro() / 4
-	return seq(m) + seq(k.isn.Flow(f.local.addrPort(), f.remote.addrPort()))
+	return seq(m) + seq(k.isn.Flow(f.Local.AddrPort(), f.Remote.AddrPort()))
 }
 
 // timestampOffset is where the timestamp clock of a connection begins, so that
 // it tells nothing of other connections (RFC 7323 section 7.1). It is the same
 // for all connections between two addresses, so that TIME-WAIT and PAWS see
 // one clock (RFC 6191).
-func (k *secrets) timestampOffset(f flow) uint32 {
-	f.local.port, f.remote.port = 0, 0
-	return uint32(k.timestamp.Flow(f.local.addrPort(), f.remote.addrPort()))
+func (k *secrets) timestampOffset(f ip.Flow) uint32 {
+	f.Local.Port, f.Remote.Port = 0, 0
+	return uint32(k.timestamp.Flow(f.Local.AddrPort(), f.Remote.AddrPort()))
 }
 
 // initialSeq is that of a new connection of f. In the place of one in
 // TIME-WAIT, unless old is nil, its numbers are beyond all of the old ones (RFC
 // 9293 section 3.6.1).
-func (d *door) initialSeq(now time.Time, f flow, old *timeWait) seq {
+func (d *door) initialSeq(now time.Time, f ip.Flow, old *timeWait) seq {
 	iss := d.secrets.initialSeq(now, f)
 	if old != nil {
 		iss = later(iss, old.sndNxt.add(maxReceiveWindow))

@@ -4,6 +4,8 @@ import (
 	"math/rand/v2"
 	"testing"
 	"time"
+
+	"github.com/seed-012105e5/gonet/ip"
 )
 
 // TestISN: MUST-8, MUST-9, SHLD-1, RFC6528-3: initial sequence numbers follow a clock of 4
@@ -32,7 +34,7 @@ func TestISN(t *testing.T) {
 func TestTimestampOffset(t *testing.T) {
 	k := newSecrets(rand.New(rand.NewPCG(1, 9)).Uint64)
 	far := peerFlow(1)
-	far.remote.ip[3]++
+	far.Remote = ip.EndpointOf(far.Remote.Addr().Next(), far.Remote.Port)
 	if k.timestampOffset(peerFlow(1)) != k.timestampOffset(peerFlow(2)) || k.timestampOffset(peerFlow(1)) == k.timestampOffset(far) {
 		t.Error("the clock is not that of the two hosts")
 	}

@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"syscall"
 	"time"
+
+	"github.com/seed-012105e5/gonet/ip"
 )
 
 // ListenOptions says how to listen. Its zero value is a listener that has its
@@ -26,7 +28,7 @@ type ListenOptions struct {
 func (s *Sockets) ListenWith(local netip.AddrPort, o ListenOptions) (*Listener, error) {
 	var l *Listener
 	err := net.ErrClosed
-	s.ask(func(_ time.Time, d *demux) { l, err = d.listen(s, toEndpoint(local), &o) })
+	s.ask(func(_ time.Time, d *demux) { l, err = d.listen(s, ip.EndpointOfAddrPort(local), &o) })
 	if err != nil {
 		return nil, &net.OpError{
 			Op: "listen", Net: networkName(o.Network == "tcp4"),
@@ -37,7 +39,7 @@ func (s *Sockets) ListenWith(local netip.AddrPort, o ListenOptions) (*Listener, 
 }
 
 // listen is a passive OPEN (RFC 9293 section 3.10.1, MUST-41 to MUST-43).
-func (d *demux) listen(s *Sockets, at endpoint, o *ListenOptions) (*Listener, error) {
+func (d *demux) listen(s *Sockets, at ip.Endpoint, o *ListenOptions) (*Listener, error) {
 	opts := o.Options.over(d.options())
 	if err := d.checkOptions(opts); err != nil {
 		return nil, err
@@ -45,14 +47,14 @@ func (d *demux) listen(s *Sockets, at endpoint, o *ListenOptions) (*Listener, er
 	switch {
 	case d.closing:
 		return nil, net.ErrClosed
-	case at.ip != [4]byte{} && !d.cfg.Table.IsLocal(at.addr()):
+	case !at.IsWildcard() && !d.cfg.Table.Load().IsLocal(at.Addr()):
 		return nil, syscall.EADDRNOTAVAIL
-	case at.port == 0:
+	case at.Port == 0:
 		p, ok := d.ports.Choose(func(p uint16) bool { return d.portUses[p] > 0 })
 		if !ok {
 			return nil, syscall.EADDRINUSE
 		}
-		at.port = p
+		at.Port = p
 	}
 	l := &Listener{
 		passive: listening{local: at, share: o.Share, opts: opts}, isV4: o.Network == "tcp4", calls: s,
@@ -62,7 +64,7 @@ func (d *demux) listen(s *Sockets, at endpoint, o *ListenOptions) (*Listener, er
 		return nil, syscall.EADDRINUSE
 	}
 	d.servers[&l.passive] = l
-	d.portUses[at.port]++
+	d.portUses[at.Port]++
 	return l, nil
 }
 
@@ -73,7 +75,7 @@ func (d *demux) unlisten(l *Listener) {
 		return
 	}
 	delete(d.servers, &l.passive)
-	d.unusePort(l.passive.local.port)
+	d.unusePort(l.passive.local.Port)
 	close(l.closed)
 	for {
 		select {

@@ -3,6 +3,8 @@ package tcp
 import (
 	"slices"
 	"time"
+
+	"github.com/seed-012105e5/gonet/ip"
 )
 
 // A Share says which of the listeners that share an address gets a connection.
@@ -19,7 +21,7 @@ const (
 // A listening is a connection in LISTEN: the state of a listener. Its fields do not
 // change while it is in the tables, but those that say so.
 type listening struct {
-	local endpoint // the unspecified address is a wildcard
+	local ip.Endpoint // the unspecified address is a wildcard
 	share Share
 	opts  *socketOptions // that connections begin with
 
@@ -39,9 +41,9 @@ type listeners struct {
 // address is all addresses, but the listener of one of them comes first where they
 // share.
 func (d *door) addListener(l *listening) bool {
-	if d.listened[l.local.port] > 0 { // else there is no need to look at all listeners
+	if d.listened[l.local.Port] > 0 { // else there is no need to look at all listeners
 		for at, others := range d.listeners {
-			overlap := at == l.local || at.port == l.local.port && (at.ip == [4]byte{} || l.local.ip == [4]byte{})
+			overlap := at == l.local || at.Port == l.local.Port && (at.IsWildcard() || l.local.IsWildcard())
 			if overlap && (l.share == ShareNone || others.all[0].share != l.share) {
 				return false
 			}
@@ -49,7 +51,7 @@ func (d *door) addListener(l *listening) bool {
 	}
 	if d.listeners[l.local] == nil {
 		d.listeners[l.local] = &listeners{}
-		d.listened[l.local.port]++
+		d.listened[l.local.Port]++
 	}
 	d.listeners[l.local].all = append(d.listeners[l.local].all, l)
 	return true
@@ -67,8 +69,8 @@ func (d *door) removeListener(l *listening) bool {
 	}
 	if at.all = slices.Delete(at.all, i, i+1); len(at.all) == 0 {
 		delete(d.listeners, l.local)
-		if d.listened[l.local.port]--; d.listened[l.local.port] == 0 {
-			delete(d.listened, l.local.port)
+		if d.listened[l.local.Port]--; d.listened[l.local.Port] == 0 {
+			delete(d.listened, l.local.Port)
 		}
 	}
 	return true
@@ -76,29 +78,31 @@ func (d *door) removeListener(l *listening) bool {
 
 // listenersAt are those that want SYNs for local: at the address itself, or at
 // all addresses; nil when there are none.
-func (d *door) listenersAt(local endpoint) *listeners {
+func (d *door) listenersAt(local ip.Endpoint) *listeners {
 	if at, ok := d.listeners[local]; ok {
 		return at
 	}
-	return d.listeners[endpoint{port: local.port}]
+	return d.listeners[ip.Endpoint{Port: local.Port}]
 }
 
 // listener is the one for f, or nil.
-func (d *door) listener(f flow) *listening { return d.listenersAt(f.local).choose(d, f) }
+func (d *door) listener(f ip.Flow) *listening { return d.listenersAt(f.Local).choose(d, f) }
 
 // successor is the listener that gets the connection f, which has waited in l; nil
 // when none shares the address of l, which has been removed.
-func (d *door) successor(l *listening, f flow) *listening { return d.listeners[l.local].choose(d, f) }
+func (d *door) successor(l *listening, f ip.Flow) *listening {
+	return d.listeners[l.local].choose(d, f)
+}
 
 // choose is the listener for f: who has room, if any has.
-func (ls *listeners) choose(d *door, f flow) *listening {
+func (ls *listeners) choose(d *door, f ip.Flow) *listening {
 	if ls == nil {
 		return nil
 	}
 	first := 0
 	if n := len(ls.all); n > 1 {
 		if first = ls.turn % n; ls.all[0].share == ShareByHash {
-			first = int(d.secrets.share.Flow(f.local.addrPort(), f.remote.addrPort()) % uint64(n))
+			first = int(d.secrets.share.Flow(f.Local.AddrPort(), f.Remote.AddrPort()) % uint64(n))
 		}
 		for i := range n {
 			if l := ls.all[(first+i)%n]; d.host.room(l) {

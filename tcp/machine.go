@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/seed-012105e5/gonet/internal/ring"
+	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/packet"
 )
 
@@ -24,7 +25,7 @@ type Machine struct {
 	door
 	network  func(*packet.Buffer)
 	services map[*listening]Service
-	byFlow   map[flow]*Stream
+	byFlow   map[ip.Flow]*Stream
 	streams  []*Stream           // all
 	busy     ring.Queue[*Stream] // something has happened to them
 	next     time.Time           // no stream has an earlier deadline
@@ -50,7 +51,7 @@ type Stream struct {
 // NewMachine returns a Machine without listeners. It calls network with each IP
 // datagram that is to be sent, and network takes it.
 func NewMachine(cfg Config, network func(*packet.Buffer), stats *Stats) *Machine {
-	m := &Machine{network: network, services: make(map[*listening]Service), byFlow: make(map[flow]*Stream)}
+	m := &Machine{network: network, services: make(map[*listening]Service), byFlow: make(map[ip.Flow]*Stream)}
 	m.door = newDoor(cfg, m, noActivities{}, stats)
 	return m
 }
@@ -58,8 +59,8 @@ func NewMachine(cfg Config, network func(*packet.Buffer), stats *Stats) *Machine
 // Listen has the connections to local served; its address may be unspecified.
 // The error is EADDRINUSE or EADDRNOTAVAIL.
 func (m *Machine) Listen(local netip.AddrPort, s Service) error {
-	at := toEndpoint(local)
-	if at.port == 0 || at.ip != [4]byte{} && !m.cfg.Table.IsLocal(at.addr()) {
+	at := ip.EndpointOfAddrPort(local)
+	if at.Port == 0 || !at.IsWildcard() && !m.cfg.Table.Load().IsLocal(at.Addr()) {
 		return syscall.EADDRNOTAVAIL
 	}
 	l := &listening{local: at, opts: m.options()}

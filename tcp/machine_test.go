@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/seed-012105e5/gonet/internal/ring"
+	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/ipv4"
 	"github.com/seed-012105e5/gonet/packet"
 )
@@ -40,18 +41,18 @@ func withMachine(t *testing.T, serve Service, fn func(n *machineNet)) {
 	t.Helper()
 	before := packet.Live()
 	n := &machineNet{t: t, now: start, lose: func() bool { return false }}
-	table, err := ipv4.NewTable([]ipv4.Interface{{Addrs: []netip.Prefix{netip.MustParsePrefix("10.0.0.1/24")}, MTU: 1500}}, nil)
+	table, err := ip.NewTable([]ip.Interface{{Addrs: []netip.Prefix{netip.MustParsePrefix("10.0.0.1/24")}, MTU: 1500}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := Config{Table: table, Random: rand.New(rand.NewPCG(1, 9)).Uint64, Congestion: "reno"}
+	cfg := Config{Table: ip.Publish(table), Random: rand.New(rand.NewPCG(1, 9)).Uint64, Congestion: "reno"}
 	n.m = NewMachine(cfg, func(b *packet.Buffer) { n.put(&n.toClient, b) }, &n.stats)
 	if err := n.m.Listen(netip.MustParseAddrPort("0.0.0.0:80"), serve); err != nil {
 		t.Fatal(err)
 	}
 	f := peerFlow(1)
 	clientCfg := cfg.withDefaults()
-	n.client = newTCB(&clientCfg, new(Stats), flow{f.remote, f.local}, testIRS, 1500)
+	n.client = newTCB(&clientCfg, new(Stats), ip.Flow{Local: f.Remote, Remote: f.Local}, testIRS, 1500)
 	n.client.open(n.now)
 	fn(n)
 	n.m.Close(n.now)

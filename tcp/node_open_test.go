@@ -1,9 +1,11 @@
 package tcp
 
+import "github.com/seed-012105e5/gonet/ip"
+
 // How a node opens connections: what stranger.go, syncookie.go and
 // fastopenserver.go do for the demultiplexer.
 
-func (n *node) closedArrives(f flow, s *segment) {
+func (n *node) closedArrives(f ip.Flow, s *segment) {
 	if s.has(RST) {
 		return
 	}
@@ -14,7 +16,7 @@ func (n *node) closedArrives(f flow, s *segment) {
 	n.transmit(f, &reply, nil)
 }
 
-func (n *node) listenArrives(f flow, s segment, reopens bool) {
+func (n *node) listenArrives(f ip.Flow, s segment, reopens bool) {
 	switch {
 	case s.has(RST):
 	case s.has(ACK):
@@ -35,7 +37,7 @@ func (n *node) listenArrives(f flow, s segment, reopens bool) {
 	release(s.text)
 }
 
-func (n *node) synArrives(f flow, s *segment, reopens bool) {
+func (n *node) synArrives(f ip.Flow, s *segment, reopens bool) {
 	h := newHalfOpen(n.now, s, n.iss, tsOffset(), &n.cfg)
 	h.asksCookie = n.listener.fastOpenLimit > 0 && s.opts.fastOpen.present
 	reply := n.synACK(f, &h)
@@ -50,7 +52,7 @@ func (n *node) synArrives(f flow, s *segment, reopens bool) {
 	n.transmit(f, &reply, nil)
 }
 
-func (n *node) fastOpenArrives(f flow, s *segment) bool {
+func (n *node) fastOpenArrives(f ip.Flow, s *segment) bool {
 	if n.listener.fastOpenLimit <= 0 || !s.opts.fastOpen.has() {
 		return false
 	}
@@ -70,7 +72,7 @@ func (n *node) fastOpenArrives(f flow, s *segment) bool {
 	return true
 }
 
-func (n *node) synACK(f flow, h *halfOpen) segment {
+func (n *node) synACK(f ip.Flow, h *halfOpen) segment {
 	s := h.synACK(n.now, &n.cfg, n.mtu)
 	if h.givesCookie() {
 		s.opts.fastOpen = n.secrets.fastOpenCookie(f, fastOpenPeriod(n.now))
@@ -78,7 +80,7 @@ func (n *node) synACK(f flow, h *halfOpen) segment {
 	return s
 }
 
-func (n *node) halfOpenArrives(f flow, h *halfOpen, s segment) {
+func (n *node) halfOpenArrives(f ip.Flow, h *halfOpen, s segment) {
 	switch {
 	case s.has(SYN) && !s.has(ACK) && s.seq == h.irs:
 		n.halfOpens.repeated(f, h, &s)
@@ -95,7 +97,7 @@ func (n *node) halfOpenArrives(f flow, h *halfOpen, s segment) {
 	release(s.text)
 }
 
-func (n *node) complete(f flow, h *halfOpen, s segment) {
+func (n *node) complete(f ip.Flow, h *halfOpen, s segment) {
 	t := newTCB(&n.cfg, &n.stats, f, h.iss, n.mtu)
 	h.connection(n.now, t)
 	t.segmentArrives(n.now, &s)
@@ -111,7 +113,7 @@ func (n *node) complete(f flow, h *halfOpen, s segment) {
 }
 
 // serve makes t the connection of the node.
-func (n *node) serve(f flow, t *tcb) {
+func (n *node) serve(f ip.Flow, t *tcb) {
 	if n.t != nil {
 		n.t.release()
 	}

@@ -3,9 +3,11 @@ package tcp
 import (
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"syscall"
 	"time"
 
+	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/ipv4"
 	"github.com/seed-012105e5/gonet/packet"
 )
@@ -20,7 +22,7 @@ type node struct {
 	iss   seq
 	mtu   int
 
-	flow      flow // of the connection
+	flow      ip.Flow // of the connection
 	t         *tcb
 	listening bool
 	listener  listening // its bound of Fast Opens
@@ -28,7 +30,7 @@ type node struct {
 	timeWaits timeWaits
 	fastOpens fastOpens
 	secrets   secrets
-	shift     map[flow]seq // how far an ISS that is a cookie is from iss
+	shift     map[ip.Flow]seq // how far an ISS that is a cookie is from iss
 
 	sent []wireSegment // not yet looked at
 	err  error         // the first rule that was broken
@@ -37,7 +39,7 @@ type node struct {
 // A wireSegment is one that a node has put on the wire.
 type wireSegment struct {
 	segment
-	flow flow
+	flow ip.Flow
 	data []byte // its text
 }
 
@@ -60,17 +62,24 @@ func newNode(cfg Config, iss seq) *node {
 	n.halfOpens.limit = n.cfg.SynBacklog
 	n.timeWaits.limit = n.cfg.TimeWaits
 	random := rand.New(rand.NewPCG(1, 9)).Uint64
-	n.secrets, n.shift = newSecrets(random), make(map[flow]seq)
+	n.secrets, n.shift = newSecrets(random), make(map[ip.Flow]seq)
 	return n
 }
 
 // peerFlow is a connection with peer number i.
-func peerFlow(i int) flow {
-	return flow{
-		local:  endpoint{[4]byte{10, 0, 0, 1}, 80},
-		remote: endpoint{[4]byte{10, 0, 0, 2}, uint16(40000 + i)},
+func peerFlow(i int) ip.Flow {
+	return flowOf("10.0.0.1", 80, "10.0.0.2", uint16(40000+i))
+}
+
+func flowOf(local string, localPort uint16, remote string, remotePort uint16) ip.Flow {
+	return ip.Flow{
+		Local:  ip.EndpointOf(netip.MustParseAddr(local), localPort),
+		Remote: ip.EndpointOf(netip.MustParseAddr(remote), remotePort),
 	}
 }
+
+// setAddr changes the address of e.
+func setAddr(e *ip.Endpoint, a ...byte) { *e = ip.EndpointOf(netip.AddrFrom4([4]byte(a)), e.Port) }
 
 // ourTSBase is the first value of our timestamp clock; it wraps soon.
 const ourTSBase = 0xfffffc00
@@ -84,7 +93,7 @@ func (n *node) open() {
 }
 
 // arrives handles a segment in the order of the demultiplexer.
-func (n *node) arrives(f flow, s segment) {
+func (n *node) arrives(f ip.Flow, s segment) {
 	s.ack += n.shift[f]
 	for i := range s.opts.sacks {
 		s.opts.sack[i].left, s.opts.sack[i].right = s.opts.sack[i].left+n.shift[f], s.opts.sack[i].right+n.shift[f]
@@ -181,7 +190,7 @@ func (n *node) pump() {
 }
 
 // transmit puts s on the wire, encoded, and parses it as the peer does.
-func (n *node) transmit(f flow, s *segment, t *tcb) {
+func (n *node) transmit(f ip.Flow, s *segment, t *tcb) {
 	if t == nil {
 		t = newTCB(&n.cfg, &n.stats, f, n.iss, n.mtu)
 	}
@@ -243,7 +252,7 @@ func (n *node) advance(to time.Time) {
 			n.now = d
 		}
 		n.timeWaits.expire(n.now)
-		n.halfOpens.expire(n.now, func(f flow, h *halfOpen) {
+		n.halfOpens.expire(n.now, func(f ip.Flow, h *halfOpen) {
 			s := n.synACK(f, h)
 			n.transmit(f, &s, nil)
 		})
@@ -295,7 +304,7 @@ func parseSegment(b *packet.Buffer) (s segment, err error) {
 }
 
 // newTCB returns a connection in CLOSED, with congestion control.
-func newTCB(cfg *Config, stats *Stats, f flow, iss seq, mtu int) *tcb {
+func newTCB(cfg *Config, stats *Stats, f ip.Flow, iss seq, mtu int) *tcb {
 	t := &tcb{activity: new(activity)}
 	t.begin(cfg, stats, f, iss, mtu)
 	t.beginControl(time.Time{})

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -17,7 +18,7 @@ const (
 	otherHosts = 70
 )
 
-var observed = [4]byte{10, 0, 0, observer}
+var observed = netip.AddrFrom4([4]byte{10, 0, 0, observer})
 
 // wantSecret fails t when the observer sees a difference.
 func wantSecret(t *testing.T, why string, seeds uint64, w noninterference.World) {
@@ -330,7 +331,7 @@ func TestMapsTellNothing(t *testing.T) {
 		c.Close(c.now)
 		all := ""
 		for i := range byte(20) {
-			all += c.view([4]byte{10, 0, 0, otherHosts + i}).String()
+			all += c.view(netip.AddrFrom4([4]byte{10, 0, 0, otherHosts + i})).String()
 		}
 		return all
 	})
@@ -342,13 +343,14 @@ func TestMapsTellNothing(t *testing.T) {
 // did, or the table has a sharp edge, it is seen each time.
 func TestPathMTUsTellNothing(t *testing.T) {
 	const limit, tries = 1024, 2000
-	addr := func(i int) (a [4]byte) {
+	addr := func(i int) netip.Addr {
+		var a [4]byte
 		binary.BigEndian.PutUint32(a[:], uint32(i))
-		return a
+		return netip.AddrFrom4(a)
 	}
 	// filled has n paths of the observer's.
 	filled := func(n int, random func() uint64) *pathMTUs {
-		q := &pathMTUs{limit: limit, random: random, byAddr: map[[4]byte]foundMTU{}}
+		q := &pathMTUs{limit: limit, random: random, byAddr: map[netip.Addr]foundMTU{}}
 		for i := range n {
 			p := mtuPlace{addr(i), start.Add(raiseInterval)}
 			q.byAddr[p.addr] = foundMTU{1000, p.until}

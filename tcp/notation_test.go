@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/seed-012105e5/gonet/ipv4"
+	"github.com/seed-012105e5/gonet/ip"
 )
 
 // Segments as tests of connections write them: the part that these need of the
@@ -55,7 +55,7 @@ func parseSpec(text string, first, other seq) (s spec, err error) {
 func (s *spec) brackets(text string) error {
 	for word := range strings.SplitSeq(text, ", ") {
 		if word == "ce" {
-			s.ecn = ipv4.CE
+			s.ecn = ip.CE
 		} else if _, err := fmt.Sscanf(word, "peer %d", &s.peer); err != nil {
 			return fmt.Errorf("[%s]: %v", word, err)
 		}

@@ -3,6 +3,7 @@ package tcp
 import (
 	"time"
 
+	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/ipv4"
 	"github.com/seed-012105e5/gonet/packet"
 	"github.com/seed-012105e5/gonet/tcp/congestion"
@@ -356,7 +357,7 @@ func (t *tcb) address(b *packet.Buffer, s *segment) {
 	b.SegmentSize = t.cutAt(s)
 	encode(b, s, &t.flow)
 	t.route.push(b, ipv4.Fields{
-		TOS: t.opts.tos&^ipv4.ECNMask | uint8(s.ecn), TTL: t.opts.ttl, Protocol: ipv4.ProtocolTCP, DF: true,
-		Src: t.flow.local.addr(), Dst: t.flow.remote.addr(),
+		TOS: t.opts.tos&^ip.ECNMask | uint8(s.ecn), TTL: t.opts.ttl, Protocol: ip.ProtocolTCP, DF: true,
+		Src: t.flow.Local.Addr(), Dst: t.flow.Remote.Addr(),
 	})
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/seed-012105e5/gonet/internal/checksum"
 	"github.com/seed-012105e5/gonet/internal/testing/referee"
+	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/ipv4"
 	"github.com/seed-012105e5/gonet/packet"
 )
@@ -79,11 +80,11 @@ func differs(a, b []byte) int {
 }
 
 // datagram is s as it goes on the wire.
-func (p *pair) datagram(f flow, s segment, text []byte) []byte {
+func (p *pair) datagram(f ip.Flow, s segment, text []byte) []byte {
 	b := packet.From(text)
 	defer b.Release()
 	encode(b, &s, &f)
-	fields := ipv4.Fields{Protocol: ipv4.ProtocolTCP, Src: f.local.addr(), Dst: f.remote.addr()}
+	fields := ipv4.Fields{Protocol: ip.ProtocolTCP, Src: f.Local.Addr(), Dst: f.Remote.Addr()}
 	fields.Options = make([]byte, p.route.len()) // as long as the route, but without it
 	ipv4.Push(b, fields)
 	b.CompleteChecksum()
@@ -109,8 +110,8 @@ func (p *pair) collect() {
 				if from > 0 {
 					s.flags &^= CWR
 				}
-				if s.ecn != ipv4.NotECT && p.rnd.Float64() < p.marks {
-					s.ecn = ipv4.CE
+				if s.ecn != ip.NotECT && p.rnd.Float64() < p.marks {
+					s.ecn = ip.CE
 				}
 				p.send(i, s, w.data[from:to])
 			}
@@ -170,9 +171,9 @@ func tooBig(d []byte, mtu int) []byte {
 	defer b.Release()
 	h := b.Push(8)
 	clear(h)
-	h[0], h[1] = ipv4.TypeUnreachable, ipv4.CodeFragmentationNeeded
+	h[0], h[1] = ip.TypeUnreachable, ip.CodeFragmentationNeeded
 	binary.BigEndian.PutUint16(h[6:], uint16(mtu))
-	ipv4.Push(b, ipv4.Fields{Protocol: ipv4.ProtocolICMP, Src: netip.MustParseAddr("10.1.0.1"), Dst: ipv4.Header(d).Src()})
+	ipv4.Push(b, ipv4.Fields{Protocol: ip.ProtocolICMP, Src: netip.MustParseAddr("10.1.0.1"), Dst: ipv4.Header(d).Src()})
 	return append([]byte(nil), b.Bytes()...)
 }
 
@@ -182,13 +183,13 @@ func (p *pair) deliver(x transit) {
 	if x.tooBig != nil {
 		e.referee.Hears(p.now, x.tooBig)
 		if e.t != nil && !e.departed() {
-			r := ipv4.Report{Type: ipv4.TypeUnreachable, Code: ipv4.CodeFragmentationNeeded, MTU: int(binary.BigEndian.Uint16(x.tooBig[26:]))}
+			r := ip.ICMPError{Type: ip.TypeUnreachable, Code: ip.CodeFragmentationNeeded, MTU: int(binary.BigEndian.Uint16(x.tooBig[26:]))}
 			binary.BigEndian.PutUint32(r.Transport[4:], uint32(x.seq+e.shift[e.flow]))
-			e.t.icmpReport(p.now, r)
+			e.t.icmpError(p.now, r)
 		}
 		return
 	}
-	e.referee.Hears(p.now, p.datagram(flow{local: e.flow.remote, remote: e.flow.local}, x.segment, x.data))
+	e.referee.Hears(p.now, p.datagram(ip.Flow{Local: e.flow.Remote, Remote: e.flow.Local}, x.segment, x.data))
 	x.text, x.segment.route = packet.From(x.data), p.route
 	e.arrives(e.flow, x.segment)
 }

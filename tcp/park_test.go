@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/seed-012105e5/gonet/internal/testing/goroutines"
-	"github.com/seed-012105e5/gonet/ipv4"
+	"github.com/seed-012105e5/gonet/ip"
 )
 
 // wantSlept fails unless so many connections have gone to sleep and been
@@ -75,10 +75,10 @@ func TestSleep(t *testing.T) {
 			}
 		}},
 		{"an ICMP error", func(p *peer, c *Conn) {
-			r := ipv4.Report{Type: ipv4.TypeUnreachable, Code: ipv4.CodeHostUnreachable, Src: hostAddr, Dst: peerAddr}
-			binary.BigEndian.PutUint16(r.Transport[0:], p.flow.local.port)
-			binary.BigEndian.PutUint16(r.Transport[2:], p.flow.remote.port)
-			p.reports.Out().Send(r)
+			r := ip.ICMPError{Type: ip.TypeUnreachable, Code: ip.CodeHostUnreachable, Src: hostAddr, Dst: peerAddr}
+			binary.BigEndian.PutUint16(r.Transport[0:], p.flow.Local.Port)
+			binary.BigEndian.PutUint16(r.Transport[2:], p.flow.Remote.Port)
+			p.icmpErrors.Out().Send(r)
 			p.wantIdle("nothing is in flight that it could be about")
 		}},
 	} {
@@ -126,12 +126,12 @@ func TestSleepKeepAlive(t *testing.T) {
 		var conns []*Conn
 		var isses []seq
 		for i, idle := range []int{30, 20, 40, 26} {
-			p.flow.remote.port = uint16(1000 + i)
+			p.flow.Remote.Port = uint16(1000 + i)
 			c := p.accepted(l)
 			c.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: time.Duration(idle) * time.Second, Interval: 5 * time.Second, Count: 2})
 			conns, isses = append(conns, c), append(isses, p.iss)
 		}
-		peer := func(i int) { p.flow.remote.port, p.iss = uint16(1000+i), isses[i] }
+		peer := func(i int) { p.flow.Remote.Port, p.iss = uint16(1000+i), isses[i] }
 		start := time.Now()
 		time.Sleep(10 * time.Second)
 		p.wantSlept(4, 4) // each was woken to be told
@@ -204,7 +204,7 @@ func TestSleepListed(t *testing.T) {
 		c := p.connected()
 		time.Sleep(10 * time.Second)
 		all := p.sockets.Connections()
-		if len(all) != 1 || all[0].State != Established || all[0].Remote != p.flow.remote.addrPort() {
+		if len(all) != 1 || all[0].State != Established || all[0].Remote != p.flow.Remote.AddrPort() {
 			t.Errorf("%+v", all)
 		}
 		p.wantSlept(1, 0)

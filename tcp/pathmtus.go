@@ -1,6 +1,7 @@
 package tcp
 
 import (
+	"net/netip"
 	"time"
 
 	"github.com/seed-012105e5/gonet/internal/red"
@@ -18,7 +19,7 @@ import (
 type pathMTUs struct {
 	limit  int
 	random func() uint64
-	byAddr map[[4]byte]foundMTU
+	byAddr map[netip.Addr]foundMTU
 	// The order in which entries end. A place is void when its entry has been
 	// replaced.
 	queue ring.Queue[mtuPlace]
@@ -31,7 +32,7 @@ type foundMTU struct {
 }
 
 type mtuPlace struct {
-	addr  [4]byte
+	addr  netip.Addr
 	until time.Time
 }
 
@@ -40,7 +41,7 @@ const maxPathMTUs = 4096
 
 // learn takes what a connection to addr has found out. A path that has the MTU
 // of its link needs no entry.
-func (q *pathMTUs) learn(now time.Time, addr [4]byte, mtu, link int) {
+func (q *pathMTUs) learn(now time.Time, addr netip.Addr, mtu, link int) {
 	q.expire(now)
 	old, known := q.byAddr[addr]
 	switch {
@@ -53,7 +54,7 @@ func (q *pathMTUs) learn(now time.Time, addr [4]byte, mtu, link int) {
 		return
 	}
 	if q.byAddr == nil {
-		q.byAddr = make(map[[4]byte]foundMTU)
+		q.byAddr = make(map[netip.Addr]foundMTU)
 	}
 	until := now.Add(raiseInterval)
 	q.byAddr[addr] = foundMTU{mtu, until}
@@ -87,14 +88,14 @@ func (q *pathMTUs) isVoid(p mtuPlace) bool {
 }
 
 // lookup is the entry for addr, if it is not too old.
-func (q *pathMTUs) lookup(now time.Time, addr [4]byte) (foundMTU, bool) {
+func (q *pathMTUs) lookup(now time.Time, addr netip.Addr) (foundMTU, bool) {
 	e, ok := q.byAddr[addr]
 	return e, ok && now.Before(e.until)
 }
 
 // recall has a new connection begin with what is known of its path.
 func (d *door) recall(now time.Time, t *tcb) {
-	if e, ok := d.paths.lookup(now, t.flow.remote.ip); ok {
+	if e, ok := d.paths.lookup(now, t.flow.Remote.Addr()); ok {
 		t.path.recall(e.mtu, e.until)
 		t.updateMSS()
 	}
@@ -103,6 +104,6 @@ func (d *door) recall(now time.Time, t *tcb) {
 // learn keeps what a connection has found out about its path.
 func (d *door) learn(now time.Time, t *tcb) {
 	if mtu := t.path.finding(); mtu > 0 {
-		d.paths.learn(now, t.flow.remote.ip, mtu, d.mtu(t.flow))
+		d.paths.learn(now, t.flow.Remote.Addr(), mtu, d.mtu(t.flow))
 	}
 }

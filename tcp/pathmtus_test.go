@@ -3,17 +3,18 @@ package tcp
 import (
 	"encoding/binary"
 	"math/rand/v2"
+	"net/netip"
 	"testing"
 	"time"
 
-	"github.com/seed-012105e5/gonet/ipv4"
+	"github.com/seed-012105e5/gonet/ip"
 )
 
 // TestPathMTUs: RFC1191-6.2, RFC1191-6.3: what is learnt is known for ten minutes, and what is
 // repeated does not become younger.
 func TestPathMTUs(t *testing.T) {
 	q := pathMTUs{limit: maxPathMTUs}
-	a, now := [4]byte{10, 0, 0, 2}, start
+	a, now := netip.AddrFrom4([4]byte{10, 0, 0, 2}), start
 	known := func(want int) {
 		t.Helper()
 		e, ok := q.lookup(now, a)
@@ -42,9 +43,10 @@ func TestPathMTUs(t *testing.T) {
 // and nothing that is there goes before its time.
 func TestPathMTUsBounded(t *testing.T) {
 	q := pathMTUs{limit: maxPathMTUs, random: rand.New(rand.NewPCG(1, 2)).Uint64}
-	addr := func(i int) (a [4]byte) {
+	addr := func(i int) netip.Addr {
+		var a [4]byte
 		binary.BigEndian.PutUint32(a[:], uint32(i))
-		return a
+		return netip.AddrFrom4(a)
 	}
 	for i := range 3 * maxPathMTUs {
 		q.learn(start, addr(i), 1000, 1500)
@@ -83,7 +85,7 @@ func TestPathMTUIsShared(t *testing.T) {
 			t.Fatal(err)
 		}
 		p.want("a segment", "P. 1:1001(1000) ack 1")
-		p.reports.Out().Send(tooBigFor(p, 800))
+		p.icmpErrors.Out().Send(tooBigFor(p, 800))
 		if s := p.want("again, cut smaller", "P. 1:1001(1000) ack 1"); s.train != 760 {
 			t.Errorf("cut into segments of %d", s.train)
 		}
@@ -115,11 +117,11 @@ func TestPathMTUOfEnded(t *testing.T) {
 }
 
 // tooBigFor is what a router says of the newest connection's first segment.
-func tooBigFor(p *peer, mtu int) ipv4.Report {
-	r := ipv4.Report{Type: ipv4.TypeUnreachable, Code: ipv4.CodeFragmentationNeeded, MTU: mtu, Protocol: ipv4.ProtocolTCP}
-	r.Src, r.Dst = p.flow.local.addr(), p.flow.remote.addr()
-	binary.BigEndian.PutUint16(r.Transport[0:], p.flow.local.port)
-	binary.BigEndian.PutUint16(r.Transport[2:], p.flow.remote.port)
+func tooBigFor(p *peer, mtu int) ip.ICMPError {
+	r := ip.ICMPError{Type: ip.TypeUnreachable, Code: ip.CodeFragmentationNeeded, MTU: mtu, Protocol: ip.ProtocolTCP}
+	r.Src, r.Dst = p.flow.Local.Addr(), p.flow.Remote.Addr()
+	binary.BigEndian.PutUint16(r.Transport[0:], p.flow.Local.Port)
+	binary.BigEndian.PutUint16(r.Transport[2:], p.flow.Remote.Port)
 	binary.BigEndian.PutUint32(r.Transport[4:], uint32(p.iss+1))
 	return r
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/seed-012105e5/gonet/edge"
+	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/ipv4"
 	"github.com/seed-012105e5/gonet/packet"
 )
@@ -17,19 +18,19 @@ import (
 // goes out, and says what comes in. Each runs in a bubble, in which time is
 // virtual and a goroutine that does not end fails the test.
 type peer struct {
-	t       *testing.T
-	in      chan *packet.Buffer
-	inbox   *edge.Inbox // of in
-	out     chan *packet.Buffer
-	reports *edge.Edge[ipv4.Report]
-	advice  chan ipv4.Advice
-	ended   chan struct{}
-	sockets *Sockets
-	stats   Stats
+	t          *testing.T
+	in         chan *packet.Buffer
+	inbox      *edge.Inbox // of in
+	out        chan *packet.Buffer
+	icmpErrors *edge.Edge[ip.ICMPError]
+	advice     chan ip.Advice
+	ended      chan struct{}
+	sockets    *Sockets
+	stats      Stats
 
-	flow flow // as the stack sees it
-	iss  seq  // of the stack
-	irs  seq  // of the peer
+	flow ip.Flow // as the stack sees it
+	iss  seq     // of the stack
+	irs  seq     // of the peer
 }
 
 var (
@@ -56,24 +57,24 @@ func withPeer(t *testing.T, cfg Config, f func(p *peer)) {
 
 func newPeer(t *testing.T, cfg Config) *peer {
 	p := &peer{
-		t: t, in: make(chan *packet.Buffer, 1), out: make(chan *packet.Buffer, 64), advice: make(chan ipv4.Advice, 1),
+		t: t, in: make(chan *packet.Buffer, 1), out: make(chan *packet.Buffer, 64), advice: make(chan ip.Advice, 1),
 		ended: make(chan struct{}), irs: testIRS, flow: peerFlow(1),
 	}
-	table, err := ipv4.NewTable([]ipv4.Interface{{Addrs: []netip.Prefix{netip.MustParsePrefix("10.0.0.1/24")}}}, nil)
+	table, err := ip.NewTable([]ip.Interface{{Addrs: []netip.Prefix{netip.MustParsePrefix("10.0.0.1/24")}}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	cfg.NoQuickACKs = !cfg.quickACKs // a test which is not about them sees what delays do
-	cfg.Table, cfg.Random = table, rand.New(rand.NewPCG(1, 8)).Uint64
+	cfg.Table, cfg.Random = ip.Publish(table), rand.New(rand.NewPCG(1, 8)).Uint64
 	p.inbox = edge.InboxOf(p.in)
-	p.reports = edge.New[ipv4.Report](1, p.inbox)
+	p.icmpErrors = edge.New[ip.ICMPError](1, p.inbox)
 	calls := edge.New[Call](1, p.inbox)
 	p.sockets = NewSockets(calls.Out(), p.ended)
 	go func() {
 		tx := edge.To(p.out).Out()
-		out, queue := ipv4.Edges{Loop: tx}, NewTransmitQueue(tx)
+		out, queue := ip.Edges{Loop: tx}, NewTransmitQueue(tx)
 		go Transmit(queue, tx)
-		Demux(p.inbox, p.reports.In(), calls.In(), out, []*TransmitQueue{queue}, out, []edge.Out[ipv4.Advice]{edge.To(p.advice).Out()}, cfg, &p.stats)
+		Demux(p.inbox, p.icmpErrors.In(), calls.In(), out, []*TransmitQueue{queue}, out, []edge.Out[ip.Advice]{edge.To(p.advice).Out()}, cfg, &p.stats)
 		close(p.ended)
 	}()
 	return p
@@ -108,9 +109,9 @@ func (p *peer) send(text string) {
 	defer data.Release()
 	f := p.flow
 	if s.peer != 1 {
-		f.remote.port += uint16(s.peer - 1)
+		f.Remote.Port += uint16(s.peer - 1)
 	}
-	b := wire(s.segment, flow{local: f.remote, remote: f.local}, data.Bytes())
+	b := wire(s.segment, ip.Flow{Local: f.Remote, Remote: f.Local}, data.Bytes())
 	b.Arrived = time.Now()
 	p.in <- b
 	synctest.Wait()
@@ -133,10 +134,10 @@ func decode(t *testing.T, b *packet.Buffer) *wireSegment {
 	t.Helper()
 	defer b.Release()
 	b.MarkNetwork()
-	ip := ipv4.Header(b.Bytes())
-	h := header(b.Bytes()[ip.Len():])
-	f := flow{endpoint{ip.Src().As4(), h.srcPort()}, endpoint{ip.Dst().As4(), h.dstPort()}}
-	b.Pull(ip.Len())
+	network := ipv4.Header(b.Bytes())
+	h := header(b.Bytes()[network.Len():])
+	f := ip.Flow{Local: ip.EndpointOf(network.Src(), h.srcPort()), Remote: ip.EndpointOf(network.Dst(), h.dstPort())}
+	b.Pull(network.Len())
 	if b.SegmentSize == 0 {
 		b.CompleteChecksum()
 	}

@@ -3,7 +3,7 @@ package tcp
 import (
 	"fmt"
 
-	"github.com/seed-012105e5/gonet/ipv4"
+	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/packet"
 )
 
@@ -15,9 +15,9 @@ type segment struct {
 	window   uint16 // as on the wire, not yet scaled
 	urgent   uint16 // offset from seq of the first octet behind urgent data; with URG
 	opts     options
-	len      int      // bytes of text
-	ecn      ipv4.ECN // of the IP header
-	probe    int      // of a probe of the path MTU that goes out: the size of the datagram
+	len      int    // bytes of text
+	ecn      ip.ECN // of the IP header
+	probe    int    // of a probe of the path MTU that goes out: the size of the datagram
 
 	// Of a segment that has arrived: the buffer whose front is at the text,
 	// and, when it is a train, the text bytes per segment in it.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/seed-012105e5/gonet/internal/port"
+	"github.com/seed-012105e5/gonet/ip"
 )
 
 // What connections of several peers share tells none of them about another:
@@ -46,22 +47,22 @@ func TestSecretsTellNothing(t *testing.T) {
 	const count = 4000
 	random := rand.New(rand.NewPCG(3, 4)).Uint64
 	k := newSecrets(random)
-	byPort := func(i int) flow { f := peerFlow(0); f.remote.port = uint16(i); return f }
-	byHost := func(i int) flow { f := peerFlow(0); f.remote.ip[2], f.remote.ip[3] = byte(i>>8), byte(i); return f }
+	byPort := func(i int) ip.Flow { f := peerFlow(0); f.Remote.Port = uint16(i); return f }
+	byHost := func(i int) ip.Flow { f := peerFlow(0); setAddr(&f.Remote, 10, 0, byte(i>>8), byte(i)); return f }
 	for _, kind := range []struct {
 		name   string
-		number func(f flow) uint32
+		number func(f ip.Flow) uint32
 		ports  bool // two connections of one peer have different ones
 	}{
-		{"initial sequence numbers", func(f flow) uint32 { return uint32(k.initialSeq(start, f)) }, true},
-		{"SYN cookies", func(f flow) uint32 { return uint32(k.synCookie(&f, 7, 1, 3)) }, true},
+		{"initial sequence numbers", func(f ip.Flow) uint32 { return uint32(k.initialSeq(start, f)) }, true},
+		{"SYN cookies", func(f ip.Flow) uint32 { return uint32(k.synCookie(&f, 7, 1, 3)) }, true},
 		{"offsets of timestamps", k.timestampOffset, false},
-		{"Fast Open cookies", func(f flow) uint32 {
+		{"Fast Open cookies", func(f ip.Flow) uint32 {
 			c := k.fastOpenCookie(f, 7)
 			return uint32(c.value[0])<<24 | uint32(c.value[1])<<16 | uint32(c.value[6])<<8 | uint32(c.value[7])
 		}, false},
 	} {
-		for name, of := range map[string]func(int) flow{"ports": byPort, "hosts": byHost} {
+		for name, of := range map[string]func(int) ip.Flow{"ports": byPort, "hosts": byHost} {
 			if name == "ports" && !kind.ports {
 				continue
 			}
@@ -110,11 +111,11 @@ func TestPortsTellNothing(t *testing.T) {
 		var ports []uint16
 		p.sockets.ask(func(now time.Time, d *demux) {
 			for range 2000 {
-				f := flow{local: endpoint{ip: p.flow.local.ip}, remote: p.flow.remote}
+				f := ip.Flow{Local: ip.EndpointOf(p.flow.Local.Addr(), 0), Remote: p.flow.Remote}
 				if err := d.choosePort(now, &f); err != nil {
 					t.Fatal(err)
 				}
-				ports = append(ports, f.local.port)
+				ports = append(ports, f.Local.Port)
 			}
 		})
 		for _, apart := range []int{1, 2} {
@@ -173,9 +174,9 @@ func TestBacklogTellsNothing(t *testing.T) {
 	for _, taken := range []int{limit*3/4 - 1, limit * 3 / 4, limit * 7 / 8, limit - 2} {
 		var cookies [2]float64
 		for other := range 2 {
-			q := halfOpens{limit: limit, random: rand.New(rand.NewPCG(uint64(taken), uint64(other))).Uint64, byFlow: map[flow]halfOpen{}}
+			q := halfOpens{limit: limit, random: rand.New(rand.NewPCG(uint64(taken), uint64(other))).Uint64, byFlow: map[ip.Flow]halfOpen{}}
 			for i := range taken + other {
-				q.byFlow[flow{local: endpoint{port: uint16(i)}}] = halfOpen{}
+				q.byFlow[ip.Flow{Local: ip.Endpoint{Port: uint16(i)}}] = halfOpen{}
 			}
 			for range tries {
 				if q.full() {
@@ -197,9 +198,9 @@ func TestFastOpenPathsTellNothing(t *testing.T) {
 	f := peerFlow(1)
 	c.learn(start, f, &fastOpen{granted: cookie{present: true, len: 8, value: [maxCookie]byte{1, 2, 3}}})
 	other, from := f, f
-	other.remote.ip[3]++
-	from.local.ip[3]++
-	for name, at := range map[string]flow{"another server": other, "another address of ours": from} {
+	other.Remote = ip.EndpointOf(other.Remote.Addr().Next(), other.Remote.Port)
+	from.Local = ip.EndpointOf(from.Local.Addr().Next(), from.Local.Port)
+	for name, at := range map[string]ip.Flow{"another server": other, "another address of ours": from} {
 		if o := c.attempt(start, at); o.offer.has() {
 			t.Errorf("%s is offered %v", name, &o.offer)
 		}

@@ -9,7 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/seed-012105e5/gonet/ipv4"
+	"github.com/seed-012105e5/gonet/ip"
 )
 
 // told is what waits on a connection's channel of signals.
@@ -82,7 +82,7 @@ func TestSignalOfError(t *testing.T) {
 			t.Fatal(err)
 		}
 		p.want("text", "P. 1:2(1) ack 1")
-		for _, code := range []uint8{ipv4.CodeNetUnreachable, ipv4.CodeHostUnreachable} {
+		for _, code := range []uint8{ip.CodeNetUnreachable, ip.CodeHostUnreachable} {
 			p.report(code, p.iss+1) // nobody listens
 			synctest.Wait()
 		}
@@ -109,7 +109,7 @@ func TestSignalFailing(t *testing.T) {
 			t.Error("advised after two timeouts")
 		}
 		time.Sleep(2 * time.Second) // 1 + 2 + 4 seconds
-		if a := <-p.advice; a != (ipv4.Advice{Dst: peerAddr}) {
+		if a := <-p.advice; a != (ip.Advice{Dst: peerAddr}) {
 			t.Errorf("advice about a SYN: %+v", a)
 		}
 		for p.next() != nil {

@@ -285,10 +285,10 @@ func (c *Conn) callSet(f func(now time.Time, t *tcb)) error {
 }
 
 // LocalAddr returns the *net.TCPAddr of this end.
-func (c *Conn) LocalAddr() net.Addr { return netAddrOf(c.flow.local) }
+func (c *Conn) LocalAddr() net.Addr { return netAddrOf(c.flow.Local) }
 
 // RemoteAddr returns the *net.TCPAddr of the peer.
-func (c *Conn) RemoteAddr() net.Addr { return netAddrOf(c.flow.remote) }
+func (c *Conn) RemoteAddr() net.Addr { return netAddrOf(c.flow.Remote) }
 
 func isClosed(c <-chan struct{}) bool {
 	select {

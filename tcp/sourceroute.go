@@ -46,15 +46,15 @@ func newSourceRoute(gateways []netip.Addr, remote netip.Addr) (*sourceRoute, err
 // wayBack is the source route that leads back to where b came from, a packet
 // whose network header is marked; nil when it came without one (MUST-53).
 func wayBack(b *packet.Buffer) *sourceRoute {
-	ip := ipv4.Header(b.Network())
-	if ip.Len() <= ipv4.MinHeaderLen || ip.Len() > len(ip) {
+	network := ipv4.Header(b.Network())
+	if network.Len() <= ipv4.MinHeaderLen || network.Len() > len(network) {
 		return nil
 	}
-	o, _, ok := ipv4.ParseOptions(ip.Options())
+	o, _, ok := ipv4.ParseOptions(network.Options())
 	if !ok || o.SourceRoute == nil || !o.Completed() {
 		return nil
 	}
-	first, option := o.ReturnRoute(ip.Src())
+	first, option := o.ReturnRoute(network.Src())
 	if option == nil {
 		return nil
 	}
@@ -71,7 +71,7 @@ func (r *sourceRoute) towards(remote netip.Addr) netip.Addr {
 
 // firstHop is where the IP header of what t sends leads to: the peer, or the first
 // gateway of a source route.
-func (t *tcb) firstHop() netip.Addr { return t.route.towards(t.flow.remote.addr()) }
+func (t *tcb) firstHop() netip.Addr { return t.route.towards(t.flow.Remote.Addr()) }
 
 // len is how many bytes of IP options each segment has.
 func (r *sourceRoute) len() int {

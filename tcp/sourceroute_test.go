@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/seed-012105e5/gonet/internal/checksum"
+	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/ipv4"
 )
 
@@ -31,15 +32,15 @@ func (p *peer) wantWay(why, dst string, option ...byte) segment {
 	}
 	b := <-p.out
 	defer b.Release()
-	ip := ipv4.Header(b.Bytes())
-	if ip.Dst().String() != dst || !bytes.Equal(ip.Options(), option) {
-		p.t.Errorf("%s: sent to %v with options %v, want %s and %v", why, ip.Dst(), ip.Options(), dst, option)
+	network := ipv4.Header(b.Bytes())
+	if network.Dst().String() != dst || !bytes.Equal(network.Options(), option) {
+		p.t.Errorf("%s: sent to %v with options %v, want %s and %v", why, network.Dst(), network.Options(), dst, option)
 	}
-	h := header(b.Bytes()[ip.Len():])
+	h := header(b.Bytes()[network.Len():])
 	s := segment{seq: h.seq(), len: len(h) - h.len(), train: b.SegmentSize}
 	if s.train == 0 {
 		b.CompleteChecksum()
-		sum := checksum.PseudoHeader(hostAddr, peerAddr, ipv4.ProtocolTCP, len(h)) // the peer, not the gateway
+		sum := ip.PseudoSum(hostAddr, peerAddr, ip.ProtocolTCP, len(h)) // the peer, not the gateway
 		if checksum.Fold(checksum.Sum(h, sum)) != 0xffff {
 			p.t.Errorf("%s: bad checksum", why)
 		}
@@ -58,7 +59,7 @@ func (p *peer) sendBy(text string, gateways ...netip.Addr) {
 	for _, g := range gateways {
 		option = append(option, g.AsSlice()...)
 	}
-	b := wireBy(s.segment, flow{local: p.flow.remote, remote: p.flow.local}, nil, append(option, ipv4.OptionEnd))
+	b := wireBy(s.segment, ip.Flow{Local: p.flow.Remote, Remote: p.flow.Local}, nil, append(option, ipv4.OptionEnd))
 	b.Arrived = time.Now()
 	p.in <- b
 	synctest.Wait()
@@ -77,7 +78,7 @@ func TestDialByRoute(t *testing.T) {
 		}()
 		route := []byte{131, 11, 4, 10, 0, 0, 102, 10, 0, 0, 2, 0}
 		syn := p.wantWay("the SYN", "10.0.0.101", route...)
-		p.flow = flow{endpoint{hostAddr.As4(), 40001}, endpoint{peerAddr.As4(), 80}}
+		p.flow = ip.Flow{Local: ip.EndpointOf(hostAddr, 40001), Remote: ip.EndpointOf(peerAddr, 80)}
 		p.iss = syn.seq
 		p.sendBy("S. 0:0(0) ack 1 win 60000 <mss 1460>", gateways(5)...)
 		p.wantWay("the third segment", "10.0.0.101", route...)

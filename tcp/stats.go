@@ -44,11 +44,11 @@ type Stats struct {
 	BlackHoles    atomic.Uint64 // paths on which large segments vanished (RFC 8899 section 4.3)
 
 	// Probes and defences.
-	WindowProbes    atomic.Uint64
-	KeepAliveProbes atomic.Uint64
-	ChallengeACKs   atomic.Uint64 // RFC 5961
-	IgnoredReports  atomic.Uint64 // ICMP errors that did not fit the connection (RFC 5927)
-	WithheldACKs    atomic.Uint64 // segments out of the window that had no answer, so soon after the last (RFC 5961 section 7)
+	WindowProbes      atomic.Uint64
+	KeepAliveProbes   atomic.Uint64
+	ChallengeACKs     atomic.Uint64 // RFC 5961
+	ICMPErrorsIgnored atomic.Uint64 // ICMP errors that did not fit the connection (RFC 5927)
+	WithheldACKs      atomic.Uint64 // segments out of the window that had no answer, so soon after the last (RFC 5961 section 7)
 
 	// Opening.
 	SynCookiesSent     atomic.Uint64 // SYN-ACKs of which nothing is remembered (RFC 4987 section 3.6)

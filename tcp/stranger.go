@@ -3,18 +3,19 @@ package tcp
 import (
 	"time"
 
+	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/packet"
 )
 
 // stranger handles a packet that belongs to no connection.
-func (d *door) stranger(f flow, b *packet.Buffer) {
+func (d *door) stranger(f ip.Flow, b *packet.Buffer) {
 	var s segment
 	if err := parse(b, &s); err != nil {
 		d.stats.drop(err)
 		b.Release()
 		return
 	}
-	if b.Group || !d.cfg.Table.IsLocal(f.local.addr()) || d.cfg.Table.IsBroadcast(f.remote.addr()) || f.remote.addr().IsMulticast() {
+	if b.Group || !d.cfg.Table.Load().IsLocal(f.Local.Addr()) || d.cfg.Table.Load().IsBroadcast(f.Remote.Addr()) || f.Remote.Addr().IsMulticast() {
 		d.stats.DropBadAddress.Add(1) // MUST-57, MUST-63
 		b.Release()
 		return
@@ -46,7 +47,7 @@ func (d *door) stranger(f flow, b *packet.Buffer) {
 
 // closedArrives is SEGMENT ARRIVES in CLOSED (RFC 9293 section 3.10.7.1): what
 // nobody wants is reset.
-func (d *door) closedArrives(f *flow, s *segment) {
+func (d *door) closedArrives(f *ip.Flow, s *segment) {
 	d.stats.DropNoConnection.Add(1)
 	if s.has(RST) {
 		return
@@ -61,7 +62,7 @@ func (d *door) closedArrives(f *flow, s *segment) {
 // listenArrives is SEGMENT ARRIVES in LISTEN (section 3.10.7.2). It takes
 // s.text. Reopens says that s is a SYN for a flow in TIME-WAIT; that connection
 // then ends.
-func (d *door) listenArrives(now time.Time, f flow, l *listening, s segment, reopens bool) {
+func (d *door) listenArrives(now time.Time, f ip.Flow, l *listening, s segment, reopens bool) {
 	taken := false
 	switch {
 	case s.has(RST):
@@ -90,7 +91,7 @@ func (d *door) listenArrives(now time.Time, f flow, l *listening, s segment, reo
 }
 
 // synArrives answers a SYN, and remembers it if there is room.
-func (d *door) synArrives(now time.Time, f flow, l *listening, s *segment, old *timeWait) {
+func (d *door) synArrives(now time.Time, f ip.Flow, l *listening, s *segment, old *timeWait) {
 	h := newHalfOpen(now, s, 0, d.secrets.timestampOffset(f), &d.cfg)
 	if d.halfOpens.full() && old == nil { // a cookie would not lie beyond the numbers of old
 		d.sendCookie(now, f, l, &h)
@@ -105,7 +106,7 @@ func (d *door) synArrives(now time.Time, f flow, l *listening, s *segment, old *
 
 // synACK is the SYN-ACK of h, with a cookie for Fast Open where the peer has
 // asked for one or has an old one (RFC 7413 section 4.1.2).
-func (d *door) synACK(now time.Time, f flow, h *halfOpen) segment {
+func (d *door) synACK(now time.Time, f ip.Flow, h *halfOpen) segment {
 	s := h.synACK(now, &d.cfg, d.mtu(f))
 	if h.givesCookie() {
 		s.opts.fastOpen = d.giveCookie(now, f)
@@ -115,7 +116,7 @@ func (d *door) synACK(now time.Time, f flow, h *halfOpen) segment {
 
 // halfOpenArrives is SEGMENT ARRIVES in SYN-RECEIVED of a connection that came
 // from LISTEN. It takes s.text.
-func (d *door) halfOpenArrives(now time.Time, f flow, h *halfOpen, s segment) {
+func (d *door) halfOpenArrives(now time.Time, f ip.Flow, h *halfOpen, s segment) {
 	switch {
 	case s.has(SYN) && !s.has(ACK) && !s.has(RST) && s.seq == h.irs && !h.outdated(&s): // our SYN-ACK was lost
 		d.halfOpens.repeated(f, h, &s)
@@ -159,7 +160,7 @@ func (d *door) halfOpenArrives(now time.Time, f flow, h *halfOpen, s segment) {
 
 // challengeHalfOpen answers a segment that is not acceptable, or that no honest
 // peer sends, within a limit of its own.
-func (d *door) challengeHalfOpen(now time.Time, f *flow, h *halfOpen) {
+func (d *door) challengeHalfOpen(now time.Time, f *ip.Flow, h *halfOpen) {
 	allowed := h.challenges.allow(now)
 	d.halfOpens.byFlow[*f] = *h
 	if !allowed {
@@ -174,7 +175,7 @@ func (d *door) challengeHalfOpen(now time.Time, f *flow, h *halfOpen) {
 
 // complete lets s arrive at the whole connection. If that establishes it, the
 // host gets it.
-func (d *door) complete(now time.Time, f flow, h *halfOpen, l *listening, s segment) {
+func (d *door) complete(now time.Time, f ip.Flow, h *halfOpen, l *listening, s segment) {
 	t := d.free.newTCB(&d.cfg, d.stats, f, h.iss, d.mtu(f))
 	t.adopt(l.opts)
 	h.connection(now, t)

@@ -2,6 +2,8 @@ package tcp
 
 import (
 	"time"
+
+	"github.com/seed-012105e5/gonet/ip"
 )
 
 // SYN cookies (RFC 4987 section 3.6): when the table of half-open connections
@@ -36,8 +38,8 @@ const (
 
 // synCookie is the initial sequence number that answers the SYN whose sequence
 // number is irs, with the index of an MSS, in a period.
-func (k *secrets) synCookie(f *flow, irs seq, period int64, mss seq) seq {
-	hash := k.syn.FlowWith(f.local.addrPort(), f.remote.addrPort(), uint32(irs), uint32(period)<<3|uint32(mss))
+func (k *secrets) synCookie(f *ip.Flow, irs seq, period int64, mss seq) seq {
+	hash := k.syn.FlowWith(f.Local.AddrPort(), f.Remote.AddrPort(), uint32(irs), uint32(period)<<3|uint32(mss))
 	return seq(hash)&^7 | mss
 }
 
@@ -47,7 +49,7 @@ func cookiePeriodOf(now time.Time) int64 { return now.Unix() / int64(cookiePerio
 // cookieSYNACK makes h, which nobody will remember, and reply, its SYN-ACK,
 // tell everything by themselves. It says whether that is possible: not for a
 // peer that takes tiny segments only.
-func (k *secrets) cookieSYNACK(now time.Time, f *flow, h *halfOpen, reply *segment) bool {
+func (k *secrets) cookieSYNACK(now time.Time, f *ip.Flow, h *halfOpen, reply *segment) bool {
 	mss := h.mss
 	if mss == 0 {
 		mss = defaultMSS
@@ -85,7 +87,7 @@ func (k *secrets) cookieSYNACK(now time.Time, f *flow, h *halfOpen, reply *segme
 
 // cookieArrives makes the half-open connection again that s, the
 // acknowledgement of a SYN-ACK, tells of; false when s is none.
-func (k *secrets) cookieArrives(now time.Time, f *flow, s *segment, cfg *Config) (h halfOpen, ok bool) {
+func (k *secrets) cookieArrives(now time.Time, f *ip.Flow, s *segment, cfg *Config) (h halfOpen, ok bool) {
 	irs, iss := s.seq-1, s.ack-1
 	period := cookiePeriodOf(now)
 	if iss != k.synCookie(f, irs, period, iss&7) && iss != k.synCookie(f, irs, period-1, iss&7) {
@@ -112,7 +114,7 @@ const cookieLifetime = 2 * cookiePeriod
 
 // sendCookie answers the SYN of h, f by a SYN-ACK of which nothing is
 // remembered.
-func (d *door) sendCookie(now time.Time, f flow, l *listening, h *halfOpen) {
+func (d *door) sendCookie(now time.Time, f ip.Flow, l *listening, h *halfOpen) {
 	reply := d.synACK(now, f, h)
 	if !d.secrets.cookieSYNACK(now, &f, h, &reply) {
 		d.stats.DropUnexpected.Add(1)
@@ -127,7 +129,7 @@ func (d *door) sendCookie(now time.Time, f flow, l *listening, h *halfOpen) {
 // a SYN cookie, or nobody's. It is worth looking only while answers can come:
 // at other times a guess costs us as little as it costs others. It says
 // whether it has taken s.text.
-func (d *door) ackArrives(now time.Time, f flow, l *listening, s *segment) bool {
+func (d *door) ackArrives(now time.Time, f ip.Flow, l *listening, s *segment) bool {
 	if s.has(SYN) || !l.cookiesUntil.After(now) {
 		d.closedArrives(&f, s)
 		return false

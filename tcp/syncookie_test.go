@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/seed-012105e5/gonet/edge"
-	"github.com/seed-012105e5/gonet/ipv4"
+	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/packet"
 )
 
@@ -47,10 +47,10 @@ func TestSynFlood(t *testing.T) {
 // flood has n SYNs come, ten microseconds apart, from addresses of their own.
 func (p *peer) flood(round, n int) {
 	for i := range n {
-		f := flow{local: p.flow.local}
-		binary.BigEndian.PutUint32(f.remote.ip[:], 11<<24+uint32(round*n+i))
-		f.remote.port = uint16(1024 + i%50000)
-		b := wire(segment{seq: seq(i * 7), flags: SYN, window: 1000, opts: options{mss: 1460}}, flow{f.remote, f.local}, nil)
+		f := ip.Flow{Local: p.flow.Local}
+		setAddr(&f.Remote, binary.BigEndian.AppendUint32(nil, 11<<24+uint32(round*n+i))...)
+		f.Remote.Port = uint16(1024 + i%50000)
+		b := wire(segment{seq: seq(i * 7), flags: SYN, window: 1000, opts: options{mss: 1460}}, ip.Flow{Local: f.Remote, Remote: f.Local}, nil)
 		b.Arrived = time.Now()
 		p.in <- b
 		if i%32 == 0 {
@@ -75,7 +75,7 @@ func (p *peer) drain() {
 // honest connects, sends text, and goes.
 func (p *peer) honest(l *Listener, options string) {
 	p.t.Helper()
-	p.flow.remote.port++
+	p.flow.Remote.Port++
 	p.send("S 0:0(0) win 60000 <" + options + ">")
 	s := p.want("an honest SYN is answered", "S. 0:0(0) ack 1")
 	ack := ""
@@ -177,21 +177,21 @@ func TestSynFloodDoesNotAllocate(t *testing.T) {
 	if packet.Checked {
 		t.Skip("under -race, sync.Pool loses things on purpose")
 	}
-	table, err := ipv4.NewTable([]ipv4.Interface{{Addrs: []netip.Prefix{netip.MustParsePrefix("10.0.0.1/24")}}}, nil)
+	table, err := ip.NewTable([]ip.Interface{{Addrs: []netip.Prefix{netip.MustParsePrefix("10.0.0.1/24")}}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var stats Stats
 	answers := make(chan *packet.Buffer, 1)
-	d := newDemux(Config{Table: table, Random: rand.New(rand.NewPCG(1, 8)).Uint64, SynBacklog: 1}, &stats, ipv4.Edges{Loop: edge.To(answers).Out()}, nil, ipv4.Edges{Loop: edge.To(answers).Out()}, nil)
-	if _, err := d.listen(nil, endpoint{port: 80}, &ListenOptions{}); err != nil {
+	d := newDemux(Config{Table: ip.Publish(table), Random: rand.New(rand.NewPCG(1, 8)).Uint64, SynBacklog: 1}, &stats, ip.Edges{Loop: edge.To(answers).Out()}, nil, ip.Edges{Loop: edge.To(answers).Out()}, nil)
+	if _, err := d.listen(nil, ip.Endpoint{Port: 80}, &ListenOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	f, i := peerFlow(1), 0
 	n := testing.AllocsPerRun(1000, func() {
 		i++
-		f.remote.ip = [4]byte{11, 0, byte(i >> 8), byte(i)}
-		b := wire(segment{seq: seq(i), flags: SYN, opts: options{mss: 1460, hasTimestamps: true}}, flow{f.remote, f.local}, nil)
+		setAddr(&f.Remote, 11, 0, byte(i>>8), byte(i))
+		b := wire(segment{seq: seq(i), flags: SYN, opts: options{mss: 1460, hasTimestamps: true}}, ip.Flow{Local: f.Remote, Remote: f.Local}, nil)
 		b.Arrived = start
 		d.arrives(b)
 		(<-answers).Release()

@@ -3,6 +3,7 @@ package tcp
 import (
 	"time"
 
+	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/tcp/congestion"
 )
 
@@ -10,7 +11,7 @@ import (
 // Block with the rules that change it. It has no goroutine, no channel and no
 // clock. Events go in with the time at which they happened:
 //
-//	segmentArrives, icmpReport      from the network     (arrives.go, report.go)
+//	segmentArrives, icmpError      from the network     (arrives.go, report.go)
 //	read, write, close, abort …     from the user        (calls.go)
 //	expire                          when deadline passes (timeouts.go)
 //
@@ -31,7 +32,7 @@ import (
 type tcb struct {
 	*activity // nil while the connection is parked
 
-	flow  flow
+	flow  ip.Flow
 	cfg   *Config
 	stats *Stats
 	opts  *socketOptions // of all connections, until the user changes one: ownOptions
@@ -161,7 +162,7 @@ type kept struct {
 
 // begin makes t, which is empty, a connection in CLOSED, yet without congestion
 // control. Mtu is that of the path as far as it is known: of the first link.
-func (t *tcb) begin(cfg *Config, stats *Stats, f flow, iss seq, mtu int) {
+func (t *tcb) begin(cfg *Config, stats *Stats, f ip.Flow, iss seq, mtu int) {
 	t.flow, t.cfg, t.stats, t.opts = f, cfg, stats, &cfg.options
 	t.snd.iss, t.snd.una, t.snd.nxt = iss, iss, iss
 	t.recover = iss
@@ -230,7 +231,7 @@ func (t *tcb) finSent() bool { return t.finQueued && t.snd.nxt.after(t.sendq.end
 func (t *tcb) finAcked() bool { return t.finQueued && t.snd.una.after(t.sendq.end()) }
 
 // name is the flow of t.
-func (t *tcb) name() flow { return t.flow }
+func (t *tcb) name() ip.Flow { return t.flow }
 
 // closed says whether the connection has ended, but for what is still to be sent.
 func (t *tcb) closed() bool { return t.state == Closed }

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/seed-012105e5/gonet/ipv4"
+	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/packet"
 )
 
@@ -143,9 +143,9 @@ func (n *node) call(which byte, p []byte) {
 	case 6:
 		t.change(n.now, uint32(p[2])|uint32(p[3])<<8)
 	default:
-		r := ipv4.Report{Type: p[2] % 13, Code: p[3] % 6, MTU: int(p[4]) * 8}
+		r := ip.ICMPError{Type: p[2] % 13, Code: p[3] % 6, MTU: int(p[4]) * 8}
 		binary.BigEndian.PutUint32(r.Transport[4:], uint32(t.snd.una.add(int(p[5])-3)))
-		t.icmpReport(n.now, r)
+		t.icmpError(n.now, r)
 	}
 }
 
@@ -158,7 +158,7 @@ func (n *node) strange(p []byte) segment {
 	s := segment{
 		flags: flags(p[1]), seq: nxt.add(int(int8(p[2])) * 20), ack: una.add(int(int8(p[3])) * 30),
 		window: uint16(p[4]) * 40, urgent: uint16(p[5]) * 100,
-		ecn: ipv4.ECN(p[4] % 4),
+		ecn: ip.ECN(p[4] % 4),
 	}
 	if p[2] >= 0x80 && p[2] < 0xc0 { // quite right numbers, often
 		s.seq = nxt

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/seed-012105e5/gonet/internal/ring"
+	"github.com/seed-012105e5/gonet/ip"
 )
 
 // A timeWait is a connection in TIME-WAIT: what is left of it once its
@@ -35,22 +36,22 @@ func (t *tcb) timeWait(now time.Time) timeWait {
 // would see whether a SYN that he forges in the name of another meets a connection
 // in TIME-WAIT.
 type timeWaits struct {
-	byFlow map[flow]timeWait
-	reused map[flow]time.Time  // until when the place of the old connection is taken
-	queue  ring.Queue[waiting] // in the order of until
+	byFlow map[ip.Flow]timeWait
+	reused map[ip.Flow]time.Time // until when the place of the old connection is taken
+	queue  ring.Queue[waiting]   // in the order of until
 	limit  int
 }
 
 // waiting is a place in the queue. It is void when the table has another
 // until for its flow.
 type waiting struct {
-	flow  flow
+	flow  ip.Flow
 	until time.Time
 }
 
-func (w *timeWaits) add(f flow, tw timeWait, stats *Stats) {
+func (w *timeWaits) add(f ip.Flow, tw timeWait, stats *Stats) {
 	if w.byFlow == nil {
-		w.byFlow, w.reused = make(map[flow]timeWait), make(map[flow]time.Time)
+		w.byFlow, w.reused = make(map[ip.Flow]timeWait), make(map[ip.Flow]time.Time)
 	}
 	w.byFlow[f] = tw
 	delete(w.reused, f)
@@ -114,7 +115,7 @@ func (w *timeWaits) expire(now time.Time) {
 // segmentArrives is SEGMENT ARRIVES in TIME-WAIT. It returns the
 // acknowledgement to be sent, if any, or says that s is a SYN which may open a
 // new connection in the place of the old one (RFC 9293 section 3.6.1, MAY-2).
-func (w *timeWaits) segmentArrives(now time.Time, f flow, s *segment, cfg *Config, stats *Stats) (reply segment, answer, reopen bool) {
+func (w *timeWaits) segmentArrives(now time.Time, f ip.Flow, s *segment, cfg *Config, stats *Stats) (reply segment, answer, reopen bool) {
 	tw := w.byFlow[f]
 	switch {
 	case s.has(RST):
@@ -194,7 +195,7 @@ func (tw *timeWait) reusable(now time.Time, cfg *Config) bool {
 
 // reuse takes f out, for a new connection, and returns what it was; nil when
 // it is not there.
-func (w *timeWaits) reuse(f flow, stats *Stats) *timeWait {
+func (w *timeWaits) reuse(f ip.Flow, stats *Stats) *timeWait {
 	tw, ok := w.byFlow[f]
 	if !ok {
 		return nil

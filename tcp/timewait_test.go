@@ -6,6 +6,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/seed-012105e5/gonet/ip"
 )
 
 // TestTimeWaitsBounds: the table is bounded; the oldest makes room.
@@ -81,7 +83,7 @@ func (p *peer) inTimeWait() {
 func TestDialReusesTimeWait(t *testing.T) {
 	withPeer(t, Config{}, func(p *peer) {
 		p.inTimeWait()
-		old, from := p.iss, p.flow.local.addrPort()
+		old, from := p.iss, p.flow.Local.AddrPort()
 		dial := func() <-chan dialed {
 			ch := make(chan dialed, 1)
 			go func() {
@@ -122,7 +124,7 @@ func TestDialAllInTimeWait(t *testing.T) {
 		fill := func(from, to int, timestamps bool) {
 			p.sockets.ask(func(now time.Time, d *demux) {
 				for port := from; port <= to; port++ {
-					f := flow{endpoint{hostAddr.As4(), uint16(port)}, endpoint{peerAddr.As4(), 80}}
+					f := ip.Flow{Local: ip.EndpointOf(hostAddr, uint16(port)), Remote: ip.EndpointOf(peerAddr, 80)}
 					d.timeWaits.add(f, timeWait{timestamps: timestamps, until: now.Add(2 * d.cfg.MSL)}, d.stats)
 				}
 			})
@@ -133,16 +135,16 @@ func TestDialAllInTimeWait(t *testing.T) {
 		fill(first+100, first+100, true)
 		time.Sleep(2 * time.Second)
 		p.dial(context.Background())
-		if p.want("a SYN", "S 0:0(0)"); p.flow.local.port != first+100 {
-			t.Errorf("from port %d", p.flow.local.port)
+		if p.want("a SYN", "S 0:0(0)"); p.flow.Local.Port != first+100 {
+			t.Errorf("from port %d", p.flow.Local.Port)
 		}
 		time.Sleep(time.Minute)
 		p.drain()
 		fill(first+1, last, true)
 		time.Sleep(2 * time.Second)
 		p.dial(context.Background())
-		if p.want("a SYN", "S 0:0(0)"); p.flow.local.port != first || p.stats.TimeWaitsReused.Load() != 1 {
-			t.Errorf("from port %d, though one was free", p.flow.local.port)
+		if p.want("a SYN", "S 0:0(0)"); p.flow.Local.Port != first || p.stats.TimeWaitsReused.Load() != 1 {
+			t.Errorf("from port %d, though one was free", p.flow.Local.Port)
 		}
 	})
 }

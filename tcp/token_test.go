@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/seed-012105e5/gonet/ip"
 )
 
 // pass has segments arrive without waiting until all is quiet.
@@ -19,7 +21,7 @@ func (p *peer) pass(specs ...string) {
 			return
 		}
 		data := piece(s.seq.sub(p.irs+1), s.seq.sub(p.irs+1)+s.len, 0)
-		b := wire(s.segment, flow{local: p.flow.remote, remote: p.flow.local}, data.Bytes())
+		b := wire(s.segment, ip.Flow{Local: p.flow.Remote, Remote: p.flow.Local}, data.Bytes())
 		data.Release()
 		b.Arrived = time.Now()
 		p.in <- b
@@ -121,7 +123,7 @@ func TestTransmitQueue(t *testing.T) {
 	withPeer(t, Config{}, func(p *peer) {
 		l := p.listen()
 		var conns []*Conn
-		var flows []flow
+		var flows []ip.Flow
 		var isses []seq
 		for i := range 5 {
 			p.flow = peerFlow(i)
@@ -153,10 +155,10 @@ func TestTransmitQueue(t *testing.T) {
 		}
 		sent := map[uint16]int{}
 		for s := p.next(); s != nil; s = p.next() {
-			sent[s.flow.remote.port] += s.len
+			sent[s.flow.Remote.Port] += s.len
 		}
 		for i, f := range flows {
-			if n := sent[f.remote.port]; n != 30 {
+			if n := sent[f.Remote.Port]; n != 30 {
 				t.Errorf("connection %d has sent %d bytes, want 30", i, n)
 			}
 		}

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/seed-012105e5/gonet/ipv4"
+	"github.com/seed-012105e5/gonet/ip"
 )
 
 // TestPeerMSS: whatever MSS a peer gives, with whatever options and SACK blocks
@@ -123,9 +123,9 @@ func TestNextHopMTU(t *testing.T) {
 				t.Fatal(err)
 			}
 			n.pump()
-			r := ipv4.Report{Type: ipv4.TypeUnreachable, Code: ipv4.CodeFragmentationNeeded, MTU: mtu}
+			r := ip.ICMPError{Type: ip.TypeUnreachable, Code: ip.CodeFragmentationNeeded, MTU: mtu}
 			binary.BigEndian.PutUint32(r.Transport[4:], uint32(n.t.snd.una.add(about)))
-			n.t.icmpReport(n.now, r)
+			n.t.icmpError(n.now, r)
 			n.pump()
 			if got := n.t.path.mtu; got < minPMTU || got > 1500 || n.err != nil {
 				t.Errorf("a next hop of %d, about byte %d: datagrams of %d: %v", mtu, about, got, n.err)

@@ -88,7 +88,7 @@ func TestDeadlineRaces(t *testing.T) {
 	withPeer(t, Config{SleepAfter: 1}, func(p *peer) {
 		l := p.listen()
 		for i := range 50 {
-			p.flow.remote.port = uint16(1024 + i)
+			p.flow.Remote.Port = uint16(1024 + i)
 			c := p.accepted(l)
 			var users sync.WaitGroup
 			for range 4 {

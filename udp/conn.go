@@ -9,11 +9,11 @@ import (
 	"time"
 
 	"github.com/seed-012105e5/gonet/internal/deadline"
-	"github.com/seed-012105e5/gonet/ipv4"
+	"github.com/seed-012105e5/gonet/ip"
 )
 
-// maxReports is how many ICMP errors wait to be taken from Conn.Reports.
-const maxReports = 8
+// maxICMPErrors is how many ICMP errors wait to be taken from Conn.ICMPErrors.
+const maxICMPErrors = 8
 
 // A Conn is a socket. It is a net.PacketConn, and a net.Conn where it is
 // connected. Its methods may be called by any number of goroutines.
@@ -22,18 +22,18 @@ const maxReports = 8
 // errno, which as in package net is wrapped in the *os.SyscallError of the call
 // that Linux would have made. As in Linux, an ICMP error about a datagram of a
 // connected socket is returned once, by the next read or write, if it is one
-// that ends the exchange; see [Conn.Reports] for the others.
+// that ends the exchange; see [Conn.ICMPErrors] for the others.
 type Conn struct {
 	sockets *Sockets
 	local   netip.AddrPort // complete once bound
 	remote  netip.AddrPort // zero when not connected
 
-	queue   *queue       // datagrams for the user, the front at the data
-	queued  atomic.Int64 // bytes of memory that the queue pins
-	limit   atomic.Int64 // … and may pin
-	dropped atomic.Uint64
-	failure chan error // buffered 1: an error that the user has not heard of
-	reports chan ipv4.Report
+	queue      *queue       // datagrams for the user, the front at the data
+	queued     atomic.Int64 // bytes of memory that the queue pins
+	limit      atomic.Int64 // … and may pin
+	dropped    atomic.Uint64
+	failure    chan error // buffered 1: an error that the user has not heard of
+	icmpErrors chan ip.ICMPError
 
 	closed   chan struct{}
 	isClosed atomic.Bool
@@ -54,12 +54,14 @@ func (c *Conn) isWildcard() bool  { return c.local.Addr() == anyAddr }
 // isShared says whether c is bound to a group, which others may be as well.
 func (c *Conn) isShared() bool { return c.local.Addr().IsMulticast() }
 
-func (c *Conn) flow() flow { return flow{toEndpoint(c.local), toEndpoint(c.remote)} }
+func (c *Conn) flow() ip.Flow {
+	return ip.Flow{Local: ip.EndpointOfAddrPort(c.local), Remote: ip.EndpointOfAddrPort(c.remote)}
+}
 
 // hears says whether c takes a datagram for the group to, whose port is its own.
-func (c *Conn) hears(from, to endpoint) bool {
+func (c *Conn) hears(from, to ip.Endpoint) bool {
 	f := c.flow()
-	return (c.isWildcard() || f.local.ip == to.ip) && (!c.isConnected() || f.remote == from)
+	return (c.isWildcard() || f.Local == to) && (!c.isConnected() || f.Remote == from)
 }
 
 // end marks c as closed, and wakes whoever waits; false when that is done

@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/seed-012105e5/gonet/edge"
-	"github.com/seed-012105e5/gonet/ipv4"
+	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/packet"
 )
 
@@ -46,9 +46,9 @@ func TestExchange(t *testing.T) {
 	})
 }
 
-// report is what comes back about a datagram of ours.
-func report(typ, code uint8, src, dst string) ipv4.Report {
-	r := ipv4.Report{Type: typ, Code: code, From: gateway, Src: addr(src).Addr(), Dst: addr(dst).Addr(), Protocol: ipv4.ProtocolUDP}
+// icmpError is what comes back about a datagram of ours.
+func icmpError(typ, code uint8, src, dst string) ip.ICMPError {
+	r := ip.ICMPError{Type: typ, Code: code, From: gateway, Src: addr(src).Addr(), Dst: addr(dst).Addr(), Protocol: ip.ProtocolUDP}
 	binary.BigEndian.PutUint16(r.Transport[0:], addr(src).Port())
 	binary.BigEndian.PutUint16(r.Transport[2:], addr(dst).Port())
 	return r
@@ -56,13 +56,13 @@ func report(typ, code uint8, src, dst string) ipv4.Report {
 
 // RFC1122-4.1.3.3: ICMP errors reach the application. A connected socket
 // has them returned once by the next Read or Write, also by a Read that waits;
-// and every socket can take them from Reports.
-func TestReports(t *testing.T) {
+// and every socket can take them from ICMPErrors.
+func TestICMPErrors(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := start(t, testConfig(t))
 		connected := r.dial(t, "10.0.0.2:1000", "10.0.0.9:53")
 		bound := r.listen(t, "0.0.0.0:1001")
-		refused := report(3, 3, "10.0.0.2:1000", "10.0.0.9:53")
+		refused := icmpError(3, 3, "10.0.0.2:1000", "10.0.0.9:53")
 
 		r.fail(refused)
 		r.fail(refused) // is one error to the user all the same
@@ -75,7 +75,7 @@ func TestReports(t *testing.T) {
 			t.Errorf("told once, and again: %v", err)
 		}
 		r.fail(refused)
-		r.fail(report(3, 13, "10.0.0.2:1000", "10.0.0.9:53")) // the later one is told
+		r.fail(icmpError(3, 13, "10.0.0.2:1000", "10.0.0.9:53")) // the later one is told
 		synctest.Wait()
 		if _, err := connected.Write(nil); !errors.Is(err, syscall.EHOSTUNREACH) {
 			t.Errorf("%v", err)
@@ -90,24 +90,24 @@ func TestReports(t *testing.T) {
 		if err := <-waits; !errors.Is(err, syscall.ECONNREFUSED) {
 			t.Errorf("a read that waits: %v", err)
 		}
-		if got := <-connected.Reports(); got != refused {
+		if got := <-connected.ICMPErrors(); got != refused {
 			t.Errorf("%+v", got)
 		}
 
 		// an unconnected socket goes on with the others
-		r.fail(report(3, 3, "10.0.0.2:1001", "10.0.0.9:53"))
+		r.fail(icmpError(3, 3, "10.0.0.2:1001", "10.0.0.9:53"))
 		r.in <- received(t, "10.0.0.9:7", "10.0.0.2:1001", "hello")
 		wantRead(t, bound, "hello", "10.0.0.9:7")
-		if got := <-bound.Reports(); got.Dst != peer || got.Err() != syscall.ECONNREFUSED {
+		if got := <-bound.ICMPErrors(); got.Dst != peer || got.Err() != syscall.ECONNREFUSED {
 			t.Errorf("%+v", got)
 		}
-		for range maxReports + 3 { // nobody takes them
-			r.fail(report(3, 3, "10.0.0.2:1001", "10.0.0.9:53"))
+		for range maxICMPErrors + 3 { // nobody takes them
+			r.fail(icmpError(3, 3, "10.0.0.2:1001", "10.0.0.9:53"))
 		}
 
-		r.fail(report(3, 3, "10.0.0.2:1002", "10.0.0.9:53"))
+		r.fail(icmpError(3, 3, "10.0.0.2:1002", "10.0.0.9:53"))
 		synctest.Wait()
-		if got := r.stats.ReportsUnmatched.Load(); got != 1 {
+		if got := r.stats.ICMPErrorsUnmatched.Load(); got != 1 {
 			t.Errorf("%d reports without a socket", got)
 		}
 	})
@@ -263,7 +263,7 @@ func TestConcurrentUse(t *testing.T) {
 // BenchmarkWrite is one datagram into the transmit queue.
 func BenchmarkWrite(b *testing.B) {
 	tx := make(chan *packet.Buffer, 1)
-	s := NewSockets(edge.Out[Call]{}, ipv4.Edges{Loop: edge.To(tx).Out()}, edge.Out[ipv4.Membership]{}, nil, testConfig(b), &Stats{})
+	s := NewSockets(edge.Out[Call]{}, ip.Edges{Loop: edge.To(tx).Out()}, edge.Out[ip.Membership]{}, nil, testConfig(b), &Stats{})
 	c := s.newConn(netip.AddrPortFrom(anyAddr, 1000), netip.AddrPort{})
 	p := make([]byte, 1472)
 	to := addr("10.0.0.9:53")
@@ -283,8 +283,8 @@ func TestNoAllocation(t *testing.T) {
 		t.Skip("the race detector lets pools forget")
 	}
 	tx := make(chan *packet.Buffer, 1)
-	d := newDemux(edge.Out[ipv4.Problem]{}, testConfig(t), &Stats{})
-	s := NewSockets(edge.Out[Call]{}, ipv4.Edges{Loop: edge.To(tx).Out()}, edge.Out[ipv4.Membership]{}, nil, testConfig(t), d.stats)
+	d := newDemux(edge.Out[ip.ErrorRequest]{}, testConfig(t), &Stats{})
+	s := NewSockets(edge.Out[Call]{}, ip.Edges{Loop: edge.To(tx).Out()}, edge.Out[ip.Membership]{}, nil, testConfig(t), d.stats)
 	c := s.newConn(netip.AddrPortFrom(anyAddr, 1000), netip.AddrPort{})
 	if err := d.table.bind(c); err != nil {
 		t.Fatal(err)

@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"unsafe"
 
+	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/ipv4"
 )
 
@@ -68,7 +69,7 @@ func (c *Conn) ReadMsgUDPAddrPort(p, oob []byte) (n, oobn, flags int, addr netip
 	addr = remoteOf(b)
 	if len(oob) > 0 {
 		w := controlWriter{space: oob}
-		w.received(ipv4.Header(b.Network()), b.Link, c.sockets.cfg.Table)
+		w.received(ipv4.Header(b.Network()), b.Link, c.sockets.cfg.Table.Load())
 		oobn = w.len
 		if w.full {
 			flags |= MsgControlTruncated
@@ -88,11 +89,11 @@ type controlWriter struct {
 // received puts in what is known of a datagram that came in on a link. Our
 // address is the one that it was for, or, when that was a group, the one that an
 // answer comes from.
-func (w *controlWriter) received(ip ipv4.Header, link int, routes *ipv4.Table) {
+func (w *controlWriter) received(h ipv4.Header, link int, routes *ip.Table) {
 	if p := w.message(typeInfo, infoLen); p != nil {
-		ours, dst := ip.Dst(), ip.Dst().As4()
+		ours, dst := h.Dst(), h.Dst().As4()
 		if !routes.IsLocal(ours) {
-			ours, _ = routes.Source(ip.Src())
+			ours, _ = routes.Source(h.Src())
 		}
 		binary.NativeEndian.PutUint32(p[0:], uint32(link+1))
 		if ours.Is4() {
@@ -102,10 +103,10 @@ func (w *controlWriter) received(ip ipv4.Header, link int, routes *ipv4.Table) {
 		copy(p[8:], dst[:])
 	}
 	if p := w.message(typeTTL, numberLen); p != nil {
-		binary.NativeEndian.PutUint32(p, uint32(ip.TTL()))
+		binary.NativeEndian.PutUint32(p, uint32(h.TTL()))
 	}
 	if p := w.message(typeTOS, 1); p != nil {
-		p[0] = ip.TOS()
+		p[0] = h.TOS()
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/ipv4"
 	"github.com/seed-012105e5/gonet/packet"
 )
@@ -43,7 +44,7 @@ func TestReadMsgUDP(t *testing.T) {
 		send := func(dst string, link int) {
 			b := packet.From([]byte("hello"))
 			Push(b, addr("10.0.0.9:7"), addr(dst))
-			ipv4.Push(b, ipv4.Fields{Protocol: ipv4.ProtocolUDP, Src: peer, Dst: addr(dst).Addr(), TTL: 9, TOS: 0xbb})
+			ipv4.Push(b, ipv4.Fields{Protocol: ip.ProtocolUDP, Src: peer, Dst: addr(dst).Addr(), TTL: 9, TOS: 0xbb})
 			b.CompleteChecksum()
 			b.Link = link
 			r.in <- deliver(t, b)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/seed-012105e5/gonet/edge"
 	"github.com/seed-012105e5/gonet/internal/red"
+	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/ipv4"
 	"github.com/seed-012105e5/gonet/packet"
 )
@@ -17,7 +18,7 @@ import (
 // but Table means the default.
 type Config struct {
 	// Table is the routes of the stack. Required.
-	Table *ipv4.Table
+	Table *ip.CurrentTable
 
 	// Random returns 64 random bits; Demux alone calls it. Nil means
 	// math/rand/v2.
@@ -64,24 +65,24 @@ type Call func(*table)
 
 // Demux brings the datagrams from in to the sockets that they are for, and the
 // ICMP errors from errs to those which they concern. A datagram for a port
-// where nobody is becomes a Problem, port unreachable (RFC 1122 section
+// where nobody is becomes an ip.ErrorRequest, port unreachable (RFC 1122 section
 // 4.1.3.1).
 //
 // Demux returns when in is closed. Sockets that are still open are closed then.
 //
 //	Owns:      the table of ports
 //	Reads:     in; errs, calls
-//	Writes:    the queues of the sockets and problems, which when full lose the datagram
+//	Writes:    the queues of the sockets and errorRequests, which when full lose the datagram
 //	Blocks on: in
-func Demux(in *edge.Inbox, errs edge.In[ipv4.Report], calls edge.In[Call], problems edge.Out[ipv4.Problem], cfg Config, stats *Stats) {
-	d := newDemux(problems, cfg, stats)
+func Demux(in *edge.Inbox, errs edge.In[ip.ICMPError], calls edge.In[Call], errorRequests edge.Out[ip.ErrorRequest], cfg Config, stats *Stats) {
+	d := newDemux(errorRequests, cfg, stats)
 	defer d.close()
 	for in.Next(d.datagram) {
 		if !in.Rung() {
 			continue
 		}
-		if r, ok := errs.Try(); ok {
-			d.report(r)
+		if e, ok := errs.Try(); ok {
+			d.icmpError(e)
 			in.Again()
 		}
 		if call, ok := calls.Try(); ok {
@@ -93,15 +94,15 @@ func Demux(in *edge.Inbox, errs edge.In[ipv4.Report], calls edge.In[Call], probl
 
 // demux is the state of Demux, and the channel that its events lead to.
 type demux struct {
-	cfg      Config // with its defaults
-	table    *table
-	problems edge.Out[ipv4.Problem]
-	stats    *Stats
+	cfg           Config // with its defaults
+	table         *table
+	errorRequests edge.Out[ip.ErrorRequest]
+	stats         *Stats
 }
 
-func newDemux(problems edge.Out[ipv4.Problem], cfg Config, stats *Stats) *demux {
+func newDemux(errorRequests edge.Out[ip.ErrorRequest], cfg Config, stats *Stats) *demux {
 	cfg = cfg.withDefaults()
-	return &demux{cfg, newTable(cfg.MaxSockets, cfg.Random), problems, stats}
+	return &demux{cfg, newTable(cfg.MaxSockets, cfg.Random), errorRequests, stats}
 }
 
 // close ends all sockets.
@@ -127,15 +128,15 @@ func (d *demux) datagram(b *packet.Buffer) {
 		b.Release()
 		return
 	}
-	ip := ipv4.Header(b.Network())
-	src, dst := ip.Src(), ip.Dst()
-	isGroup := dst.IsMulticast() || d.cfg.Table.IsBroadcast(dst)
+	network := ipv4.Header(b.Network())
+	src, dst := network.Src(), network.Dst()
+	isGroup := dst.IsMulticast() || d.cfg.Table.Load().IsBroadcast(dst)
 	if !d.isSource(src, isGroup) {
 		d.stats.DropBadSource.Add(1)
 		b.Release()
 		return
 	}
-	from, to := endpoint{src.As4(), h.SrcPort()}, endpoint{dst.As4(), h.DstPort()}
+	from, to := ip.EndpointOf(src, h.SrcPort()), ip.EndpointOf(dst, h.DstPort())
 	b.Pull(HeaderLen)
 	if isGroup {
 		d.toGroup(b, from, to)
@@ -151,28 +152,28 @@ func (d *demux) isSource(src netip.Addr, toGroup bool) bool {
 	if src.IsUnspecified() {
 		return toGroup
 	}
-	return !src.IsMulticast() && !d.cfg.Table.IsBroadcast(src)
+	return !src.IsMulticast() && !d.cfg.Table.Load().IsBroadcast(src)
 }
 
-func (d *demux) toOne(b *packet.Buffer, from, to endpoint) {
+func (d *demux) toOne(b *packet.Buffer, from, to ip.Endpoint) {
 	c := d.table.find(to, from)
 	if c != nil {
 		d.deliver(c, b)
 		return
 	}
 	d.stats.DropNoSocket.Add(1)
-	p := ipv4.Problem{Type: ipv4.TypeUnreachable, Code: ipv4.CodePortUnreachable, Packet: b}
-	if !p.Raise(d.problems) {
-		d.stats.ProblemsFull.Add(1)
+	r := ip.ErrorRequest{Type: ip.TypeUnreachable, Code: ip.CodePortUnreachable, Packet: b}
+	if !r.Send(d.errorRequests) {
+		d.stats.ErrorRequestsFull.Add(1)
 		b.Release()
 	}
 }
 
 // toGroup brings b to every socket that listens to the group at its port: a
 // copy for each but the last. No error may be sent about it.
-func (d *demux) toGroup(b *packet.Buffer, from, to endpoint) {
+func (d *demux) toGroup(b *packet.Buffer, from, to ip.Endpoint) {
 	var last *Conn
-	for _, c := range d.table.ports[to.port] {
+	for _, c := range d.table.ports[to.Port] {
 		if !c.hears(from, to) {
 			continue
 		}
@@ -232,15 +233,15 @@ func (d *demux) share() int64 {
 	return int64(d.cfg.MaxMemory >> bits.Len(uint(d.table.count-1)))
 }
 
-// report brings an ICMP error to the socket that sent the datagram.
-func (d *demux) report(r ipv4.Report) {
-	d.stats.RxReports.Add(1)
-	local := endpoint{r.Src.As4(), binary.BigEndian.Uint16(r.Transport[0:])}
-	remote := endpoint{r.Dst.As4(), binary.BigEndian.Uint16(r.Transport[2:])}
+// icmpError brings an ICMP error to the socket that sent the datagram.
+func (d *demux) icmpError(e ip.ICMPError) {
+	d.stats.RxICMPErrors.Add(1)
+	local := ip.EndpointOf(e.Src, binary.BigEndian.Uint16(e.Transport[0:]))
+	remote := ip.EndpointOf(e.Dst, binary.BigEndian.Uint16(e.Transport[2:]))
 	c := d.table.find(local, remote)
 	if c == nil {
-		d.stats.ReportsUnmatched.Add(1)
+		d.stats.ICMPErrorsUnmatched.Add(1)
 		return
 	}
-	c.fail(r)
+	c.fail(e)
 }

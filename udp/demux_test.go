@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 
 	"github.com/seed-012105e5/gonet/edge"
+	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/ipv4"
 	"github.com/seed-012105e5/gonet/packet"
 )
@@ -52,13 +53,13 @@ func TestDemuxPortUnreachable(t *testing.T) {
 			r.in <- received(t, "10.0.0.9:7", "10.0.0.2:53", "hello")
 		}
 		synctest.Wait()
-		p := <-r.problems
+		p := <-r.requests
 		defer p.Packet.Release()
 		h, err := ipv4.Parse(p.Packet.Network())
-		if err != nil || p.Type != ipv4.TypeUnreachable || p.Code != ipv4.CodePortUnreachable || !bytes.HasSuffix(h, []byte("hello")) {
+		if err != nil || p.Type != ip.TypeUnreachable || p.Code != ip.CodePortUnreachable || !bytes.HasSuffix(h, []byte("hello")) {
 			t.Errorf("%+v, %v", p, err)
 		}
-		if s := &r.stats; s.DropNoSocket.Load() != 2 || s.ProblemsFull.Load() != 1 {
+		if s := &r.stats; s.DropNoSocket.Load() != 2 || s.ErrorRequestsFull.Load() != 1 {
 			t.Errorf("stats %+v", s)
 		}
 	})
@@ -99,8 +100,8 @@ func TestDemuxGroups(t *testing.T) {
 				}
 			}
 		}
-		if len(r.problems) > 0 || r.stats.DropNoSocket.Load() != 2 {
-			t.Errorf("%d problems, %d dropped", len(r.problems), r.stats.DropNoSocket.Load())
+		if len(r.requests) > 0 || r.stats.DropNoSocket.Load() != 2 {
+			t.Errorf("%d requests, %d dropped", len(r.requests), r.stats.DropNoSocket.Load())
 		}
 	})
 }
@@ -120,7 +121,7 @@ func TestDemuxDiscards(t *testing.T) {
 			r.in <- received(t, src, "10.0.0.2:53", "hello")
 		}
 		synctest.Wait()
-		if s := &r.stats; c.queue.len() > 0 || len(r.problems) > 0 || s.DropChecksum.Load() != 1 || s.DropLength.Load() != 1 || s.DropBadSource.Load() != 4 {
+		if s := &r.stats; c.queue.len() > 0 || len(r.requests) > 0 || s.DropChecksum.Load() != 1 || s.DropLength.Load() != 1 || s.DropBadSource.Load() != 4 {
 			t.Errorf("stats %+v", s)
 		}
 	})
@@ -133,9 +134,9 @@ func TestDemuxEnd(t *testing.T) {
 		r := start(t, testConfig(t))
 		c := r.listen(t, "0.0.0.0:53")
 		r.in <- received(t, "10.0.0.9:7", "10.0.0.2:53", "hello")
-		r.errs.Out().Send(ipv4.Report{Src: self, Dst: peer})
+		r.errs.Out().Send(ip.ICMPError{Src: self, Dst: peer})
 		r.finish()
-		if n := r.stats.RxReports.Load(); n != 1 {
+		if n := r.stats.RxICMPErrors.Load(); n != 1 {
 			t.Errorf("%d reports, want 1", n)
 		}
 		if !c.isClosed.Load() || c.queue.len() > 0 {
@@ -155,9 +156,9 @@ func FuzzDemux(f *testing.F) {
 			return
 		}
 		live := packet.Live()
-		problems := make(chan ipv4.Problem, 1)
-		d := newDemux(edge.To(problems).Out(), Config{Table: table}, &Stats{})
-		s := NewSockets(edge.Out[Call]{}, ipv4.Edges{}, edge.Out[ipv4.Membership]{}, nil, Config{Table: table}, d.stats)
+		errorRequests := make(chan ip.ErrorRequest, 1)
+		d := newDemux(edge.To(errorRequests).Out(), Config{Table: table}, &Stats{})
+		s := NewSockets(edge.Out[Call]{}, ip.Edges{}, edge.Out[ip.Membership]{}, nil, Config{Table: table}, d.stats)
 		for _, local := range []string{"0.0.0.0:1024", "10.0.0.2:1025", "239.1.2.3:1024"} {
 			c := s.newConn(addr(local), netip.AddrPort{})
 			if err := d.table.bind(c); err != nil {
@@ -169,12 +170,12 @@ func FuzzDemux(f *testing.F) {
 		}
 		for range 2 {
 			b := packet.From(p)
-			ipv4.Push(b, ipv4.Fields{Protocol: ipv4.ProtocolUDP, Src: address(src), Dst: address(dst)})
+			ipv4.Push(b, ipv4.Fields{Protocol: ip.ProtocolUDP, Src: address(src), Dst: address(dst)})
 			d.datagram(deliver(t, b))
 		}
-		d.report(ipv4.Report{Src: address(dst), Dst: address(src), Transport: [8]byte(append(p, make([]byte, 8)...))})
-		for len(problems) > 0 {
-			(<-problems).Packet.Release()
+		d.icmpError(ip.ICMPError{Src: address(dst), Dst: address(src), Transport: [8]byte(append(p, make([]byte, 8)...))})
+		for len(errorRequests) > 0 {
+			(<-errorRequests).Packet.Release()
 		}
 		d.close()
 		if n := packet.Live() - live; n != 0 {
@@ -186,14 +187,14 @@ func FuzzDemux(f *testing.F) {
 // BenchmarkDeliver is one datagram through Demux to its reader, of the hundred
 // sockets that there are.
 func BenchmarkDeliver(b *testing.B) {
-	d := newDemux(edge.Out[ipv4.Problem]{}, testConfig(b), &Stats{})
-	s := NewSockets(edge.Out[Call]{}, ipv4.Edges{}, edge.Out[ipv4.Membership]{}, nil, testConfig(b), d.stats)
+	d := newDemux(edge.Out[ip.ErrorRequest]{}, testConfig(b), &Stats{})
+	s := NewSockets(edge.Out[Call]{}, ip.Edges{}, edge.Out[ip.Membership]{}, nil, testConfig(b), d.stats)
 	for i := range 100 {
 		if err := d.table.bind(s.newConn(netip.AddrPortFrom(anyAddr, uint16(1000+i)), netip.AddrPort{})); err != nil {
 			b.Fatal(err)
 		}
 	}
-	c := d.table.find(endpoint{port: 1050}, endpoint{})
+	c := d.table.find(ip.Endpoint{Port: 1050}, ip.Endpoint{})
 	whole := received(b, "10.0.0.9:7", "10.0.0.2:1050", string(make([]byte, 1472)))
 	p := make([]byte, 2000)
 	b.SetBytes(1472)

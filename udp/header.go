@@ -9,6 +9,7 @@ import (
 	"net/netip"
 
 	"github.com/seed-012105e5/gonet/internal/checksum"
+	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/ipv4"
 	"github.com/seed-012105e5/gonet/packet"
 )
@@ -55,8 +56,8 @@ func Parse(b *packet.Buffer) (Header, error) {
 	}
 	h = h[:h.Len()]
 	if h.Checksum() != 0 && b.Checksum == packet.ChecksumComplete {
-		ip := ipv4.Header(b.Network())
-		sum := checksum.PseudoHeader(ip.Src(), ip.Dst(), ipv4.ProtocolUDP, len(h))
+		network := ipv4.Header(b.Network())
+		sum := ip.PseudoSum(network.Src(), network.Dst(), ip.ProtocolUDP, len(h))
 		if checksum.Fold(checksum.Sum(h, sum)) != 0xffff {
 			return nil, ErrChecksum
 		}
@@ -93,7 +94,7 @@ func Push(b *packet.Buffer, src, dst netip.AddrPort) {
 	binary.BigEndian.PutUint16(h[0:], src.Port())
 	binary.BigEndian.PutUint16(h[2:], dst.Port())
 	binary.BigEndian.PutUint16(h[4:], uint16(b.Len()))
-	sum := checksum.PseudoHeader(src.Addr(), dst.Addr(), ipv4.ProtocolUDP, b.Len())
+	sum := ip.PseudoSum(src.Addr(), dst.Addr(), ip.ProtocolUDP, b.Len())
 	binary.BigEndian.PutUint16(h[checksumOffset:], checksum.Fold(sum))
 	b.SetPartial(0, checksumOffset)
 }

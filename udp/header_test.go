@@ -8,6 +8,7 @@ import (
 	"github.com/google/gopacket"
 	"github.com/google/gopacket/layers"
 
+	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/ipv4"
 	"github.com/seed-012105e5/gonet/packet"
 )
@@ -18,7 +19,7 @@ func TestPush(t *testing.T) {
 	for _, size := range []int{0, 1, 2, 1472, MaxSize} {
 		b := packet.From(bytes.Repeat([]byte{0xff, 1, 2}, size)[:size])
 		Push(b, addr("10.0.0.2:1000"), addr("10.0.0.9:53"))
-		ipv4.Push(b, ipv4.Fields{Protocol: ipv4.ProtocolUDP, Src: self, Dst: peer})
+		ipv4.Push(b, ipv4.Fields{Protocol: ip.ProtocolUDP, Src: self, Dst: peer})
 		if b.Checksum != packet.ChecksumPartial {
 			t.Errorf("checksum state %v", b.Checksum)
 		}
@@ -115,7 +116,7 @@ func FuzzParse(f *testing.F) {
 		}
 		b := packet.From(p)
 		defer b.Release()
-		ipv4.Push(b, ipv4.Fields{Protocol: ipv4.ProtocolUDP, Src: peer, Dst: self})
+		ipv4.Push(b, ipv4.Fields{Protocol: ip.ProtocolUDP, Src: peer, Dst: self})
 		b.Pull(ipv4.MinHeaderLen)
 		h, err := Parse(b)
 		if err != nil {

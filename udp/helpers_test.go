@@ -8,6 +8,7 @@ import (
 
 	"github.com/seed-012105e5/gonet/edge"
 	"github.com/seed-012105e5/gonet/internal/checksum"
+	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/ipv4"
 	"github.com/seed-012105e5/gonet/packet"
 )
@@ -24,16 +25,16 @@ func addr(s string) netip.AddrPort { return netip.MustParseAddrPort(s) }
 
 // testTable is a host at 10.0.0.2/24 behind the gateway 10.0.0.1, with another
 // link to 172.16.0.0/16.
-func testTable(t testing.TB) *ipv4.Table {
+func testTable(t testing.TB) *ip.CurrentTable {
 	t.Helper()
-	table, err := ipv4.NewTable([]ipv4.Interface{
+	table, err := ip.NewTable([]ip.Interface{
 		{Addrs: []netip.Prefix{netip.PrefixFrom(self, 24)}},
 		{Addrs: []netip.Prefix{netip.PrefixFrom(self2, 16)}},
-	}, []ipv4.Route{{Prefix: netip.MustParsePrefix("0.0.0.0/0"), Gateway: gateway}})
+	}, []ip.Route{{Prefix: netip.MustParsePrefix("0.0.0.0/0"), Gateway: gateway}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return table
+	return ip.Publish(table)
 }
 
 func testConfig(t testing.TB) Config {
@@ -48,12 +49,12 @@ func deliver(t testing.TB, b *packet.Buffer) *packet.Buffer {
 	h[10], h[11] = 0, 0
 	sum := checksum.Of(h)
 	h[10], h[11] = byte(sum>>8), byte(sum)
-	ip, err := ipv4.Parse(b.Bytes())
+	network, err := ipv4.Parse(b.Bytes())
 	if err != nil {
 		t.Fatal(err)
 	}
 	b.MarkNetwork()
-	b.Trim(ip.TotalLen())
+	b.Trim(network.TotalLen())
 	b.Pull(n)
 	b.Arrived = time.Now()
 	return b
@@ -70,7 +71,7 @@ func received(t testing.TB, src, dst, data string) *packet.Buffer {
 func outgoing(src, dst, data string) *packet.Buffer {
 	b := packet.From([]byte(data))
 	Push(b, addr(src), addr(dst))
-	ipv4.Push(b, ipv4.Fields{Protocol: ipv4.ProtocolUDP, Src: addr(src).Addr(), Dst: addr(dst).Addr()})
+	ipv4.Push(b, ipv4.Fields{Protocol: ip.ProtocolUDP, Src: addr(src).Addr(), Dst: addr(dst).Addr()})
 	return b
 }
 
@@ -79,9 +80,9 @@ type rig struct {
 	*Sockets
 	in, tx   chan *packet.Buffer
 	inbox    *edge.Inbox // of in
-	errs     *edge.Edge[ipv4.Report]
-	joins    chan ipv4.Membership
-	problems chan ipv4.Problem
+	errs     *edge.Edge[ip.ICMPError]
+	joins    chan ip.Membership
+	requests chan ip.ErrorRequest
 	ended    chan struct{}
 	stats    Stats
 	finish   func() // ends Demux, once
@@ -94,16 +95,16 @@ func start(t testing.TB, cfg Config) *rig {
 	live := packet.Live()
 	r := &rig{
 		in: make(chan *packet.Buffer, 1), tx: make(chan *packet.Buffer, 4),
-		joins:    make(chan ipv4.Membership),
-		problems: make(chan ipv4.Problem, 1), ended: make(chan struct{}),
+		joins:    make(chan ip.Membership),
+		requests: make(chan ip.ErrorRequest, 1), ended: make(chan struct{}),
 	}
 	r.inbox = edge.InboxOf(r.in)
-	r.errs = edge.New[ipv4.Report](1, r.inbox)
+	r.errs = edge.New[ip.ICMPError](1, r.inbox)
 	calls := edge.New[Call](1, r.inbox)
-	r.Sockets = NewSockets(calls.Out(), ipv4.Edges{Loop: edge.To(r.tx).Out()}, edge.To(r.joins).Out(), r.ended, cfg, &r.stats)
+	r.Sockets = NewSockets(calls.Out(), ip.Edges{Loop: edge.To(r.tx).Out()}, edge.To(r.joins).Out(), r.ended, cfg, &r.stats)
 	go func() {
 		defer close(r.ended)
-		Demux(r.inbox, r.errs.In(), calls.In(), edge.To(r.problems).Out(), cfg, &r.stats)
+		Demux(r.inbox, r.errs.In(), calls.In(), edge.To(r.requests).Out(), cfg, &r.stats)
 	}()
 	isEnded := false
 	r.finish = func() {
@@ -118,8 +119,8 @@ func start(t testing.TB, cfg Config) *rig {
 		for range len(r.tx) {
 			(<-r.tx).Release()
 		}
-		for range len(r.problems) {
-			(<-r.problems).Packet.Release()
+		for range len(r.requests) {
+			(<-r.requests).Packet.Release()
 		}
 		if n := packet.Live() - live; n != 0 {
 			t.Errorf("%d buffers not released", n)
@@ -129,7 +130,7 @@ func start(t testing.TB, cfg Config) *rig {
 }
 
 // fail has ICMP report an error.
-func (r *rig) fail(err ipv4.Report) {
+func (r *rig) fail(err ip.ICMPError) {
 	r.errs.Out().Send(err)
 	synctest.Wait()
 }

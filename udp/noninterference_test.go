@@ -7,7 +7,7 @@ import (
 
 	"github.com/seed-012105e5/gonet/edge"
 	"github.com/seed-012105e5/gonet/internal/testing/noninterference"
-	"github.com/seed-012105e5/gonet/ipv4"
+	"github.com/seed-012105e5/gonet/ip"
 )
 
 // TestMemoryTellsNothing: somebody who fills a socket whose program does not read,
@@ -23,8 +23,8 @@ func TestMemoryTellsNothing(t *testing.T) {
 		cfg := testConfig(t)
 		cfg.MaxMemory, cfg.Random = memory, random
 		var stats Stats
-		s := NewSockets(edge.Out[Call]{}, ipv4.Edges{}, edge.Out[ipv4.Membership]{}, nil, cfg, &stats)
-		d = newDemux(edge.Out[ipv4.Problem]{}, cfg, &stats)
+		s := NewSockets(edge.Out[Call]{}, ip.Edges{}, edge.Out[ip.Membership]{}, nil, cfg, &stats)
+		d = newDemux(edge.Out[ip.ErrorRequest]{}, cfg, &stats)
 		d.table.count = sockets
 		own, other = &Conn{sockets: s}, &Conn{sockets: s}
 		own.limit.Store(memory)

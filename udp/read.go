@@ -81,14 +81,14 @@ func (c *Conn) ReadMsg(p []byte, info *Info) (int, error) {
 		return 0, c.opError("read", "recvmsg", err)
 	}
 	n := copy(p, b.Bytes())
-	ip := ipv4.Header(b.Network())
+	network := ipv4.Header(b.Network())
 	*info = Info{
 		Remote:    remoteOf(b),
-		Local:     netip.AddrPortFrom(ip.Dst(), c.local.Port()),
+		Local:     netip.AddrPortFrom(network.Dst(), c.local.Port()),
 		Link:      b.Link,
-		TTL:       ip.TTL(),
-		TOS:       ip.TOS(),
-		Options:   append(info.Options[:0], ip.Options()...),
+		TTL:       network.TTL(),
+		TOS:       network.TOS(),
+		Options:   append(info.Options[:0], network.Options()...),
 		Truncated: n < b.Len(),
 	}
 	c.release(b)
@@ -190,6 +190,6 @@ func (c *Conn) discharge(size int64) {
 
 // remoteOf is who sent the datagram b.
 func remoteOf(b *packet.Buffer) netip.AddrPort {
-	ip := ipv4.Header(b.Network())
-	return netip.AddrPortFrom(ip.Src(), binary.BigEndian.Uint16(ip.Payload()))
+	network := ipv4.Header(b.Network())
+	return netip.AddrPortFrom(network.Src(), binary.BigEndian.Uint16(network.Payload()))
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/ipv4"
 	"github.com/seed-012105e5/gonet/packet"
 )
@@ -42,7 +43,7 @@ func TestReadMsg(t *testing.T) {
 		options := []byte{7, 7, 8, 10, 0, 0, 1, 0}
 		b := packet.From([]byte("hello"))
 		Push(b, addr("10.0.0.9:7"), addr("172.16.0.2:53"))
-		ipv4.Push(b, ipv4.Fields{Protocol: ipv4.ProtocolUDP, Src: peer, Dst: self2, TTL: 9, TOS: 0xb8, Options: options})
+		ipv4.Push(b, ipv4.Fields{Protocol: ip.ProtocolUDP, Src: peer, Dst: self2, TTL: 9, TOS: 0xb8, Options: options})
 		b.CompleteChecksum()
 		b.Link = 1
 		r.in <- deliver(t, b)

@@ -6,15 +6,15 @@ import (
 	"syscall"
 
 	"github.com/seed-012105e5/gonet/edge"
-	"github.com/seed-012105e5/gonet/ipv4"
+	"github.com/seed-012105e5/gonet/ip"
 )
 
 // Sockets makes sockets. Its methods may be called by any number of
 // goroutines.
 type Sockets struct {
 	calls edge.Out[Call]
-	tx    ipv4.Edges
-	joins edge.Out[ipv4.Membership]
+	tx    ip.Edges
+	joins edge.Out[ip.Membership]
 	ended <-chan struct{}
 	cfg   Config
 	stats *Stats
@@ -24,7 +24,7 @@ type Sockets struct {
 // NewSockets returns the Sockets of the Demux that receives from calls. Tx
 // leads to ipv4.Tx, and joins to ipv4.Rx; ended is closed when Demux has
 // returned. Cfg and stats are those of Demux.
-func NewSockets(calls edge.Out[Call], tx ipv4.Edges, joins edge.Out[ipv4.Membership], ended <-chan struct{}, cfg Config, stats *Stats) *Sockets {
+func NewSockets(calls edge.Out[Call], tx ip.Edges, joins edge.Out[ip.Membership], ended <-chan struct{}, cfg Config, stats *Stats) *Sockets {
 	return &Sockets{calls, tx, joins, ended, cfg.withDefaults(), stats, false}
 }
 
@@ -61,7 +61,7 @@ func (s *Sockets) listen(local netip.AddrPort) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	if a != anyAddr && !a.IsMulticast() && !s.cfg.Table.IsBroadcast(a) && !s.cfg.Table.IsLocal(a) {
+	if a != anyAddr && !a.IsMulticast() && !s.cfg.Table.Load().IsBroadcast(a) && !s.cfg.Table.Load().IsLocal(a) {
 		return nil, syscall.EADDRNOTAVAIL
 	}
 	return s.open(netip.AddrPortFrom(a, local.Port()), netip.AddrPort{})
@@ -118,14 +118,14 @@ func (s *Sockets) open(local, remote netip.AddrPort) (*Conn, error) {
 
 func (s *Sockets) newConn(local, remote netip.AddrPort) *Conn {
 	c := &Conn{
-		sockets: s,
-		local:   local,
-		remote:  remote,
-		queue:   newQueue(),
-		failure: make(chan error, 1),
-		reports: make(chan ipv4.Report, maxReports),
-		closed:  make(chan struct{}),
-		groups:  make(chan []membership, 1),
+		sockets:    s,
+		local:      local,
+		remote:     remote,
+		queue:      newQueue(),
+		failure:    make(chan error, 1),
+		icmpErrors: make(chan ip.ICMPError, maxICMPErrors),
+		closed:     make(chan struct{}),
+		groups:     make(chan []membership, 1),
 	}
 	c.SetReadBuffer(s.cfg.ReadBuffer)
 	c.options.Store(&options{})
@@ -155,7 +155,7 @@ func (s *Sockets) release(c *Conn) {
 // member lets ipv4.Rx join or leave a group.
 func (s *Sockets) member(m membership, join bool) error {
 	done := make(chan error, 1)
-	if !s.joins.SendUnless(ipv4.Membership{Link: m.link, Group: m.group, Join: join, Done: done}, s.ended) {
+	if !s.joins.SendUnless(ip.Membership{Link: m.link, Group: m.group, Join: join, Done: done}, s.ended) {
 		return net.ErrClosed
 	}
 	select {
@@ -170,7 +170,7 @@ func (s *Sockets) member(m membership, join bool) error {
 // choice of the user: one of the host's addresses (RFC 1122 section 4.1.3.6),
 // and none of 127.0.0.0/8 outside of the host (section 3.2.1.3).
 func (s *Sockets) source(local, dst netip.Addr) (netip.Addr, error) {
-	routes := s.cfg.Table
+	routes := s.cfg.Table.Load()
 	hop, ok := routes.Lookup(dst)
 	switch {
 	case !ok:
@@ -205,14 +205,14 @@ func localAddr(a netip.Addr) (netip.Addr, error) {
 
 // remoteAddr brings a destination to its plain form.
 func remoteAddr(a netip.AddrPort) (netip.AddrPort, error) {
-	switch ip := a.Addr().Unmap(); {
+	switch addr := a.Addr().Unmap(); {
 	case a.Port() == 0:
 		return a, syscall.EINVAL
-	case !ip.IsValid() || ip.IsUnspecified():
+	case !addr.IsValid() || addr.IsUnspecified():
 		return netip.AddrPortFrom(loopback, a.Port()), nil
-	case !ip.Is4():
+	case !addr.Is4():
 		return a, syscall.EAFNOSUPPORT
 	default:
-		return netip.AddrPortFrom(ip, a.Port()), nil
+		return netip.AddrPortFrom(addr, a.Port()), nil
 	}
 }

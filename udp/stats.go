@@ -10,9 +10,9 @@ type Stats struct {
 	TxDatagrams atomic.Uint64 // that sockets have sent
 	Queued      atomic.Uint64 // bytes of memory that datagrams pin now which wait to be read
 
-	RxReports        atomic.Uint64 // ICMP errors about datagrams of ours
-	ReportsUnmatched atomic.Uint64 // … whose socket has gone
-	ProblemsFull     atomic.Uint64 // port unreachables that ICMP had no room to hear of
+	RxICMPErrors        atomic.Uint64 // ICMP errors about datagrams of ours
+	ICMPErrorsUnmatched atomic.Uint64 // … whose socket has gone
+	ErrorRequestsFull   atomic.Uint64 // port unreachables that ICMP had no room to hear of
 
 	DropLength     atomic.Uint64 // lengths do not fit the datagram
 	DropChecksum   atomic.Uint64

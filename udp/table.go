@@ -7,28 +7,12 @@ import (
 	"syscall"
 
 	"github.com/seed-012105e5/gonet/internal/port"
+	"github.com/seed-012105e5/gonet/ip"
 )
-
-// An endpoint is an address and a port, in the form that is quick to hash.
-type endpoint struct {
-	ip   [4]byte
-	port uint16
-}
-
-// A flow is the two ends of a socket; remote is zero when it is not connected,
-// and the address of local is zero when it takes datagrams for any.
-type flow struct{ local, remote endpoint }
-
-func toEndpoint(a netip.AddrPort) endpoint {
-	if !a.IsValid() {
-		return endpoint{}
-	}
-	return endpoint{a.Addr().As4(), a.Port()}
-}
 
 // A table knows which socket a datagram is for. Demux owns it.
 type table struct {
-	flows   map[flow]*Conn     // all sockets but those bound to a group
+	flows   map[ip.Flow]*Conn  // all sockets but those bound to a group
 	ports   map[uint16][]*Conn // all sockets, in the order of their making
 	count   int
 	max     int
@@ -46,7 +30,7 @@ type table struct {
 const quietPorts = 256
 
 func newTable(max int, random func() uint64) *table {
-	return &table{flows: map[flow]*Conn{}, ports: map[uint16][]*Conn{}, max: max, chooser: port.NewChooser(random)}
+	return &table{flows: map[ip.Flow]*Conn{}, ports: map[uint16][]*Conn{}, max: max, chooser: port.NewChooser(random)}
 }
 
 // bind enters c at its ends, having chosen the local port if that is 0. The
@@ -114,14 +98,14 @@ func (t *table) unbind(c *Conn) {
 // find is the socket that speaks for local to remote: a connected one before
 // one that is bound to the address, and that before a wildcard; nil when there
 // is none.
-func (t *table) find(local, remote endpoint) *Conn {
-	if c := t.flows[flow{local, remote}]; c != nil {
+func (t *table) find(local, remote ip.Endpoint) *Conn {
+	if c := t.flows[ip.Flow{Local: local, Remote: remote}]; c != nil {
 		return c
 	}
-	if c := t.flows[flow{local: local}]; c != nil {
+	if c := t.flows[ip.Flow{Local: local}]; c != nil {
 		return c
 	}
-	return t.flows[flow{local: endpoint{port: local.port}}]
+	return t.flows[ip.Flow{Local: ip.Endpoint{Port: local.Port}}]
 }
 
 // all is every socket there is.

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/seed-012105e5/gonet/internal/port"
+	"github.com/seed-012105e5/gonet/ip"
 )
 
 func tableConn(local, remote string) *Conn {
@@ -51,13 +52,13 @@ func TestFind(t *testing.T) {
 		{"10.0.0.2:55", "10.0.0.9:1000", nil},
 		{"10.0.0.2:0", "10.0.0.9:1000", nil},
 	} {
-		if got := table.find(toEndpoint(addr(test.local)), toEndpoint(addr(test.remote))); got != test.want {
+		if got := table.find(ip.EndpointOfAddrPort(addr(test.local)), ip.EndpointOfAddrPort(addr(test.remote))); got != test.want {
 			t.Errorf("%s from %s: found %v, want %v", test.local, test.remote, got, test.want)
 		}
 	}
 	table.unbind(connected)
 	table.unbind(connected) // again
-	if got := table.find(toEndpoint(addr("10.0.0.2:53")), toEndpoint(addr("10.0.0.9:1000"))); got != wildcard {
+	if got := table.find(ip.EndpointOfAddrPort(addr("10.0.0.2:53")), ip.EndpointOfAddrPort(addr("10.0.0.9:1000"))); got != wildcard {
 		t.Errorf("after the connected one has gone: %v", got)
 	}
 	table.unbind(wildcard)

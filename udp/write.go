@@ -7,6 +7,7 @@ import (
 	"os"
 	"syscall"
 
+	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/ipv4"
 	"github.com/seed-012105e5/gonet/packet"
 )
@@ -50,17 +51,17 @@ func (c *Conn) SetTOS(tos uint8) { c.set(func(o *options) { o.tos = tos }) }
 
 // SetDF sets whether datagrams must not be fragmented. One that is too long
 // for the link then fails with EMSGSIZE at once, and one that is too long
-// further on is reported by ICMP.
+// further on makes ICMP tell an error.
 func (c *Conn) SetDF(df bool) { c.set(func(o *options) { o.df = df }) }
 
 // SetOptions sets the IP options (RFC 1122 section 4.1.3.2), a multiple of 4
 // bytes and 40 at most; otherwise the error is EINVAL.
-func (c *Conn) SetOptions(ip []byte) error {
-	if len(ip)%4 != 0 || len(ip) > ipv4.MaxHeaderLen-ipv4.MinHeaderLen {
+func (c *Conn) SetOptions(opts []byte) error {
+	if len(opts)%4 != 0 || len(opts) > ipv4.MaxHeaderLen-ipv4.MinHeaderLen {
 		return c.opError("set", "setsockopt", syscall.EINVAL)
 	}
-	ip = append([]byte(nil), ip...)
-	c.set(func(o *options) { o.ip = ip })
+	opts = append([]byte(nil), opts...)
+	c.set(func(o *options) { o.ip = opts })
 	return nil
 }
 
@@ -191,7 +192,7 @@ func (c *Conn) from(local netip.Addr) netip.Addr {
 	if local = local.Unmap(); local.IsValid() {
 		return local
 	}
-	if local = c.local.Addr(); c.isShared() || c.sockets.cfg.Table.IsBroadcast(local) {
+	if local = c.local.Addr(); c.isShared() || c.sockets.cfg.Table.Load().IsBroadcast(local) {
 		return anyAddr
 	}
 	return local
@@ -250,7 +251,7 @@ func (c *Conn) build(p []byte, o *options, local netip.Addr, remote netip.AddrPo
 		return nil, err
 	}
 	if o.df {
-		hop, _ := c.sockets.cfg.Table.Lookup(dst)
+		hop, _ := c.sockets.cfg.Table.Load().Lookup(dst)
 		if ipv4.MinHeaderLen+len(o.ip)+HeaderLen+len(p) > hop.MTU {
 			return nil, syscall.EMSGSIZE
 		}
@@ -264,7 +265,7 @@ func (c *Conn) build(p []byte, o *options, local netip.Addr, remote netip.AddrPo
 	b.Append(p)
 	Push(b, netip.AddrPortFrom(src, c.local.Port()), remote)
 	ipv4.Push(b, ipv4.Fields{
-		TOS: o.tos, TTL: ttl, Protocol: ipv4.ProtocolUDP, DF: o.df,
+		TOS: o.tos, TTL: ttl, Protocol: ip.ProtocolUDP, DF: o.df,
 		Src: src, Dst: dst, Options: o.ip,
 	})
 	return b, nil

@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/ipv4"
 	"github.com/seed-012105e5/gonet/packet"
 )
@@ -154,11 +155,11 @@ func TestMulticastTTL(t *testing.T) {
 // has no way to anybody else.
 func TestWriteWithoutAddress(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		table, err := ipv4.NewTable([]ipv4.Interface{{}}, nil)
+		table, err := ip.NewTable([]ip.Interface{{}}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := start(t, Config{Table: table})
+		r := start(t, Config{Table: ip.Publish(table)})
 		c := r.listen(t, "0.0.0.0:68")
 		if _, err := c.WriteToAddrPort(nil, addr("255.255.255.255:67")); err != nil {
 			t.Fatal(err)

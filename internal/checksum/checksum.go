@@ -8,7 +8,6 @@ package checksum
 import (
 	"encoding/binary"
 	"math/bits"
-	"net/netip"
 )
 
 // Sum adds the 16-bit words of p to sum.
@@ -56,15 +55,6 @@ func Fold(sum uint64) uint16 {
 // Of is the checksum of p: what goes in the field while it holds zero. A p
 // whose field is filled in rightly has the checksum 0.
 func Of(p []byte) uint16 { return ^Fold(Sum(p, 0)) }
-
-// PseudoHeader is the sum of the IPv4 pseudo-header of RFC 9293 section 3.1
-// and RFC 768. Length counts the transport header and its data.
-func PseudoHeader(src, dst netip.Addr, protocol uint8, length int) uint64 {
-	s, d := src.As4(), dst.As4()
-	return uint64(binary.BigEndian.Uint16(s[0:])) + uint64(binary.BigEndian.Uint16(s[2:])) +
-		uint64(binary.BigEndian.Uint16(d[0:])) + uint64(binary.BigEndian.Uint16(d[2:])) +
-		uint64(protocol) + uint64(length)
-}
 
 // Update is the checksum after a 16-bit word under it has changed from old to
 // new (RFC 1624, equation 3).

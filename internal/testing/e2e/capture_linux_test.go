@@ -97,13 +97,13 @@ func TestInspect(t *testing.T) {
 		}
 		return h
 	}
-	ip := func(protocol layers.IPProtocol, from, to string) *layers.IPv4 {
+	network := func(protocol layers.IPProtocol, from, to string) *layers.IPv4 {
 		return &layers.IPv4{Version: 4, IHL: 5, TTL: 64, Protocol: protocol, SrcIP: net.ParseIP(from).To4(), DstIP: net.ParseIP(to).To4()}
 	}
 	text := gopacket.Payload("longer than the padding of a frame")
 	segment := func(from, to string, h layers.TCP) []gopacket.SerializableLayer {
 		h.SrcPort, h.DstPort, h.Window = 7, 7, 1000
-		return []gopacket.SerializableLayer{ethernet(from), ip(layers.IPProtocolTCP, from, to), &h, text}
+		return []gopacket.SerializableLayer{ethernet(from), network(layers.IPProtocolTCP, from, to), &h, text}
 	}
 	good := segment(ours, kernel, layers.TCP{Seq: 1, Ack: 1, ACK: true})
 	keep := func([]byte) {}
@@ -124,9 +124,9 @@ func TestInspect(t *testing.T) {
 		{"TCP option too long", segment(ours, kernel, layers.TCP{Seq: 1, Ack: 1, ACK: true, Options: []layers.TCPOption{
 			{OptionType: layers.TCPOptionKindTimestamps, OptionLength: 10, OptionData: make([]byte, 8)},
 		}}), func(f []byte) { f[14+20+20+1] = 99 }, true},
-		{"UDP checksum", []gopacket.SerializableLayer{ethernet(ours), ip(layers.IPProtocolUDP, ours, kernel),
+		{"UDP checksum", []gopacket.SerializableLayer{ethernet(ours), network(layers.IPProtocolUDP, ours, kernel),
 			&layers.UDP{SrcPort: 7, DstPort: 7}, text}, spoilLast, true},
-		{"ICMP checksum", []gopacket.SerializableLayer{ethernet(ours), ip(layers.IPProtocolICMPv4, ours, kernel),
+		{"ICMP checksum", []gopacket.SerializableLayer{ethernet(ours), network(layers.IPProtocolICMPv4, ours, kernel),
 			&layers.ICMPv4{TypeCode: layers.CreateICMPv4TypeCode(0, 0)}, text}, spoilLast, true},
 		{"the kernel acknowledges too much", segment(kernel, ours, layers.TCP{Seq: 100, Ack: 1 << 16, ACK: true}), keep, false},
 		{"we do", segment(ours, kernel, layers.TCP{Seq: 1, Ack: 1 << 16, ACK: true}), keep, true},

@@ -324,10 +324,10 @@ func forge(t *testing.T, frame []byte) (frames [][]byte) {
 	if u == nil || u.DstPort != 53 {
 		return nil
 	}
-	ip, ethernet := p.Layer(layers.LayerTypeIPv4).(*layers.IPv4), p.Layer(layers.LayerTypeEthernet).(*layers.Ethernet)
+	network, ethernet := p.Layer(layers.LayerTypeIPv4).(*layers.IPv4), p.Layer(layers.LayerTypeEthernet).(*layers.Ethernet)
 	query := bytes.Clone(u.Payload)
 	for i := range forgeries {
-		from := ip.DstIP
+		from := network.DstIP
 		if i == 0 {
 			from = net.IPv4(10, 0, 0, 77).To4()
 		} else {
@@ -340,7 +340,7 @@ func forge(t *testing.T, frame []byte) (frames [][]byte) {
 		}
 		frames = append(frames, serialize(t, []gopacket.SerializableLayer{
 			&layers.Ethernet{SrcMAC: ethernet.DstMAC, DstMAC: ethernet.SrcMAC, EthernetType: layers.EthernetTypeIPv4},
-			&layers.IPv4{Version: 4, IHL: 5, TTL: 64, Protocol: layers.IPProtocolUDP, SrcIP: from, DstIP: ip.SrcIP},
+			&layers.IPv4{Version: 4, IHL: 5, TTL: 64, Protocol: layers.IPProtocolUDP, SrcIP: from, DstIP: network.SrcIP},
 			&layers.UDP{SrcPort: u.DstPort, DstPort: u.SrcPort},
 			gopacket.Payload(msg),
 		}))

@@ -13,6 +13,7 @@ import (
 
 	"github.com/seed-012105e5/gonet/internal/checksum"
 	"github.com/seed-012105e5/gonet/internal/testing/netns"
+	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/ipv4"
 	"github.com/seed-012105e5/gonet/link"
 	"github.com/seed-012105e5/gonet/packet"
@@ -38,7 +39,7 @@ func (m *marker) pass(in <-chan *packet.Buffer, out chan<- *packet.Buffer, marke
 	defer close(out)
 	seen := 0
 	for b := range in {
-		if e := codepoint(b.Bytes()); e == ipv4.ECT0 || e == ipv4.ECT1 {
+		if e := codepoint(b.Bytes()); e == ip.ECT0 || e == ip.ECT1 {
 			if seen++; seen%m.every == 0 {
 				markCE(b.Bytes())
 				marked.Add(1)
@@ -49,19 +50,19 @@ func (m *marker) pass(in <-chan *packet.Buffer, out chan<- *packet.Buffer, marke
 }
 
 // codepoint is that of a frame with an IPv4 datagram, and Not-ECT of others.
-func codepoint(frame []byte) ipv4.ECN {
+func codepoint(frame []byte) ip.ECN {
 	if len(frame) < 34 || binary.BigEndian.Uint16(frame[12:]) != 0x0800 {
-		return ipv4.NotECT
+		return ip.NotECT
 	}
 	return ipv4.Header(frame[14:]).ECN()
 }
 
 // markCE sets the codepoint, and the header checksum that goes with it.
 func markCE(frame []byte) {
-	ip := ipv4.Header(frame[14:])
-	ip[1] |= uint8(ipv4.CE)
-	ip[10], ip[11] = 0, 0
-	binary.BigEndian.PutUint16(ip[10:], checksum.Of(ip[:ip.Len()]))
+	datagram := ipv4.Header(frame[14:])
+	datagram[1] |= uint8(ip.CE)
+	datagram[10], datagram[11] = 0, 0
+	binary.BigEndian.PutUint16(datagram[10:], checksum.Of(datagram[:datagram.Len()]))
 }
 
 // TestECN has text go both ways between the kernel and the stack, through a
@@ -177,7 +178,7 @@ func checkECN(t *testing.T, segments []segment, m *marker, want bool) {
 			side = 1
 		}
 		if s.SYN {
-			if s.ecn != ipv4.NotECT {
+			if s.ecn != ip.NotECT {
 				t.Errorf("segment %d, %v: a SYN is %v", i, s, s.ecn)
 			}
 			if want && (!s.ECE || s.CWR == s.ACK) {
@@ -197,11 +198,11 @@ func checkECN(t *testing.T, segments []segment, m *marker, want bool) {
 		if !s.ours {
 			continue
 		}
-		expect := ipv4.NotECT
+		expect := ip.NotECT
 		if end := s.Seq + uint32(len(s.Payload)); len(s.Payload) > 0 && int32(end-next) > 0 {
 			next = end
 			if want {
-				expect = ipv4.ECT0
+				expect = ip.ECT0
 			}
 		} else if s.CWR {
 			t.Errorf("segment %d, %v: CWR without new text", i, s)

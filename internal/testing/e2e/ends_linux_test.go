@@ -36,8 +36,8 @@ func (w *leakyWire) pass(out chan<- *packet.Buffer, in <-chan *packet.Buffer, lo
 	for b := range in {
 		p := b.Bytes()
 		if f := lost.Load(); f != nil && len(p) >= 54 && p[12] == 8 && p[23] == 6 {
-			ip, tcp := int(p[14]&15)*4, p[14+int(p[14]&15)*4:]
-			if (*f)(tcp[13], int(p[16])<<8+int(p[17])-ip-int(tcp[12]>>4)*4) {
+			network, tcp := int(p[14]&15)*4, p[14+int(p[14]&15)*4:]
+			if (*f)(tcp[13], int(p[16])<<8+int(p[17])-network-int(tcp[12]>>4)*4) {
 				b.Release()
 				continue
 			}

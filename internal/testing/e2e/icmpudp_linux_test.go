@@ -203,7 +203,7 @@ func TestICMPReachesUDP(t *testing.T) {
 	ns := netns.Test(t)
 	netns.NeedTun(t)
 
-	// isolated is the code for which we have another errno: see ipv4.Report.Err.
+	// isolated is the code for which we have another errno: see ip.ICMPError.Err.
 	const isolated = 8
 	sequences := [][]icmpError{{}, {{3, 3}, {3, 2}}, {{3, 2}, {3, 1}}, {{3, 1}, {3, 3}}}
 	for _, e := range icmpErrors() {

@@ -15,7 +15,7 @@ import (
 	"github.com/google/gopacket/pcapgo"
 
 	"github.com/seed-012105e5/gonet/internal/testing/netns"
-	"github.com/seed-012105e5/gonet/ipv4"
+	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/link"
 )
 
@@ -106,7 +106,7 @@ func checkSACK(t *testing.T, s segment, blocks []byte) {
 type segment struct {
 	layers.TCP
 	ours bool
-	ecn  ipv4.ECN
+	ecn  ip.ECN
 }
 
 func (s segment) String() string {
@@ -141,10 +141,10 @@ func readTCP(t *testing.T, file string) (all []segment) {
 		if e := p.ErrorLayer(); e != nil {
 			t.Errorf("gopacket: %v", e.Error())
 		}
-		ip, _ := p.NetworkLayer().(*layers.IPv4)
+		network, _ := p.NetworkLayer().(*layers.IPv4)
 		tcp, _ := p.TransportLayer().(*layers.TCP)
-		if ip != nil && tcp != nil {
-			all = append(all, segment{*tcp, ip.SrcIP.Equal(net.ParseIP(ours)), ipv4.ECN(ip.TOS & ipv4.ECNMask)})
+		if network != nil && tcp != nil {
+			all = append(all, segment{*tcp, network.SrcIP.Equal(net.ParseIP(ours)), ip.ECN(network.TOS & ip.ECNMask)})
 		}
 	}
 }

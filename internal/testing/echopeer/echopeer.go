@@ -9,6 +9,7 @@ import (
 	"net/netip"
 
 	"github.com/seed-012105e5/gonet/internal/checksum"
+	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/link"
 	"github.com/seed-012105e5/gonet/packet"
 )
@@ -127,7 +128,7 @@ func (p *peer) look(b *packet.Buffer) {
 	}
 	src, dst := netip.AddrFrom4([4]byte(f[26:])), netip.AddrFrom4([4]byte(f[30:]))
 	segment := f[ethLen+ipLen:]
-	pseudo := checksum.PseudoHeader(src, dst, 6, len(segment))
+	pseudo := ip.PseudoSum(src, dst, 6, len(segment))
 	ok := checksum.Fold(checksum.Sum(segment, pseudo)) == 0xffff
 	if b.Checksum == packet.ChecksumPartial {
 		p.seen.Partial++
@@ -161,7 +162,7 @@ func (p *peer) send(b *packet.Buffer, mac [6]byte, port uint16, to netip.AddrPor
 	if b.Len() <= tcpLen+b.SegmentSize {
 		b.SegmentSize = 0
 	}
-	e.PutUint16(h[16:], checksum.Fold(checksum.PseudoHeader(netip.AddrFrom4(p.addr), to.Addr(), 6, b.Len())))
+	e.PutUint16(h[16:], checksum.Fold(ip.PseudoSum(netip.AddrFrom4(p.addr), to.Addr(), 6, b.Len())))
 	b.SetPartial(0, 16)
 
 	h = b.Push(ipLen)

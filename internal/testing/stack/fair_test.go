@@ -14,6 +14,7 @@ import (
 	"github.com/seed-012105e5/gonet/ethernet"
 	"github.com/seed-012105e5/gonet/icmp"
 	"github.com/seed-012105e5/gonet/internal/checksum"
+	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/ipv4"
 	"github.com/seed-012105e5/gonet/link"
 	"github.com/seed-012105e5/gonet/packet"
@@ -72,10 +73,10 @@ func newFlooded(t *testing.T) *flooded {
 func (f *flooded) sent(p []byte) {
 	kind := "ARP"
 	if binary.BigEndian.Uint16(p[12:]) == ethernet.TypeIPv4 {
-		ip := ipv4.Header(p[ethernet.HeaderLen:])
-		kind = fmt.Sprint(ip.Protocol())
-		if ip.Protocol() == ipv4.ProtocolICMP {
-			kind += fmt.Sprint(" ", ip.Payload()[0])
+		network := ipv4.Header(p[ethernet.HeaderLen:])
+		kind = fmt.Sprint(network.Protocol())
+		if network.Protocol() == ip.ProtocolICMP {
+			kind += fmt.Sprint(" ", network.Payload()[0])
 		}
 	}
 	f.mu.Lock()
@@ -122,19 +123,19 @@ func (f *flooded) segment(port uint16, flags byte) {
 	binary.BigEndian.PutUint16(s[2:], port)
 	binary.BigEndian.PutUint32(s[4:], uint32(time.Now().UnixNano()))
 	s[12], s[13], s[14] = 5<<4, flags, 0xff
-	f.arrive(ipv4.ProtocolTCP, s)
+	f.arrive(ip.ProtocolTCP, s)
 }
 
 func (f *flooded) datagram() {
 	d := make([]byte, 9)
 	d[1], d[3], d[5] = 9, 9, 9
-	f.arrive(ipv4.ProtocolUDP, d)
+	f.arrive(ip.ProtocolUDP, d)
 }
 
 func (f *flooded) message(kind byte) {
 	m := make([]byte, 8)
 	m[0] = kind
-	f.arrive(ipv4.ProtocolICMP, m)
+	f.arrive(ip.ProtocolICMP, m)
 }
 
 func (f *flooded) askByARP() {

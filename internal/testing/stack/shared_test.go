@@ -10,6 +10,7 @@ import (
 	"github.com/seed-012105e5/gonet"
 	"github.com/seed-012105e5/gonet/ethernet"
 	"github.com/seed-012105e5/gonet/internal/checksum"
+	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/ipv4"
 	"github.com/seed-012105e5/gonet/link"
 	"github.com/seed-012105e5/gonet/packet"
@@ -21,7 +22,7 @@ func forge(to ethernet.Addr, src, dst netip.AddrPort) *packet.Buffer {
 	b := packet.From([]byte("probe"))
 	udp.Push(b, src, dst)
 	b.CompleteChecksum()
-	ipv4.Push(b, ipv4.Fields{Protocol: ipv4.ProtocolUDP, Src: src.Addr(), Dst: dst.Addr()})
+	ipv4.Push(b, ipv4.Fields{Protocol: ip.ProtocolUDP, Src: src.Addr(), Dst: dst.Addr()})
 	sum := checksum.Of(b.Bytes()[:ipv4.MinHeaderLen])
 	b.Bytes()[10], b.Bytes()[11] = byte(sum>>8), byte(sum)
 	h := b.Push(ethernet.HeaderLen)
@@ -67,7 +68,7 @@ func TestForgedProbesTellNothing(t *testing.T) {
 							defer close(done)
 							for b := range wire.Rx {
 								b.Pull(ethernet.HeaderLen)
-								if h, err := ipv4.Parse(b.Bytes()); err == nil && h.Protocol() == ipv4.ProtocolICMP && h.Dst() == attacker {
+								if h, err := ipv4.Parse(b.Bytes()); err == nil && h.Protocol() == ip.ProtocolICMP && h.Dst() == attacker {
 									answered++
 								}
 								b.Release()

@@ -13,6 +13,7 @@ import (
 	"github.com/seed-012105e5/gonet"
 	"github.com/seed-012105e5/gonet/ethernet"
 	"github.com/seed-012105e5/gonet/icmp"
+	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/ipv4"
 	"github.com/seed-012105e5/gonet/link"
 	"github.com/seed-012105e5/gonet/packet"
@@ -65,7 +66,7 @@ func TestRouter(t *testing.T) {
 		for i, router := range []string{"10.0.0.254", "10.9.0.2"} { // as traceroute does
 			var report *icmp.Error
 			_, err := ping(icmp.PingOptions{TTL: uint8(i + 1)})
-			if !errors.As(err, &report) || report.Type != ipv4.TypeTimeExceeded || report.From.String() != router {
+			if !errors.As(err, &report) || report.Type != ip.TypeTimeExceeded || report.From.String() != router {
 				t.Errorf("ping with TTL %d: %v, want time exceeded from %s", i+1, err, router)
 			}
 		}

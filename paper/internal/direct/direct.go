@@ -17,6 +17,7 @@ import (
 	"github.com/seed-012105e5/gonet/arp"
 	"github.com/seed-012105e5/gonet/ethernet"
 	"github.com/seed-012105e5/gonet/internal/counter"
+	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/ipv4"
 	"github.com/seed-012105e5/gonet/packet"
 	"github.com/seed-012105e5/gonet/tcp"
@@ -64,17 +65,18 @@ type statistics struct {
 
 // New makes a stack.
 func New(device Device, cfg Config) (*Stack, error) {
-	table, err := ipv4.NewTable([]ipv4.Interface{{Addrs: []netip.Prefix{cfg.Addr}, MTU: cfg.MTU}}, nil)
+	table, err := ip.NewTable([]ip.Interface{{Addrs: []netip.Prefix{cfg.Addr}, MTU: cfg.MTU}}, nil)
 	if err != nil {
 		return nil, err
 	}
+	current := ip.Publish(table)
 	s := &Stack{device: device, filter: ethernet.NewFilter(cfg.MAC), now: time.Now()}
 	s.filter.SetGroups([]ethernet.Addr{ethernet.Multicast(netip.AddrFrom4([4]byte{224, 0, 0, 1}))})
 	station := arp.Config{MAC: cfg.MAC, Addrs: []netip.Addr{cfg.Addr.Addr()}, Random: cfg.Random}
 	s.arp = arp.NewStation(s.now, station, device.Send, &s.stats.arp)
-	s.in = ipv4.NewInput(ipv4.RxConfig{Table: table, Random: cfg.Random}, &s.stats.ipv4)
-	s.out = ipv4.NewOutput(ipv4.TxConfig{Table: table, Random: cfg.Random}, s.toLink, &s.stats.ipv4)
-	cfg.TCP.Table, cfg.TCP.Random = table, cfg.Random
+	s.in = ipv4.NewInput(ipv4.RxConfig{Table: current, Random: cfg.Random}, &s.stats.ipv4)
+	s.out = ipv4.NewOutput(ipv4.TxConfig{Table: current, Random: cfg.Random}, s.toLink, &s.stats.ipv4)
+	cfg.TCP.Table, cfg.TCP.Random = current, cfg.Random
 	if err := cfg.TCP.Check(); err != nil {
 		return nil, err
 	}
@@ -136,7 +138,7 @@ func (s *Stack) frame(b *packet.Buffer) {
 func (s *Stack) datagram(b *packet.Buffer) {
 	switch b, protocol := s.in.Receive(b); {
 	case b == nil:
-	case protocol == ipv4.ProtocolTCP:
+	case protocol == ip.ProtocolTCP:
 		s.now = b.Arrived
 		s.tcp.Arrives(b)
 	default:

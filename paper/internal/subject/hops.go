@@ -125,13 +125,13 @@ func echoRequest(cfg Config) []byte {
 	copy(f, ourMAC[:])
 	copy(f[6:], peerMAC[:])
 	binary.BigEndian.PutUint16(f[12:], 0x0800)
-	ip, icmp := f[etherLen:], f[etherLen+ipLen:]
-	ip[0], ip[8], ip[9] = 0x45, 64, 1
-	binary.BigEndian.PutUint16(ip[2:], ipLen+icmpLen)
+	datagram, icmp := f[etherLen:], f[etherLen+ipLen:]
+	datagram[0], datagram[8], datagram[9] = 0x45, 64, 1
+	binary.BigEndian.PutUint16(datagram[2:], ipLen+icmpLen)
 	from, to := cfg.Peer.Addr().As4(), cfg.Addr.Addr().As4()
-	copy(ip[12:], from[:])
-	copy(ip[16:], to[:])
-	binary.BigEndian.PutUint16(ip[10:], checksum.Of(ip[:ipLen]))
+	copy(datagram[12:], from[:])
+	copy(datagram[16:], to[:])
+	binary.BigEndian.PutUint16(datagram[10:], checksum.Of(datagram[:ipLen]))
 	icmp[0] = 8
 	binary.BigEndian.PutUint16(icmp[2:], checksum.Of(icmp))
 	return f

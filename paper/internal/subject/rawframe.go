@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 
 	"github.com/seed-012105e5/gonet/internal/checksum"
+	"github.com/seed-012105e5/gonet/ip"
 )
 
 const (
@@ -73,23 +74,23 @@ func (f *fake) transmit(fl *fakeFlow, flags byte, optionsLen, payloadLen int) {
 	copy(frame[6:], ourMAC[:])
 	binary.BigEndian.PutUint16(frame[12:], 0x0800)
 
-	ip := frame[etherLen:]
-	clear(ip[:ipLen+tcpLen])
-	ip[0], ip[6], ip[8], ip[9] = 0x45, 0x40, 64, protocolTCP
-	binary.BigEndian.PutUint16(ip[2:], uint16(len(ip)))
+	datagram := frame[etherLen:]
+	clear(datagram[:ipLen+tcpLen])
+	datagram[0], datagram[6], datagram[8], datagram[9] = 0x45, 0x40, 64, protocolTCP
+	binary.BigEndian.PutUint16(datagram[2:], uint16(len(datagram)))
 	ours, theirs := f.addr.As4(), fl.peer.Addr().As4()
-	copy(ip[12:], ours[:])
-	copy(ip[16:], theirs[:])
-	binary.BigEndian.PutUint16(ip[10:], checksum.Of(ip[:ipLen]))
+	copy(datagram[12:], ours[:])
+	copy(datagram[16:], theirs[:])
+	binary.BigEndian.PutUint16(datagram[10:], checksum.Of(datagram[:ipLen]))
 
-	tcp := ip[ipLen:]
+	tcp := datagram[ipLen:]
 	binary.BigEndian.PutUint16(tcp[0:], fl.port)
 	binary.BigEndian.PutUint16(tcp[2:], fl.peer.Port())
 	binary.BigEndian.PutUint32(tcp[4:], fl.sndNxt)
 	binary.BigEndian.PutUint32(tcp[8:], fl.rcvNxt)
 	tcp[12], tcp[13] = byte(tcpLen+optionsLen)/4<<4, flags
 	binary.BigEndian.PutUint16(tcp[14:], 0xffff)
-	pseudo := checksum.PseudoHeader(f.addr, fl.peer.Addr(), protocolTCP, len(tcp))
+	pseudo := ip.PseudoSum(f.addr, fl.peer.Addr(), protocolTCP, len(tcp))
 	if f.offload {
 		binary.BigEndian.PutUint16(tcp[16:], checksum.Fold(pseudo))
 		leaveToDevice(b, payloadLen)

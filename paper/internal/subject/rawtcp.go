@@ -84,17 +84,17 @@ func windowScale(options []byte) uint8 {
 // text, so that of a lost segment is not missed: what follows it is acknowledged,
 // and what has come is counted.
 func (f *fake) established(fl *fakeFlow, frame []byte) {
-	ip := frame[etherLen:]
-	tcp := ip[ipLen:]
+	datagram := frame[etherLen:]
+	tcp := datagram[ipLen:]
 	fl.window = uint32(binary.BigEndian.Uint16(tcp[14:])) << fl.shift
 	if ack := binary.BigEndian.Uint32(tcp[4+4:]); int32(ack-fl.sndUna) > 0 {
 		fl.sndUna = ack
 	}
-	start, end := ipLen+int(tcp[12]>>4)*4, int(binary.BigEndian.Uint16(ip[2:]))
-	if start >= end || end > len(ip) {
+	start, end := ipLen+int(tcp[12]>>4)*4, int(binary.BigEndian.Uint16(datagram[2:]))
+	if start >= end || end > len(datagram) {
 		return
 	}
-	payload := ip[start:end]
+	payload := datagram[start:end]
 	ahead := binary.BigEndian.Uint32(tcp[4:]) + uint32(len(payload)) - fl.rcvNxt
 	if int32(ahead) <= 0 { // sent again: the acknowledgement was lost
 		f.owe(fl)

@@ -1,4 +1,4 @@
-package ipv4
+package ip
 
 import (
 	"syscall"
@@ -6,7 +6,7 @@ import (
 )
 
 // RFC1122-3.2.2.1-3, RFC1122-3.2.2.1-4: what a socket is told of an ICMP error, and which errors are hard.
-func TestReport(t *testing.T) {
+func TestICMPError(t *testing.T) {
 	for _, c := range []struct {
 		kind, code uint8
 		want       error
@@ -22,9 +22,9 @@ func TestReport(t *testing.T) {
 		{TypeTimeExceeded, CodeTTLExceeded, syscall.EHOSTUNREACH, false},
 		{TypeParameterProblem, 0, syscall.EPROTO, false},
 	} {
-		r := Report{Type: c.kind, Code: c.code}
-		if r.Err() != c.want || r.Hard() != c.hard {
-			t.Errorf("type %d code %d: %v, hard %v; want %v, %v", c.kind, c.code, r.Err(), r.Hard(), c.want, c.hard)
+		e := ICMPError{Type: c.kind, Code: c.code}
+		if e.Err() != c.want || e.Hard() != c.hard {
+			t.Errorf("type %d code %d: %v, hard %v; want %v, %v", c.kind, c.code, e.Err(), e.Hard(), c.want, c.hard)
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package ipv4
+package ip
 
 import (
 	"net/netip"
@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func ip(s string) netip.Addr {
+func addr(s string) netip.Addr {
 	if s == "" {
 		return netip.Addr{}
 	}
@@ -36,12 +36,12 @@ func twoLinks(t testing.TB) *Table {
 		{Addrs: prefixes("10.0.0.2/24", "10.0.1.2/24", "10.0.0.3/24")},
 		{Addrs: prefixes("192.168.7.1/30", "172.16.0.1/32"), MTU: 9000},
 	}, []Route{
-		{Prefix: netip.MustParsePrefix("0.0.0.0/0"), Gateway: ip("10.0.1.1")},
-		{Prefix: netip.MustParsePrefix("0.0.0.0/0"), Gateway: ip("192.168.7.2"), Link: 1},
-		{Prefix: netip.MustParsePrefix("10.9.0.0/16"), Gateway: ip("10.0.0.1")},
-		{Prefix: netip.MustParsePrefix("10.9.8.0/24"), Gateway: ip("192.168.7.2"), Link: 1},
+		{Prefix: netip.MustParsePrefix("0.0.0.0/0"), Gateway: addr("10.0.1.1")},
+		{Prefix: netip.MustParsePrefix("0.0.0.0/0"), Gateway: addr("192.168.7.2"), Link: 1},
+		{Prefix: netip.MustParsePrefix("10.9.0.0/16"), Gateway: addr("10.0.0.1")},
+		{Prefix: netip.MustParsePrefix("10.9.8.0/24"), Gateway: addr("192.168.7.2"), Link: 1},
 		{Prefix: netip.MustParsePrefix("172.16.0.9/32"), Link: 1},
-		{Prefix: netip.MustParsePrefix("10.7.0.0/16"), Gateway: ip("172.16.0.9"), Link: 1},
+		{Prefix: netip.MustParsePrefix("10.7.0.0/16"), Gateway: addr("172.16.0.9"), Link: 1},
 		{Prefix: netip.MustParsePrefix("239.0.0.0/8"), Link: 1},
 	})
 }
@@ -82,17 +82,17 @@ func TestTableLookup(t *testing.T) {
 		{"224.0.0.251", 0, "224.0.0.251", 1500, "group", "10.0.1.2"},
 		{"239.1.2.3", 1, "239.1.2.3", 9000, "group", "192.168.7.1"},
 	} {
-		want := Hop{Link: c.link, NextHop: ip(c.nextHop), MTU: c.mtu, Local: c.kind == "local", Broadcast: c.kind == "group"}
-		if got, ok := table.Lookup(ip(c.dst)); !ok || got != want {
+		want := Hop{Link: c.link, NextHop: addr(c.nextHop), MTU: c.mtu, Local: c.kind == "local", Broadcast: c.kind == "group"}
+		if got, ok := table.Lookup(addr(c.dst)); !ok || got != want {
 			t.Errorf("Lookup(%s) = %+v, %v; want %+v", c.dst, got, ok, want)
 		}
-		if got, ok := table.Source(ip(c.dst)); !ok || got != ip(c.source) {
+		if got, ok := table.Source(addr(c.dst)); !ok || got != addr(c.source) {
 			t.Errorf("Source(%s) = %v, %v; want %s", c.dst, got, ok, c.source)
 		}
-		if got := table.IsLocal(ip(c.dst)); got != want.Local {
+		if got := table.IsLocal(addr(c.dst)); got != want.Local {
 			t.Errorf("IsLocal(%s) = %v", c.dst, got)
 		}
-		if got, want := table.IsBroadcast(ip(c.dst)), want.Broadcast && !ip(c.dst).IsMulticast(); got != want {
+		if got, want := table.IsBroadcast(addr(c.dst)), want.Broadcast && !addr(c.dst).IsMulticast(); got != want {
 			t.Errorf("IsBroadcast(%s) = %v", c.dst, got)
 		}
 	}
@@ -101,17 +101,17 @@ func TestTableLookup(t *testing.T) {
 // RFC1122-3.3.1.1-2: a host works without any gateway.
 func TestTableWithoutGateway(t *testing.T) {
 	table := mustTable(t, []Interface{{Addrs: prefixes("10.0.0.2/31")}}, nil)
-	if hop, ok := table.Lookup(ip("10.0.0.3")); !ok || hop.Broadcast || hop.NextHop != ip("10.0.0.3") {
+	if hop, ok := table.Lookup(addr("10.0.0.3")); !ok || hop.Broadcast || hop.NextHop != addr("10.0.0.3") {
 		t.Errorf("neighbour in a /31 (RFC 3021): %+v, %v", hop, ok)
 	}
 	for _, a := range []string{"8.8.8.8", "", "::1"} {
-		if hop, ok := table.Lookup(ip(a)); ok {
+		if hop, ok := table.Lookup(addr(a)); ok {
 			t.Errorf("Lookup(%q) = %+v, want none", a, hop)
 		}
-		if s, ok := table.Source(ip(a)); ok {
+		if s, ok := table.Source(addr(a)); ok {
 			t.Errorf("Source(%q) = %v, want none", a, s)
 		}
-		if table.IsLocal(ip(a)) || table.IsBroadcast(ip(a)) {
+		if table.IsLocal(addr(a)) || table.IsBroadcast(addr(a)) {
 			t.Errorf("%q is not ours", a)
 		}
 	}
@@ -120,30 +120,30 @@ func TestTableWithoutGateway(t *testing.T) {
 // A host without links talks to itself.
 func TestTableLoopbackOnly(t *testing.T) {
 	table := mustTable(t, nil, nil)
-	if hop, ok := table.Lookup(ip("127.0.0.1")); !ok || !hop.Local {
+	if hop, ok := table.Lookup(addr("127.0.0.1")); !ok || !hop.Local {
 		t.Errorf("127.0.0.1: %+v, %v", hop, ok)
 	}
-	if _, ok := table.Lookup(ip("224.0.0.1")); ok {
+	if _, ok := table.Lookup(addr("224.0.0.1")); ok {
 		t.Error("a group is reached without a link")
 	}
-	if !table.IsBroadcast(ip("255.255.255.255")) || !table.IsBroadcast(ip("0.0.0.0")) {
+	if !table.IsBroadcast(addr("255.255.255.255")) || !table.IsBroadcast(addr("0.0.0.0")) {
 		t.Error("limited broadcast is not known")
 	}
 }
 
 func TestTableOverlap(t *testing.T) {
 	table := mustTable(t, []Interface{{Addrs: prefixes("10.0.0.1/24")}, {Addrs: prefixes("10.0.0.255/16")}}, nil)
-	if !table.IsLocal(ip("10.0.0.255")) || table.IsBroadcast(ip("10.0.0.255")) {
+	if !table.IsLocal(addr("10.0.0.255")) || table.IsBroadcast(addr("10.0.0.255")) {
 		t.Error("an own address is taken for the broadcast address of another network")
 	}
 }
 
 func TestTableUnnumberedLink(t *testing.T) {
 	table := mustTable(t, []Interface{{}}, []Route{{Prefix: netip.MustParsePrefix("0.0.0.0/0")}})
-	if hop, ok := table.Lookup(ip("10.1.2.3")); !ok || hop.NextHop != ip("10.1.2.3") {
+	if hop, ok := table.Lookup(addr("10.1.2.3")); !ok || hop.NextHop != addr("10.1.2.3") {
 		t.Errorf("default route on the link: %+v, %v", hop, ok)
 	}
-	if s, ok := table.Source(ip("10.1.2.3")); ok {
+	if s, ok := table.Source(addr("10.1.2.3")); ok {
 		t.Errorf("Source = %v from a link without addresses", s)
 	}
 }
@@ -151,7 +151,7 @@ func TestTableUnnumberedLink(t *testing.T) {
 func TestTableErrors(t *testing.T) {
 	office := Interface{Addrs: prefixes("10.0.0.2/24")}
 	route := func(prefix, gateway string, link int) []Route {
-		return []Route{{Prefix: netip.MustParsePrefix(prefix), Gateway: ip(gateway), Link: link}}
+		return []Route{{Prefix: netip.MustParsePrefix(prefix), Gateway: addr(gateway), Link: link}}
 	}
 	for _, c := range []struct {
 		name       string
@@ -191,7 +191,7 @@ func TestTableErrors(t *testing.T) {
 
 func TestTableAllocs(t *testing.T) {
 	table := twoLinks(t)
-	dst := ip("8.8.8.8")
+	dst := addr("8.8.8.8")
 	if n := testing.AllocsPerRun(100, func() {
 		table.Lookup(dst)
 		table.Source(dst)
@@ -204,10 +204,10 @@ func TestTableAllocs(t *testing.T) {
 
 func BenchmarkLookup(b *testing.B) {
 	table := mustTable(b, []Interface{{Addrs: prefixes("10.0.0.2/24")}},
-		[]Route{{Prefix: netip.MustParsePrefix("0.0.0.0/0"), Gateway: ip("10.0.0.1")}})
+		[]Route{{Prefix: netip.MustParsePrefix("0.0.0.0/0"), Gateway: addr("10.0.0.1")}})
 	for _, c := range []struct{ name, dst string }{{"own", "10.0.0.2"}, {"link", "10.0.0.9"}, {"default", "8.8.8.8"}} {
 		b.Run(c.name, func(b *testing.B) {
-			dst := ip(c.dst)
+			dst := addr(c.dst)
 			b.ReportAllocs()
 			for b.Loop() {
 				table.Lookup(dst)
