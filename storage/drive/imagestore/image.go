@@ -42,7 +42,7 @@ type State struct {
 	Images    map[string]Image
 	Parts     map[string]Part
 	Uploads   map[string]Transfer // by image
-	Downloads map[string]Transfer // by image, one of each
+	Downloads map[string]Transfer // by image, the last one of each that is under way
 }
 
 // neverWritten says whether the name is that of an image that no drive writes.

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"path"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/seed-012105e5/gonet/storage/block"
@@ -35,7 +36,7 @@ func (s *Store) Read(name string) (*Reader, error) {
 		return nil, err
 	}
 	st := <-s.state
-	st.downs[name] = r.progress
+	st.downs[name] = append(st.downs[name], r.progress)
 	s.put(st, true)
 	return r, nil
 }
@@ -80,8 +81,12 @@ func (r *Reader) Close() error {
 	err := r.file.Close()
 	r.store.drop(r.Image.Name, reading) // before others see that it has ended
 	st := <-r.store.state
-	if st.downs[r.Image.Name] == r.progress {
-		delete(st.downs, r.Image.Name)
+	name := r.Image.Name
+	if i := slices.Index(st.downs[name], r.progress); i >= 0 {
+		st.downs[name] = slices.Delete(st.downs[name], i, i+1)
+	}
+	if len(st.downs[name]) == 0 {
+		delete(st.downs, name)
 	}
 	r.store.put(st, true)
 	return err

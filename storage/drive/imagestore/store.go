@@ -58,10 +58,10 @@ type Store struct {
 type state struct {
 	State
 	uses    uses
-	active  map[string]*progress // uploads by image
-	downs   map[string]*progress // downloads by image
-	version uint64               // counts changes of State.Images that came from operations
-	changed chan struct{}        // closed at the next change
+	active  map[string]*progress   // uploads by image
+	downs   map[string][]*progress // downloads by image
+	version uint64                 // counts changes of State.Images that came from operations
+	changed chan struct{}          // closed at the next change
 	closed  bool
 }
 
@@ -105,7 +105,7 @@ func Open(c Config) (*Store, error) {
 		return nil, errors.Join(err, s.tree.Close())
 	}
 	s.apart = images.place != uploads.place
-	st := &state{uses: uses{}, active: map[string]*progress{}, downs: map[string]*progress{}, changed: make(chan struct{})}
+	st := &state{uses: uses{}, active: map[string]*progress{}, downs: map[string][]*progress{}, changed: make(chan struct{})}
 	first, err := s.scan(true)
 	if err != nil {
 		return nil, errors.Join(err, s.tree.Close())
@@ -156,8 +156,8 @@ func (s *Store) State() (State, <-chan struct{}) {
 		picture.Images[name] = Image{Name: name, Size: p.size(), Modified: i.Modified, Removable: true, Writable: !neverWritten(name), Part: p.part, Type: "raw"}
 	}
 	picture.Downloads = map[string]Transfer{}
-	for name, p := range st.downs {
-		picture.Downloads[name] = p.transfer(name)
+	for name, all := range st.downs {
+		picture.Downloads[name] = all[len(all)-1].transfer(name)
 	}
 	return picture, st.changed
 }

@@ -220,6 +220,34 @@ func TestTwoProcesses(t *testing.T) {
 	}
 }
 
+// TestDownloads has an image be read twice at the same time: it is listed until the last of
+// both has ended, whichever that is.
+func TestDownloads(t *testing.T) {
+	for _, first := range []int{0, 1} {
+		s := open(t, Config{Dir: t.TempDir()})
+		if err := put(t, s, Upload{Name: "a.img", Size: 3}, []byte("abc")); err != nil {
+			t.Fatal(err)
+		}
+		var readers []*Reader
+		for range 2 {
+			r, err := s.Read("a.img")
+			if err != nil {
+				t.Fatal(err)
+			}
+			readers = append(readers, r)
+		}
+		for n, i := range []int{first, 1 - first} {
+			if err := readers[i].Close(); err != nil {
+				t.Error(err)
+			}
+			state, _ := s.State()
+			if _, listed := state.Downloads["a.img"]; listed != (n == 0) {
+				t.Errorf("after %d of 2 have ended, number %d first, it is listed: %v", n+1, first, listed)
+			}
+		}
+	}
+}
+
 // TestFull has no room for an upload: nothing is left of it.
 func TestFull(t *testing.T) {
 	tree := newVolatileTree()
