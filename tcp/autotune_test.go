@@ -129,24 +129,19 @@ func TestTunedWindow(t *testing.T) {
 
 // TestSetBufferEndsTuning: a size that the user sets stays.
 func TestSetBufferEndsTuning(t *testing.T) {
-	withPeer(t, Config{}, func(p *peer) {
-		c := p.connected()
-		if err := c.SetReadBuffer(200_000); err != nil {
-			t.Fatal(err)
-		}
-		if err := c.SetWriteBuffer(5_000); err != nil {
-			t.Fatal(err)
-		}
-		c.do(func(now time.Time, m *tcb) {
-			m.snd.wnd = 1 << 20
-			m.tuneSend()
-			for i := range 10 { // as if a reader had taken much
-				m.tuning.since, m.tuning.from = now.Add(-time.Hour), m.readNxt().add(-1<<20*i)
-				m.tuneReceive(now)
-			}
-		})
-		if i := c.Info(); i.ReceiveBuffer != 200_000 || i.SendBuffer != 5_000 {
-			t.Errorf("receive buffer %d, send buffer %d", i.ReceiveBuffer, i.SendBuffer)
-		}
-	})
+	n := newNode(Config{}, testISS)
+	n.open()
+	defer n.end()
+	m := n.t
+	m.setReadBuffer(200_000)
+	m.setWriteBuffer(5_000)
+	m.snd.wnd = 1 << 20
+	m.tuneSend()
+	for i := range 10 { // as if a reader had taken much
+		m.tuning.since, m.tuning.from = n.now.Add(-time.Hour), m.readNxt().add(-1<<20*i)
+		m.tuneReceive(n.now)
+	}
+	if i := m.info(); i.ReceiveBuffer != 200_000 || i.SendBuffer != 5_000 {
+		t.Errorf("receive buffer %d, send buffer %d", i.ReceiveBuffer, i.SendBuffer)
+	}
 }

@@ -140,8 +140,7 @@ type Config struct {
 	// zero value is ECNAccept: when the peer asks for it, as in Linux.
 	ECN ECNMode
 
-	quickACKs bool          // tests want NoQuickACKs where this is not set
-	options   socketOptions // that connections begin with
+	options socketOptions // that connections begin with
 }
 
 func (c Config) withDefaults() Config {

@@ -82,9 +82,6 @@ func (c *Conn) receive(b *packet.Buffer) {
 	}
 }
 
-// trainsAtOnce bounds how much a connection sends before others have their turn.
-const trainsAtOnce = 16
-
 // transmit hands segments to the network layer until it is busy, or nothing is to
 // be sent. When it is busy, or there is much, Transmit goes on.
 func (c *Conn) transmit(now time.Time) {
@@ -92,7 +89,7 @@ func (c *Conn) transmit(now time.Time) {
 		return
 	}
 	t := c.t
-	for range trainsAtOnce {
+	for range TrainsAtOnce {
 		if !t.next(now) {
 			if t.blocked(now) {
 				c.shared.events.press()

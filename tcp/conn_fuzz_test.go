@@ -3,6 +3,7 @@ package tcp
 import (
 	"context"
 	"encoding/binary"
+	"github.com/seed-012105e5/gonet/tcp/congestion"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -147,7 +148,9 @@ func (x *life) call(p []byte) {
 	case 5:
 		c.SetNoDelay(p[3]%2 == 0)
 	case 6:
-		c.do(func(now time.Time, t *tcb) { t.change(now, uint32(n)) })
+		names := congestion.Names()
+		c.SetCongestionControl(names[n%len(names)])
+		c.SetLossRecovery([]string{"rack", "sack", "newreno"}[n>>8%3])
 	case 7:
 		if p[3] < 30 {
 			c.SetLinger(int(p[4]) - 1)
@@ -180,7 +183,7 @@ func (x *life) over() {
 
 // TestLives: RFC9293-3.3.2: a live connection comes to each of the eleven states.
 func TestLives(t *testing.T) {
-	for i := range stateNames {
+	for i := range TimeWait + 1 {
 		withPeer(t, Config{}, func(p *peer) {
 			x := p.liveIn(State(i))
 			if s := x.state(); s != State(i) {
@@ -194,13 +197,13 @@ func TestLives(t *testing.T) {
 // FuzzConn has arbitrary segments, reports, calls and times come to a live
 // connection in any state. Nothing panics, hangs or leaks, and all of it ends.
 func FuzzConn(f *testing.F) {
-	for s := range len(stateNames) {
+	for s := range TimeWait + 1 {
 		f.Add(uint8(s), []byte{0, 0x10, 1, 1, 0, 5, 3, 0xff, 1, 0x12, 0, 0, 8, 2, 2, 0x04, 1, 1})
 		f.Add(uint8(s), []byte{8, 0, 0, 100, 100, 0, 2, 0x11, 2, 0, 60, 1, 7, 200, 100, 0, 0, 0, 2, 0x18, 3, 0, 2, 2, 2, 4, 0, 0, 0, 0})
 	}
 	f.Fuzz(func(t *testing.T, state uint8, program []byte) {
 		withPeer(t, Config{ReceiveBuffer: 3000, SendBuffer: 20000}, func(p *peer) {
-			x := p.liveIn(State(int(state) % len(stateNames)))
+			x := p.liveIn(State(state % uint8(TimeWait+1)))
 			for ; len(program) >= 6; program = program[6:] {
 				x.disturb(program)
 			}

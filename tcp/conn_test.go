@@ -358,7 +358,7 @@ func TestOptionsOfUser(t *testing.T) {
 			}
 		}
 		var o socketOptions
-		c.do(func(_ time.Time, t *tcb) { o = *t.opts })
+		c.do(func(_ time.Time, t *tcb) { o = *t.options() })
 		if o.noDelay || o.userTimeout != 7*time.Second || !o.keepAlive || o.keepAliveIdle != time.Minute || o.keepAliveCount != 2 {
 			t.Errorf("%+v", o)
 		}

@@ -6,7 +6,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/seed-012105e5/gonet/edge"
 	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/ipv4"
 	"github.com/seed-012105e5/gonet/packet"
@@ -360,20 +359,21 @@ func TestMarkedBytes(t *testing.T) {
 // to begin says so before it takes what has come behind, though all are in one
 // burst.
 func TestPriorAcknowledgementFirst(t *testing.T) {
-	leakCheck(t)
-	n := ecnNode(t, "precise")
-	out := make(chan *packet.Buffer, 8)
-	c := newConn(n.flow, false, &shared{}, NewTransmitQueue(edge.To(out).Out()))
-	c.t = n.t
-	f := ip.Flow{Local: n.flow.Remote, Remote: n.flow.Local}
-	for _, e := range []ip.ECN{ip.ECT0, ip.CE, ip.ECT0} {
-		c.receive(wire(segment{seq: n.t.rcv.nxt, ack: n.t.snd.nxt, flags: ACK, window: 65535, ecn: e}, f, make([]byte, 100)))
-	}
-	c.transmit(time.Now())
-	for len(out) > 0 {
-		n.sent = append(n.sent, *decode(t, <-out))
-	}
-	if got, want := n.acks(), []echoed{{100, false}, {200, true}, {300, false}}; !slices.Equal(got, want) {
-		t.Errorf("sent %v, want %v", got, want)
-	}
+	withPeer(t, Config{ECN: ECNAccept, Congestion: "precise", Controllers: controllersOfTests()}, func(p *peer) {
+		l := p.listen()
+		p.send("SEW 0:0(0) win 60000 <mss 1000>")
+		p.want("agreed", "S.E 0:0(0) ack 1")
+		p.send(". 1:1(0) ack 1 win 60000")
+		c, err := l.AcceptTCP()
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.take() // so that all wait in the mailbox
+		p.pass(". 1:101(100) ack 1 win 60000", "[ce] . 101:201(100) ack 1 win 60000", ". 201:301(100) ack 1 win 60000")
+		synctest.Wait()
+		c.put(time.Now())
+		p.want("what came unmarked", ". 1:1(0) ack 101")
+		p.want("what came marked", ".E 1:1(0) ack 201")
+		p.want("what came behind", ". 1:1(0) ack 301")
+	})
 }

@@ -3,130 +3,61 @@ package tcp
 import (
 	"reflect"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	"github.com/seed-012105e5/gonet/internal/ring"
 	"github.com/seed-012105e5/gonet/packet"
 )
 
-// TestFreeLists: what a connection gives back, however it has ended, is as new: the
-// next one is like the first.
-func TestFreeLists(t *testing.T) {
-	for name, end := range map[string]func(p *peer, c *Conn){
-		"a close": func(p *peer, c *Conn) {
-			c.Close()
-			p.want("our FIN", "F. 1:1(0) ack 1")
-			p.send("F. 1:1(0) ack 2 win 60000")
-			p.want("the last acknowledgement", ". 2:2(0) ack 2")
-		},
-		"a close with all options changed": func(p *peer, c *Conn) {
-			c.SetKeepAlive(true)
-			c.SetNoDelay(false)
-			c.SetReadBuffer(1 << 20)
-			c.SetCongestionControl("bbr")
-			c.SetLossRecovery("sack")
-			c.Signals()
-			c.SetDeadline(time.Now().Add(time.Hour))
-			c.SetLinger(0)
-			c.Close()
-			p.want("a reset", "R. 1:1(0) ack 1")
-		},
-		"a reset, with text on its way both ways": func(p *peer, c *Conn) {
-			c.Write([]byte("abc"))
-			p.want("the text", "P. 1:4(3) ack 1")
-			p.send("P. 1:4(3) ack 1 win 60000")
-			p.send("P. 5:9(4) ack 1 win 60000")
-			p.want("there is a hole", ". 4:4(0) ack 4")
-			p.send("R. 4:4(0) ack 1 win 60000")
-		},
-		"timeouts": func(p *peer, c *Conn) {
-			c.SetUserTimeout(time.Second)
-			c.Write([]byte("abc"))
-			time.Sleep(time.Minute)
-			for range cap(p.out) {
-				if p.next() == nil {
-					return
-				}
-			}
-		},
-		"a sleep, and a reset": func(p *peer, c *Conn) {
-			p.send("P. 1:4(3) ack 1 win 60000")
-			c.Read(make([]byte, 10))
-			time.Sleep(time.Minute)
-			p.want("acknowledged late", ". 1:1(0) ack 4")
-			p.send("R. 4:4(0) ack 1 win 60000")
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			withPeer(t, Config{}, func(p *peer) {
-				l := p.listen()
-				var infos [2]Info
-				for i := range infos {
-					p.flow = peerFlow(i)
-					c := p.accepted(l)
-					infos[i] = c.Info()
-					end(p, c)
-					p.wantFree(1)
-					c.Close()
-				}
-				infos[1].Remote = infos[0].Remote
-				infos[1].LastHeard = infos[0].LastHeard
-				if infos[0] != infos[1] {
-					t.Errorf("the second connection begins otherwise than the first:\n%+v\n%+v", infos[0], infos[1])
-				}
-			})
-		})
+// A pool keeps all transfer states that it is given.
+type pool []*activity
+
+func (p *pool) take() *activity { return new(activity) }
+func (p *pool) put(a *activity) { *p = append(*p, a.reset()) }
+
+// TestFreeList: of a connection, in whatever state it has been, nothing is left for
+// the next one but the memory of its queues, and not more is kept than the bound
+// allows.
+func TestFreeList(t *testing.T) {
+	leakCheck(t)
+	var free pool
+	l := freeLists{activities: &free}
+	for s := range State(len(stateNames)) {
+		n := newNode(Config{}, testISS)
+		stateTo(n, s)
+		if n.t == nil {
+			continue
+		}
+		if n.t.write(n.now, make([]byte, 3000)); n.t.state.synchronized() {
+			n.pump()
+			n.arrives(n.flow, segment{seq: n.t.rcv.nxt.add(5), ack: n.t.snd.una, flags: ACK, window: 1000, len: 9, text: piece(0, 9, 0)})
+		}
+		n.t.ownOptions().keepAlive = true
+		n.end()
+		l.putTCB(n.t)
 	}
-}
-
-// wantFree fails unless the memory of n connections is free, and as new.
-func (p *peer) wantFree(n int) {
-	p.t.Helper()
-	synctest.Wait()
-	p.sockets.ask(func(_ time.Time, d *demux) {
-		l := &d.free
-		pool := d.shared.activities
-		if a, b := len(l.tcbs), len(pool); a != n || b != n {
-			p.t.Errorf("%d connections and %d activities are free, want %d", a, b, n)
+	if len(l.tcbs) < int(TimeWait-SynSent) || len(free) != len(l.tcbs) {
+		t.Errorf("%d connections, %d transfer states", len(l.tcbs), len(free))
+	}
+	for _, c := range l.tcbs {
+		if !reflect.DeepEqual(*c, tcb{}) {
+			t.Errorf("of a connection is left %+v", *c)
 		}
-		for _, t := range l.tcbs {
-			if !reflect.DeepEqual(*t, tcb{}) {
-				p.t.Errorf("of a connection is left %+v", *t)
-			}
+	}
+	for _, a := range free {
+		if a.board.flights.Len()+a.sendq.parts.Len()+a.recvq.ready.Len()+a.waiting.queue.Len() > 0 {
+			t.Error("a queue is not empty")
 		}
-		for range len(pool) {
-			a := <-pool
-			if a.board.flights.Len()+a.sendq.parts.Len()+a.recvq.ready.Len()+a.waiting.queue.Len() > 0 {
-				p.t.Error("a queue is not empty")
-			}
-			rest := *a
-			rest.board.flights, rest.sendq.parts, rest.recvq.ready = ring.Queue[flight]{}, ring.Queue[part]{}, ring.Queue[*packet.Buffer]{}
-			rest.waiting = submissions{}
-			if !reflect.DeepEqual(rest, activity{}) {
-				p.t.Errorf("of an activity is left %+v", rest)
-			}
-			pool <- a
+		rest := *a
+		rest.board.flights, rest.sendq.parts, rest.recvq.ready = ring.Queue[flight]{}, ring.Queue[part]{}, ring.Queue[*packet.Buffer]{}
+		rest.waiting = submissions{}
+		if !reflect.DeepEqual(rest, activity{}) {
+			t.Errorf("of a transfer state is left %+v", rest)
 		}
-	})
-}
-
-// TestFreeListsBound: not more is kept than the bound allows.
-func TestFreeListsBound(t *testing.T) {
-	withPeer(t, Config{SleepAfter: -1}, func(p *peer) {
-		l := p.listen()
-		var all [maxFree + 10]*Conn
-		for i := range all {
-			p.flow = peerFlow(i)
-			all[i] = p.accepted(l)
-		}
-		p.wantFree(0)
-		for _, c := range all {
-			c.SetLinger(0)
-			c.Close()
-			synctest.Wait()
-			(<-p.out).Release()
-		}
-		p.wantFree(maxFree)
-	})
+	}
+	for range 2 * maxFree {
+		l.putTCB(&tcb{activity: new(activity)})
+	}
+	if len(l.tcbs) != maxFree {
+		t.Errorf("%d connections are kept", len(l.tcbs))
+	}
 }

@@ -2,13 +2,10 @@ package tcp
 
 import (
 	"math/rand/v2"
-	"net/netip"
 	"testing"
 	"time"
 
-	"github.com/seed-012105e5/gonet/edge"
 	"github.com/seed-012105e5/gonet/ip"
-	"github.com/seed-012105e5/gonet/packet"
 )
 
 func newTestHalfOpen(now time.Time, cfg *Config) halfOpen {
@@ -100,28 +97,18 @@ func TestHalfOpensRandom(t *testing.T) {
 // TestHalfOpensFromTimeWait: SYNs that take the place of connections in TIME-WAIT
 // find room in a full table, up to twice its size, and not more.
 func TestHalfOpensFromTimeWait(t *testing.T) {
-	table, err := ip.NewTable([]ip.Interface{{Addrs: []netip.Prefix{netip.MustParsePrefix("10.0.0.1/24")}}}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
 	const limit = 4
-	var stats Stats
-	answers := make(chan *packet.Buffer, 100)
-	d := newDemux(Config{Table: ip.Publish(table), Random: rand.New(rand.NewPCG(1, 8)).Uint64, SynBacklog: limit}, &stats, ip.Edges{Loop: edge.To(answers).Out()}, nil, ip.Edges{Loop: edge.To(answers).Out()}, nil)
-	if _, err := d.listen(nil, ip.Endpoint{Port: 80}, &ListenOptions{}); err != nil {
-		t.Fatal(err)
-	}
+	sc := newScene(false)
+	sc.listen()
+	sc.halfOpens.limit = limit
 	for i := range 5 * limit {
 		f := peerFlow(i)
-		d.timeWaits.add(f, timeWait{rcvNxt: 100, until: start.Add(time.Minute)}, &stats)
+		sc.timeWaits.add(f, timeWait{rcvNxt: 100, until: start.Add(time.Minute)}, sc.stats)
 		b := wire(segment{seq: 1000, flags: SYN, opts: options{mss: 1460}}, ip.Flow{Local: f.Remote, Remote: f.Local}, nil)
 		b.Arrived = start
-		d.arrives(b)
+		sc.stranger(f, b)
 	}
-	if n := len(d.halfOpens.byFlow); n != 2*limit || stats.DropSynFull.Load() != 3*limit || len(d.timeWaits.byFlow) != 3*limit {
-		t.Errorf("%d are half open, %d SYNs dropped, %d in TIME-WAIT", n, stats.DropSynFull.Load(), len(d.timeWaits.byFlow))
-	}
-	for len(answers) > 0 {
-		(<-answers).Release()
+	if n := len(sc.halfOpens.byFlow); n != 2*limit || sc.stats.DropSynFull.Load() != 3*limit || len(sc.timeWaits.byFlow) != 3*limit {
+		t.Errorf("%d are half open, %d SYNs dropped, %d in TIME-WAIT", n, sc.stats.DropSynFull.Load(), len(sc.timeWaits.byFlow))
 	}
 }

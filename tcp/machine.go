@@ -143,7 +143,7 @@ func (m *Machine) serve(now time.Time, s *Stream) (again bool) {
 
 // transmit sends what s has to say, and says whether that was too much for one turn.
 func (m *Machine) transmit(now time.Time, s *Stream) (again bool) {
-	for range trainsAtOnce {
+	for range TrainsAtOnce {
 		if !s.t.next(now) {
 			s.t.blocked(now)
 			return false

@@ -9,6 +9,9 @@ import (
 	"github.com/seed-012105e5/gonet/tcp/congestion"
 )
 
+// TrainsAtOnce bounds how much a connection sends before others have their turn.
+const TrainsAtOnce = 16
+
 // output says whether a segment would go out now, and makes s that segment. It
 // changes nothing else: the caller puts the segment on its way and then calls
 // sent, or it drops it and asks again later. If there is none, the caller calls

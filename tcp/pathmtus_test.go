@@ -2,6 +2,7 @@ package tcp
 
 import (
 	"encoding/binary"
+	"fmt"
 	"math/rand/v2"
 	"net/netip"
 	"testing"
@@ -108,10 +109,24 @@ func TestPathMTUIsShared(t *testing.T) {
 func TestPathMTUOfEnded(t *testing.T) {
 	withPeer(t, Config{}, func(p *peer) {
 		first := p.connected()
-		first.do(func(_ time.Time, m *tcb) { m.path.raise(800) })
-		p.send("R. 1:1(0) ack 1")
-		if i := p.connected().Info(); i.PathMTU != 800 {
-			t.Errorf("path MTU %d after the end of the connection that has found 800", i.PathMTU)
+		first.Write(make([]byte, 1000))
+		p.want("of full size", "P. 1:1001(1000) ack 1")
+		found := first.Info().PathMTU
+		for range 30 { // a black hole: nothing so large arrives
+			time.Sleep(time.Second)
+			for s := p.next(); s != nil; s = p.next() {
+				if s.seq == p.iss+1 && s.len < 1000 {
+					p.send(fmt.Sprintf(". 1:1(0) ack %d win 60000", 1+s.len))
+				}
+			}
+		}
+		if found = first.Info().PathMTU; found >= 1040 {
+			t.Fatalf("path MTU %d", found)
+		}
+		p.send(". 1:1(0) ack 1001 win 60000")
+		p.send("R. 1:1(0) ack 1001")
+		if i := p.connected().Info(); i.PathMTU != found {
+			t.Errorf("path MTU %d after the end of the connection that has found %d", i.PathMTU, found)
 		}
 	})
 }

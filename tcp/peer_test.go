@@ -40,7 +40,17 @@ var (
 
 // withPeer runs f in a bubble with a stack of configuration cfg, ends the
 // stack, and checks that no packet is left.
+//
+// There are no acknowledgements that do not wait (Config.NoQuickACKs), so that what
+// delays do is seen.
 func withPeer(t *testing.T, cfg Config, f func(p *peer)) {
+	t.Helper()
+	cfg.NoQuickACKs = true
+	withQuickPeer(t, cfg, f)
+}
+
+// withQuickPeer is withPeer with these acknowledgements.
+func withQuickPeer(t *testing.T, cfg Config, f func(p *peer)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		live := packet.Live()
@@ -64,7 +74,6 @@ func newPeer(t *testing.T, cfg Config) *peer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg.NoQuickACKs = !cfg.quickACKs // a test which is not about them sees what delays do
 	cfg.Table, cfg.Random = ip.Publish(table), rand.New(rand.NewPCG(1, 8)).Uint64
 	p.inbox = edge.InboxOf(p.in)
 	p.icmpErrors = edge.New[ip.ICMPError](1, p.inbox)

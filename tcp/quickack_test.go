@@ -24,7 +24,7 @@ func (p *peer) sent() (n int) {
 		}
 	})
 	for _, c := range conns {
-		c.do(func(_ time.Time, t *tcb) { n = t.snd.nxt.sub(t.snd.iss) })
+		n = int(c.Info().BytesSent) // and our SYN
 	}
 	return n
 }
@@ -32,11 +32,11 @@ func (p *peer) sent() (n int) {
 // TestQuickACKs: RFC5681-4.2: the first acknowledgements do not wait, nor those
 // after an idle time; then each waits for company.
 func TestQuickACKs(t *testing.T) {
-	withPeer(t, Config{quickACKs: true}, func(p *peer) {
+	withQuickPeer(t, Config{}, func(p *peer) {
 		c := p.connected()
 		at := 1
 		for range 2 {
-			for i := range maxQuickACKs {
+			for i := range 16 {
 				p.text(c, at, 10)
 				at += 10
 				p.want(fmt.Sprintf("segment %d", i), fmt.Sprintf(". 1:1(0) ack %d", at))
@@ -57,7 +57,7 @@ func TestQuickACKs(t *testing.T) {
 // acknowledge, but for the first time; and when he answers no more it is at once
 // again.
 func TestQuickACKsOfAnswers(t *testing.T) {
-	withPeer(t, Config{quickACKs: true}, func(p *peer) {
+	withQuickPeer(t, Config{}, func(p *peer) {
 		c := p.connected()
 		at, own := 1, 1
 		for i := range 5 {

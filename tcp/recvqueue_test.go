@@ -194,7 +194,7 @@ func TestRecvQueueMemory(t *testing.T) {
 	}
 	dropped := 0
 	for i := range 600 { // with holes, in 64 KB each
-		if _, kept := q.insert(nxt, nxt.add(2+2*i), piece(0, 1, maxChunk)); !kept {
+		if _, kept := q.insert(nxt, nxt.add(2+2*i), piece(0, 1, 64<<10)); !kept {
 			dropped++
 		}
 	}

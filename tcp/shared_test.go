@@ -161,7 +161,7 @@ func TestHalfOpenChallengesTellNothing(t *testing.T) {
 		})
 		return own
 	}
-	if a, b := challenged(0), challenged(9); a != maxChallenges || b != a {
+	if a, b := challenged(0), challenged(9); a != 10 || b != a {
 		t.Errorf("a peer is challenged %d times, and %d when another has been before", a, b)
 	}
 }

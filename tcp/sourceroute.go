@@ -69,10 +69,6 @@ func (r *sourceRoute) towards(remote netip.Addr) netip.Addr {
 	return r.first
 }
 
-// firstHop is where the IP header of what t sends leads to: the peer, or the first
-// gateway of a source route.
-func (t *tcb) firstHop() netip.Addr { return t.route.towards(t.flow.Remote.Addr()) }
-
 // len is how many bytes of IP options each segment has.
 func (r *sourceRoute) len() int {
 	if r == nil {
@@ -87,14 +83,4 @@ func (r *sourceRoute) push(b *packet.Buffer, f ipv4.Fields) {
 		f.Dst, f.Options = r.first, r.option
 	}
 	ipv4.Push(b, f)
-}
-
-// heedRoute answers s by the way it came, if that was a source route and the
-// open was passive (MUST-53): the latest counts (SHLD-24). The user's own is
-// never replaced (MUST-52).
-func (t *tcb) heedRoute(s *segment) {
-	if t.passive && s.route != nil {
-		t.route = s.route
-		t.updateMSS()
-	}
 }

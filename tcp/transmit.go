@@ -67,7 +67,7 @@ func (c *Conn) send(out edge.Out[*packet.Buffer]) {
 		now, t := time.Now(), c.t
 		c.takeMail()
 		c.announce()
-		if n == trainsAtOnce || t.over() || !t.next(now) {
+		if n == TrainsAtOnce || t.over() || !t.next(now) {
 			c.queued = false
 			c.put(now) // which may queue it again, behind the others
 			return

@@ -253,7 +253,7 @@ func (p *peer) slowAcks(c *Conn) {
 func (p *peer) gone() error {
 	for {
 		n := 0
-		p.sockets.ask(func(_ time.Time, d *demux) { n = len(d.conns) + len(d.timeWaits.byFlow) })
+		p.sockets.ask(func(_ time.Time, d *demux) { n = len(d.conns) + len(d.infos(nil)) })
 		if n == 0 {
 			return nil
 		}
