@@ -166,12 +166,12 @@ func (m *Machine) end(now time.Time, s *Stream) {
 }
 
 // Deadline is when Expire has something to do, or sooner; zero for never.
-func (m *Machine) Deadline() time.Time { return m.cfg.timerInstant(earliest(m.deadline(), m.next)) }
+func (m *Machine) Deadline() time.Time { return m.cfg.timerInstant(earliest(m.door.deadline(), m.next)) }
 
 // Expire does what is due at now. A deadline that moves ahead, as it does with
 // every acknowledgement, has cost nothing: only here all connections are asked.
 func (m *Machine) Expire(now time.Time) {
-	m.expire(now)
+	m.door.expire(now)
 	if !due(m.next, now) {
 		return
 	}
