@@ -43,7 +43,9 @@ var layers = map[string][]string{
 	"icmp":               {"packet", "edge", "ip", "ipv4", "internal/checksum"},
 	"udp":                {"packet", "edge", "ip", "ipv4", "internal/checksum", "internal/deadline", "internal/port", "internal/red"},
 	"tcp/congestion":     {},
-	"tcp":                {"packet", "edge", "ip", "ipv4", "internal/checksum", "internal/deadline", "internal/port", "internal/prf", "internal/red", "internal/ring", "tcp/congestion"},
+	"tcp/segment":        {"packet", "ip", "ipv4", "internal/checksum"},
+	"tcp/machine":        {"packet", "ip", "ipv4", "internal/prf", "internal/red", "internal/ring", "tcp/congestion", "tcp/segment"},
+	"tcp":                {"packet", "edge", "ip", "internal/deadline", "internal/port", "tcp/machine", "tcp/segment"},
 	"dns":                {"edge"},
 	"tap":                {"packet", "link", "internal/netlink", "internal/virtionet"},
 	"tunnel":             {"packet", "link"},
@@ -86,7 +88,7 @@ var wiring = map[string]string{
 	"tcp/conn.go":                   "the token of a connection",
 	"tcp/transmit.go":               "what wakes who sends for a queue",
 	"tcp/waitlist.go":               "users that wait for a connection",
-	"tcp/activitypool.go":           "memory that all who hold tokens share",
+	"tcp/transferpool.go":           "memory that all who hold tokens share",
 	"tcp/socket.go":                 "the answers to calls of users",
 	"tcp/sockets.go":                "the answers to calls of users",
 	"tcp/listen.go":                 "the queue of a listener",
@@ -317,6 +319,43 @@ func TestRuleWiring(t *testing.T) {
 		if !used[name] {
 			t.Errorf("%s makes no channel and starts no goroutine any more: take it from the list", name)
 		}
+	}
+}
+
+// machines are the packages in which there is no concurrency and no clock at all:
+// what happens in them follows from what is called, and with which time.
+var machines = []string{"tcp/segment", "tcp/machine", "tcp/congestion"}
+
+func TestRuleMachines(t *testing.T) {
+	found := 0
+	for _, s := range sources(t) {
+		if !slices.Contains(machines, s.dir) {
+			continue
+		}
+		found++
+		for _, i := range s.file.Imports {
+			if p, _ := strconv.Unquote(i.Path.Value); p == "sync" || p == "context" || p == module+"/edge" {
+				s.errorf(t, i, "a machine imports %s", p)
+			}
+		}
+		ast.Inspect(s.file, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.GoStmt, *ast.SelectStmt, *ast.ChanType, *ast.SendStmt:
+				s.errorf(t, n, "a machine has a goroutine or a channel")
+			case *ast.UnaryExpr:
+				if n.Op == token.ARROW {
+					s.errorf(t, n, "a machine receives from a channel")
+				}
+			case *ast.SelectorExpr:
+				if isSelector(n, "time", "Now", "Since", "Until", "Sleep", "After", "AfterFunc", "NewTimer", "NewTicker", "Tick") {
+					s.errorf(t, n, "a machine looks at a clock")
+				}
+			}
+			return true
+		})
+	}
+	if found < 50 {
+		t.Errorf("only %d files of machines were found", found)
 	}
 }
 

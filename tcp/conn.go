@@ -7,6 +7,7 @@ import (
 	"github.com/seed-012105e5/gonet/edge"
 	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/packet"
+	"github.com/seed-012105e5/gonet/tcp/machine"
 )
 
 // A Conn is one end of a connection. It is a net.Conn, and its methods may be
@@ -32,8 +33,8 @@ type Conn struct {
 	mailbox atomic.Pointer[mailbox]
 
 	// Of whoever has the token:
-	t       *tcb // nil once the connection has ended
-	ended   *ending
+	t       *machine.TCB // nil once the connection has ended
+	ended   *machine.Ended
 	queued  bool // in tx: nobody else sends for it
 	writing bool // a Write has begun, and not ended
 
@@ -61,10 +62,10 @@ type mailbox struct{ segments chan *packet.Buffer }
 
 // shared is what the connections of a stack have in common.
 type shared struct {
-	events     events
-	activities activityPool
-	advice     []edge.Out[ip.Advice]
-	stats      *Stats
+	events    events
+	transfers transferPool
+	advice    []edge.Out[ip.Advice]
+	stats     *Stats
 }
 
 // newConn returns a connection whose token the caller has.
@@ -77,7 +78,7 @@ func newConn(f ip.Flow, isV4 bool, shared *shared, tx *TransmitQueue) *Conn {
 // receive has the machine take a packet.
 func (c *Conn) receive(b *packet.Buffer) {
 	c.unpark()
-	if c.t.arrives(b) {
+	if c.t.Arrives(b) {
 		c.transmit(time.Now())
 	}
 }
@@ -89,9 +90,9 @@ func (c *Conn) transmit(now time.Time) {
 		return
 	}
 	t := c.t
-	for range TrainsAtOnce {
-		if !t.next(now) {
-			if t.blocked(now) {
+	for range machine.TrainsAtOnce {
+		if !t.Next(now) {
+			if t.Blocked(now) {
 				c.shared.events.press()
 			}
 			return
@@ -99,7 +100,7 @@ func (c *Conn) transmit(now time.Time) {
 		if !c.tx.offer(t) {
 			break
 		}
-		t.commit(now)
+		t.Commit(now)
 	}
 	c.queued = true
 	c.tx.push(c)
@@ -109,7 +110,7 @@ func (c *Conn) transmit(now time.Time) {
 // deadline that moves ahead, as it does with every acknowledgement, costs
 // nothing: the timer fires too early then, and is set again.
 func (c *Conn) setTimer(now time.Time) {
-	d := c.t.timerInstant(earliest(c.t.deadline(), c.parkAt()))
+	d := c.t.TimerInstant(machine.Earliest(c.t.Deadline(), c.parkAt()))
 	if d.IsZero() || !c.timerAt.IsZero() && !c.timerAt.After(d) {
 		return
 	}
@@ -133,14 +134,14 @@ func (c *Conn) stopTimer() {
 func (c *Conn) expire() {
 	c.take()
 	now := time.Now()
-	if !due(c.timerAt, now) { // it was stopped, and perhaps set anew, in this moment
+	if !machine.Due(c.timerAt, now) { // it was stopped, and perhaps set anew, in this moment
 		c.release()
 		return
 	}
 	c.unpark()
 	c.timerAt = time.Time{}
-	c.t.expire(now)
-	if due(c.parkAt(), now) {
+	c.t.Expire(now)
+	if machine.Due(c.parkAt(), now) {
 		c.shared.stats.Slept.Add(1)
 		c.park(now)
 	}
@@ -151,19 +152,19 @@ func (c *Conn) expire() {
 // all is delivered; and whoever wants to know, what else has happened.
 func (c *Conn) announce() {
 	t := c.t
-	if o := t.fastOpenOver(); o != nil {
+	if o := t.FastOpenOver(); o != nil {
 		c.shared.events.tell(event{flow: c.flow, fastOpen: o})
 	}
-	if t.takeAdvice() {
+	if t.TakeAdvice() {
 		c.advise()
 	}
-	if c.signals != nil && t.signaled() {
+	if c.signals != nil && t.Signaled() {
 		c.signal()
 	}
-	if c.drained != nil && t.finAcked() {
+	if c.drained != nil && t.FinAcked() {
 		c.tellDrained()
 	}
-	if c.opened != nil && t.synchronized() {
+	if c.opened != nil && t.Synchronized() {
 		c.opened <- nil // there is room
 		c.opened = nil
 	}
@@ -181,7 +182,7 @@ func (c *Conn) tellDrained() {
 func (c *Conn) end(now time.Time) {
 	t := c.t
 	c.stopTimer()
-	e := t.end(now)
+	e := t.End(now)
 	c.t, c.ended = nil, e
 	c.shared.events.tell(event{flow: c.flow, ended: c, t: t}) // T, and what is still in the mailbox, is the demultiplexer's
 	if c.signals != nil {
@@ -190,7 +191,7 @@ func (c *Conn) end(now time.Time) {
 	c.wakeAll()
 	c.tellDrained()
 	if c.opened != nil {
-		c.opened <- e.readErr // there is room
+		c.opened <- e.ReadErr // there is room
 		c.opened = nil
 	}
 }
@@ -208,7 +209,7 @@ func (c *Conn) Info() Info {
 	c.take()
 	defer c.release()
 	if c.t == nil {
-		return c.ended.info
+		return c.ended.Info
 	}
-	return c.t.info()
+	return c.t.Info()
 }

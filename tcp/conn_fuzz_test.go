@@ -3,12 +3,14 @@ package tcp
 import (
 	"context"
 	"encoding/binary"
-	"github.com/seed-012105e5/gonet/tcp/congestion"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/seed-012105e5/gonet/internal/testing/tcptest"
 	"github.com/seed-012105e5/gonet/ip"
+	"github.com/seed-012105e5/gonet/tcp/congestion"
+	"github.com/seed-012105e5/gonet/tcp/segment"
 )
 
 // A life is a connection in the hands of a fuzzer: with its process, its user
@@ -19,7 +21,7 @@ type life struct {
 	l        *Listener // nil without
 	dialing  <-chan dialed
 	hangUp   context.CancelFunc
-	nxt, una seq // what the stack expects next, and the end of what it has sent
+	nxt, una segment.Seq // what the stack expects next, and the end of what it has sent
 }
 
 // liveIn brings a connection to the state s by what comes over the network and
@@ -67,14 +69,14 @@ func (p *peer) liveIn(s State) *life {
 // hear takes what the stack has sent.
 func (x *life) hear() {
 	for s := x.next(); s != nil; s = x.next() {
-		if s.has(SYN) {
-			x.flow, x.iss, x.una = s.flow, s.seq, s.seq
+		if s.Has(segment.SYN) {
+			x.flow, x.iss, x.una = s.Flow, s.Seq, s.Seq
 		}
-		if s.has(ACK) {
-			x.nxt = s.ack
+		if s.Has(segment.ACK) {
+			x.nxt = s.Ack
 		}
-		if !s.has(RST) {
-			x.una = later(x.una, s.end())
+		if !s.Has(segment.RST) {
+			x.una = segment.Later(x.una, s.End())
 		}
 	}
 }
@@ -101,10 +103,10 @@ func (x *life) disturb(p []byte) {
 	case kind == 8:
 		x.call(p)
 	default:
-		r := ip.ICMPError{Type: p[2] % 13, Code: p[3] % 6, MTU: int(p[4]) * 8, Protocol: ip.ProtocolTCP, Src: hostAddr, Dst: peerAddr}
+		r := ip.ICMPError{Type: p[2] % 13, Code: p[3] % 6, MTU: int(p[4]) * 8, Protocol: ip.ProtocolTCP, Src: tcptest.HostAddr, Dst: tcptest.PeerAddr}
 		binary.BigEndian.PutUint16(r.Transport[:], x.flow.Local.Port)
 		binary.BigEndian.PutUint16(r.Transport[2:], x.flow.Remote.Port)
-		binary.BigEndian.PutUint32(r.Transport[4:], uint32(x.una.add(-int(p[5]))))
+		binary.BigEndian.PutUint32(r.Transport[4:], uint32(x.una.Add(-int(p[5]))))
 		x.icmpErrors.Out().Send(r)
 	}
 	synctest.Wait()
@@ -113,20 +115,20 @@ func (x *life) disturb(p []byte) {
 
 // strange has a segment arrive.
 func (x *life) strange(p []byte) {
-	s := segment{
-		flags: flags(p[1]), seq: x.nxt.add(int(int8(p[2])) * 20), ack: x.una.add(int(int8(p[3])) * 30),
-		window: uint16(p[4]) * 40, urgent: uint16(p[5]) * 100, ecn: ip.ECN(p[4] % 4),
+	s := segment.Segment{
+		Flags: segment.Flags(p[1]), Seq: x.nxt.Add(int(int8(p[2])) * 20), Ack: x.una.Add(int(int8(p[3])) * 30),
+		Window: uint16(p[4]) * 40, Urgent: uint16(p[5]) * 100, ECN: ip.ECN(p[4] % 4),
 	}
 	if p[0]%2 == 0 {
-		s.flags |= ACK
+		s.Flags |= segment.ACK
 	}
 	if p[2]%2 == 0 {
-		s.seq = x.nxt
+		s.Seq = x.nxt
 	}
 	if p[5]%3 == 0 {
-		s.opts = options{hasTimestamps: true, tsVal: uint32(p[5]), sacks: 1, sack: [maxSACK]block{{x.una.add(-int(p[4])), x.una}}}
+		s.Opts = segment.Options{HasTimestamps: true, TSVal: uint32(p[5]), SACKs: 1, SACK: [segment.MaxSACK]segment.Block{{Left: x.una.Add(-int(p[4])), Right: x.una}}}
 	}
-	b := wire(s, ip.Flow{Local: x.flow.Remote, Remote: x.flow.Local}, make([]byte, int(p[5])%4*700))
+	b := tcptest.Wire(s, ip.Flow{Local: x.flow.Remote, Remote: x.flow.Local}, make([]byte, int(p[5])%4*700))
 	b.Arrived = time.Now()
 	x.in <- b
 }

@@ -12,8 +12,11 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/seed-012105e5/gonet/internal/testing/tcptest"
 	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/ipv4"
+	"github.com/seed-012105e5/gonet/tcp/machine"
+	"github.com/seed-012105e5/gonet/tcp/segment"
 )
 
 // wantError fails unless err is a *net.OpError around want.
@@ -32,12 +35,12 @@ func TestDialReadWriteClose(t *testing.T) {
 		if _, err := c.Write([]byte("hello")); err != nil {
 			t.Fatal(err)
 		}
-		if got := p.want("text goes at once", "P. 1:6(5) ack 1"); string(got.data) != "hello" {
-			t.Errorf("sent %q", got.data)
+		if got := p.want("text goes at once", "P. 1:6(5) ack 1"); string(got.Data) != "hello" {
+			t.Errorf("sent %q", got.Data)
 		}
 		p.send("P. 1:101(100) ack 6 win 60000")
 		buf := make([]byte, 200)
-		if n, err := c.Read(buf); n != 100 || err != nil || buf[99] != peerByte(99) {
+		if n, err := c.Read(buf); n != 100 || err != nil || buf[99] != tcptest.PeerByte(99) {
 			t.Errorf("read %d, %v", n, err)
 		}
 		p.wantIdle("the acknowledgement is delayed (SHLD-18)")
@@ -165,8 +168,8 @@ func TestReportReachesConnection(t *testing.T) {
 }
 
 // report is an ICMP error about the segment q of the present flow.
-func (p *peer) report(code uint8, q seq) {
-	r := ip.ICMPError{Type: ip.TypeUnreachable, Code: code, From: peerAddr, Src: hostAddr, Dst: peerAddr, Protocol: ip.ProtocolTCP}
+func (p *peer) report(code uint8, q segment.Seq) {
+	r := ip.ICMPError{Type: ip.TypeUnreachable, Code: code, From: tcptest.PeerAddr, Src: tcptest.HostAddr, Dst: tcptest.PeerAddr, Protocol: ip.ProtocolTCP}
 	binary.BigEndian.PutUint16(r.Transport[0:], p.flow.Local.Port)
 	binary.BigEndian.PutUint16(r.Transport[2:], p.flow.Remote.Port)
 	binary.BigEndian.PutUint32(r.Transport[4:], uint32(q))
@@ -339,7 +342,7 @@ func TestTOSAndTTL(t *testing.T) {
 				t.Fatal(err)
 			}
 			b := <-p.out
-			if network := ipv4.Header(b.Bytes()); network.TOS() != set.tos || network.TTL() != set.wantTTL || network.Src() != hostAddr {
+			if network := ipv4.Header(b.Bytes()); network.TOS() != set.tos || network.TTL() != set.wantTTL || network.Src() != tcptest.HostAddr {
 				t.Errorf("TOS %#x, TTL %d, from %v; want %+v", network.TOS(), network.TTL(), network.Src(), set)
 			}
 			b.Release()
@@ -357,9 +360,9 @@ func TestOptionsOfUser(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		var o socketOptions
-		c.do(func(_ time.Time, t *tcb) { o = *t.options() })
-		if o.noDelay || o.userTimeout != 7*time.Second || !o.keepAlive || o.keepAliveIdle != time.Minute || o.keepAliveCount != 2 {
+		var o machine.SocketOptions
+		c.do(func(_ time.Time, t *machine.TCB) { o = *t.Options() })
+		if o.NoDelay || o.UserTimeout != 7*time.Second || !o.KeepAlive || o.KeepAliveIdle != time.Minute || o.KeepAliveCount != 2 {
 			t.Errorf("%+v", o)
 		}
 		time.Sleep(time.Minute)

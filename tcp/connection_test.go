@@ -9,18 +9,20 @@ import (
 	"time"
 
 	"github.com/seed-012105e5/gonet/edge"
+	"github.com/seed-012105e5/gonet/internal/testing/tcptest"
 	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/ipv4"
 	"github.com/seed-012105e5/gonet/packet"
+	"github.com/seed-012105e5/gonet/tcp/segment"
 )
 
 // A caller is a peer in real time that makes short connections to a server:
 // each sends a byte, has it back, and closes.
 type caller struct {
 	in, out chan *packet.Buffer
-	flow    ip.Flow // as the server sees it
-	nxt     seq     // of the caller
-	rcv     seq     // and of the server
+	flow    ip.Flow     // as the server sees it
+	nxt     segment.Seq // of the caller
+	rcv     segment.Seq // and of the server
 }
 
 // echoTo serves the connections of l.
@@ -50,7 +52,7 @@ func withCaller(tb testing.TB, serve func(l net.Listener), f func(c *caller)) {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	c := &caller{in: make(chan *packet.Buffer, 16), out: make(chan *packet.Buffer, 16), flow: peerFlow(1)}
+	c := &caller{in: make(chan *packet.Buffer, 16), out: make(chan *packet.Buffer, 16), flow: tcptest.PeerFlow(1)}
 	inbox, ended := edge.InboxOf(c.in), make(chan struct{})
 	calls := edge.New[Call](1, inbox)
 	cfg := Config{Table: ip.Publish(table), Random: rand.New(rand.NewPCG(1, 8)).Uint64}
@@ -75,31 +77,31 @@ func withCaller(tb testing.TB, serve func(l net.Listener), f func(c *caller)) {
 }
 
 // send has the server get a segment.
-func (c *caller) send(f flags, text string) {
-	s := segment{seq: c.nxt, ack: c.rcv, flags: f, len: len(text), window: 60000}
-	if f == SYN {
-		s.opts = options{mss: 1460, hasScale: true, scale: 7, sackPermitted: true}
+func (c *caller) send(f segment.Flags, text string) {
+	s := segment.Segment{Seq: c.nxt, Ack: c.rcv, Flags: f, Len: len(text), Window: 60000}
+	if f == segment.SYN {
+		s.Opts = segment.Options{MSS: 1460, HasScale: true, Scale: 7, SackPermitted: true}
 	}
 	b := packet.Get(len(text))
 	b.Append([]byte(text))
 	to := ip.Flow{Local: c.flow.Remote, Remote: c.flow.Local}
-	encode(b, &s, &to)
+	segment.Encode(b, &s, &to)
 	ipv4.Push(b, ipv4.Fields{Protocol: ip.ProtocolTCP, Src: to.Local.Addr(), Dst: to.Remote.Addr()})
 	b.Pull(ipv4.MinHeaderLen)
 	b.CompleteChecksum()
 	b.Arrived = time.Now()
-	c.nxt = s.end()
+	c.nxt = s.End()
 	c.in <- b
 }
 
 // want waits for a segment of the server with the flags f, and takes it.
-func (c *caller) want(f flags) {
+func (c *caller) want(f segment.Flags) {
 	for {
 		b := <-c.out
-		h := header(b.Bytes()[ipv4.MinHeaderLen:])
-		got, end := h.flags(), h.seq().add(len(h)-h.len())
+		h := segment.Header(b.Bytes()[ipv4.MinHeaderLen:])
+		got, end := h.Flags(), h.Seq().Add(len(h)-h.Len())
 		b.Release()
-		if got&(SYN|FIN) != 0 {
+		if got&(segment.SYN|segment.FIN) != 0 {
 			end++
 		}
 		c.rcv = end
@@ -112,20 +114,20 @@ func (c *caller) want(f flags) {
 // open begins a connection.
 func (c *caller) open() {
 	c.flow.Remote.Port = 1024 + (c.flow.Remote.Port+1)%60000
-	c.nxt, c.rcv = testIRS, 0
-	c.send(SYN, "")
-	c.want(SYN | ACK)
-	c.send(ACK, "")
+	c.nxt, c.rcv = tcptest.IRS, 0
+	c.send(segment.SYN, "")
+	c.want(segment.SYN | segment.ACK)
+	c.send(segment.ACK, "")
 }
 
 // call makes one connection.
 func (c *caller) call() {
 	c.open()
-	c.send(ACK|PSH, "a")
-	c.want(PSH)
-	c.send(FIN|ACK, "")
-	c.want(FIN)
-	c.send(ACK, "")
+	c.send(segment.ACK|segment.PSH, "a")
+	c.want(segment.PSH)
+	c.send(segment.FIN|segment.ACK, "")
+	c.want(segment.FIN)
+	c.send(segment.ACK, "")
 }
 
 // connectionCost is the most allocations that a short connection may cost, with
@@ -165,8 +167,8 @@ func BenchmarkHTTP(b *testing.B) {
 		c.open()
 		b.ReportAllocs()
 		for b.Loop() {
-			c.send(ACK|PSH, "GET / HTTP/1.1\r\nHost: server\r\n\r\n")
-			c.want(PSH)
+			c.send(segment.ACK|segment.PSH, "GET / HTTP/1.1\r\nHost: server\r\n\r\n")
+			c.want(segment.PSH)
 		}
 		server.Close()
 	})

@@ -3,6 +3,8 @@ package tcp
 import (
 	"net"
 	"time"
+
+	"github.com/seed-012105e5/gonet/tcp/machine"
 )
 
 // ConnOptions are what a connection begins with: the options of sockets, by
@@ -32,7 +34,7 @@ type ConnOptions struct {
 }
 
 // over are o over the options base.
-func (o *ConnOptions) over(base *socketOptions) *socketOptions {
+func (o *ConnOptions) over(base *machine.SocketOptions) *machine.SocketOptions {
 	if *o == (ConnOptions{}) {
 		return base
 	}
@@ -40,17 +42,17 @@ func (o *ConnOptions) over(base *socketOptions) *socketOptions {
 	if o.KeepAlive.Enable {
 		setKeepAlive(&s, o.KeepAlive)
 	}
-	s.noDelay = !o.Nagle
+	s.NoDelay = !o.Nagle
 	if o.UserTimeout > 0 {
-		s.userTimeout = o.UserTimeout
+		s.UserTimeout = o.UserTimeout
 	}
-	s.tos, s.ttl = o.TOS, o.TTL
-	s.readBuffer, s.writeBuffer = o.ReadBuffer, o.WriteBuffer
+	s.TOS, s.TTL = o.TOS, o.TTL
+	s.ReadBuffer, s.WriteBuffer = o.ReadBuffer, o.WriteBuffer
 	if o.CongestionControl != "" {
-		s.congestion = o.CongestionControl
+		s.Congestion = o.CongestionControl
 	}
 	if o.LossRecovery != "" {
-		s.recovery = o.LossRecovery
+		s.Recovery = o.LossRecovery
 	}
 	return &s
 }
@@ -63,11 +65,11 @@ const (
 
 // setKeepAlive takes k, whose zeros are package net's, and whose negative fields
 // leave what there is.
-func setKeepAlive(o *socketOptions, k net.KeepAliveConfig) {
-	o.keepAlive = k.Enable
-	set(&o.keepAliveIdle, k.Idle, keepAliveTime)
-	set(&o.keepAliveInterval, k.Interval, keepAliveTime)
-	set(&o.keepAliveCount, k.Count, keepAliveCount)
+func setKeepAlive(o *machine.SocketOptions, k net.KeepAliveConfig) {
+	o.KeepAlive = k.Enable
+	set(&o.KeepAliveIdle, k.Idle, keepAliveTime)
+	set(&o.KeepAliveInterval, k.Interval, keepAliveTime)
+	set(&o.KeepAliveCount, k.Count, keepAliveCount)
 }
 
 func set[T int | time.Duration](v *T, to, zero T) {

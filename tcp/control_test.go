@@ -5,6 +5,7 @@ import (
 	"net"
 	"testing"
 
+	"github.com/seed-012105e5/gonet/internal/testing/tcptest"
 	"github.com/seed-012105e5/gonet/tcp/congestion"
 )
 
@@ -12,7 +13,7 @@ import (
 // changed by name while the connection lives; a name that nothing has changes
 // nothing.
 func TestChangeControl(t *testing.T) {
-	withPeer(t, Config{Controllers: controllersOfTests()}, func(p *peer) {
+	withPeer(t, Config{Controllers: tcptest.ControllersOfTests()}, func(p *peer) {
 		c := p.connected()
 		for _, name := range append(congestion.Names(), "halving", "cubic") {
 			if err := c.SetCongestionControl(name); err != nil || c.Info().CongestionControl != name {

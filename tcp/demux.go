@@ -9,6 +9,7 @@ import (
 	"github.com/seed-012105e5/gonet/internal/port"
 	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/packet"
+	"github.com/seed-012105e5/gonet/tcp/machine"
 )
 
 // A Call is a question to the owner of the tables, or an order: it runs in
@@ -17,7 +18,7 @@ type Call func(now time.Time, d *demux)
 
 // demux is what the demultiplexer owns.
 type demux struct {
-	door
+	machine.Tables
 	cfg     *Config // with its defaults
 	stats   *Stats
 	out     ip.Edges         // for connections, where there is room,
@@ -27,7 +28,7 @@ type demux struct {
 	ports   *port.Chooser
 
 	conns    map[ip.Flow]*Conn
-	servers  map[*listening]*Listener
+	servers  map[*machine.Listener]*Listener
 	portUses map[uint16]int // how many connections and listeners have a local port
 	holding  []*Conn        // whose tokens it keeps until the end of the burst
 
@@ -40,13 +41,13 @@ func newDemux(cfg Config, stats *Stats, out ip.Edges, queues []*TransmitQueue, a
 	d := &demux{
 		out: out, queues: queues, answers: answers, stats: stats,
 		conns:    make(map[ip.Flow]*Conn),
-		servers:  make(map[*listening]*Listener),
+		servers:  make(map[*machine.Listener]*Listener),
 		portUses: make(map[uint16]int),
 		ports:    port.NewChooser(cfg.Random),
 	}
-	d.shared = shared{activities: newActivityPool(), advice: advice, stats: stats}
-	d.door = newDoor(cfg, d, d.shared.activities, stats)
-	d.cfg = d.door.config()
+	d.shared = shared{transfers: newTransferPool(), advice: advice, stats: stats}
+	d.Tables = machine.NewTables(cfg, d, d.shared.transfers, stats)
+	d.cfg = d.Tables.Config()
 	return d
 }
 
@@ -100,7 +101,7 @@ func (d *demux) rung(in *edge.Inbox, icmpErrors edge.In[ip.ICMPError], calls edg
 
 // arrives handles one packet.
 func (d *demux) arrives(b *packet.Buffer) {
-	f, ok := d.flowOf(b)
+	f, ok := d.FlowOf(b)
 	if !ok {
 		return
 	}
@@ -108,7 +109,7 @@ func (d *demux) arrives(b *packet.Buffer) {
 		d.hand(c, b)
 		return
 	}
-	d.stranger(f, b)
+	d.Unmatched(f, b)
 }
 
 // hand gives b to the connection c, or leaves it to whoever has the token. If c has
@@ -131,7 +132,7 @@ func (d *demux) hand(c *Conn, b *packet.Buffer) {
 	}
 	if !d.keep(c) {
 		if b != nil {
-			d.stranger(c.flow, b)
+			d.Unmatched(c.flow, b)
 		}
 		return
 	}
@@ -139,7 +140,7 @@ func (d *demux) hand(c *Conn, b *packet.Buffer) {
 	if b != nil {
 		c.receive(b)
 	}
-	if c.t.over() { // what comes now is not for it any more
+	if c.t.Over() { // what comes now is not for it any more
 		d.giveBack(time.Now(), c)
 		d.takeEvents()
 	}
@@ -210,15 +211,15 @@ func (d *demux) giveBack(now time.Time, c *Conn) {
 
 // start begins a connection, whose token it keeps; a parked one, when nothing is to
 // be done yet. Opened, if it is not nil, has room for the outcome of the handshake.
-func (d *demux) start(t *tcb, isV4 bool, opened chan<- error) *Conn {
-	f := t.name()
-	out := d.out.To(f.Local.Addr(), t.firstHop())
+func (d *demux) start(t *machine.TCB, isV4 bool, opened chan<- error) *Conn {
+	f := t.Flow()
+	out := d.out.To(f.Local.Addr(), t.FirstHop())
 	tx := slices.IndexFunc(d.queues, func(q *TransmitQueue) bool { return q.edge == out })
 	c := newConn(f, isV4, &d.shared, d.queues[tx])
 	c.t, c.opened = t, opened
 	d.conns[c.flow] = c
 	d.portUses[c.flow.Local.Port]++
-	if d.cfg.SleepAfter > 0 && t.quiet() {
+	if d.cfg.SleepAfter > 0 && t.Quiet() {
 		c.park(time.Now())
 		c.release()
 	} else {
@@ -232,7 +233,7 @@ func (d *demux) takeEvents() { d.shared.events.each(d.event) }
 
 func (d *demux) event(e event) {
 	if e.fastOpen != nil {
-		d.fastOpenOver(time.Now(), e.flow, e.fastOpen, false)
+		d.FastOpenOver(time.Now(), e.flow, e.fastOpen, false)
 	}
 	if e.pressed {
 		d.shared.events.pressed.Store(false)
@@ -249,16 +250,16 @@ func (d *demux) forget(e *event) {
 	now := time.Now()
 	delete(d.conns, e.flow)
 	d.unusePort(e.flow.Local.Port)
-	d.ended(now, e.t)
+	d.Ended(now, e.t)
 	if m := e.ended.mailbox.Load(); m != nil {
 		for len(m.segments) > 0 {
-			d.stranger(e.flow, <-m.segments)
+			d.Unmatched(e.flow, <-m.segments)
 		}
 	}
-	if wait := e.t.answerTime(); d.closing && wait > 0 && now.Add(wait).After(d.answerUntil) {
+	if wait := e.t.AnswerTime(); d.closing && wait > 0 && now.Add(wait).After(d.answerUntil) {
 		d.answerUntil = now.Add(wait)
 	}
-	d.recycle(e.t)
+	d.Recycle(e.t)
 	d.tellIdle(now)
 }
 
@@ -293,31 +294,31 @@ func (d *demux) icmpError(e ip.ICMPError) {
 	}
 	if d.hold(c) {
 		now := time.Now()
-		c.t.icmpError(now, e)
-		d.learn(now, c.t)
+		c.t.IcmpError(now, e)
+		d.Learn(now, c.t)
 	}
 }
 
 // abandon ends a connection that nobody has accepted.
 func (d *demux) abandon(c *Conn) {
 	if d.hold(c) {
-		c.t.abandon(nil)
+		c.t.Abandon(nil)
 	} else {
 		c.discard() // it has ended by itself
 	}
 }
 
-// answer puts a packet on its way, unless the network layer is busy.
-func (d *demux) answer(b *packet.Buffer) bool { return d.answers.Offer(b, d.cfg.Random) }
+// Answer puts a packet on its way, unless the network layer is busy.
+func (d *demux) Answer(b *packet.Buffer) bool { return d.answers.Offer(b, d.cfg.Random) }
 
-// room says whether somebody accepts what at gets.
-func (d *demux) room(at *listening) bool {
+// Room says whether somebody accepts what at gets.
+func (d *demux) Room(at *machine.Listener) bool {
 	l := d.servers[at]
 	return len(l.accept) < cap(l.accept)
 }
 
-// opened puts a connection in the listener's queue.
-func (d *demux) opened(at *listening, t *tcb) {
+// Opened puts a connection in the listener's queue.
+func (d *demux) Opened(at *machine.Listener, t *machine.TCB) {
 	l := d.servers[at]
 	l.accept <- d.start(t, l.isV4, nil) // there is room, and nobody else sends
 }
@@ -333,22 +334,22 @@ func (d *demux) closeAll() {
 	}
 	// These resets wait for the network layer, as those of connections do: nothing
 	// else is to be done any more.
-	d.refuseHalfOpen(func(b *packet.Buffer) {
+	d.RefuseHalfOpen(func(b *packet.Buffer) {
 		out := d.out.Of(b)
 		out.Send(b)
 	})
 	for _, c := range d.conns {
 		if d.hold(c) {
-			c.t.depart()
+			c.t.Depart()
 		}
 	}
 }
 
 // deadline is when expire has something to do; zero for never.
 func (d *demux) deadline() time.Time {
-	at := d.door.deadline()
+	at := d.Tables.Deadline()
 	if len(d.idle) > 0 && len(d.conns) == 0 {
-		at = earliest(at, d.answerUntil)
+		at = machine.Earliest(at, d.answerUntil)
 	}
 	return at
 }
@@ -357,5 +358,5 @@ func (d *demux) deadline() time.Time {
 // over.
 func (d *demux) expire(now time.Time) {
 	d.tellIdle(now)
-	d.door.expire(now)
+	d.Tables.Expire(now)
 }

@@ -2,6 +2,7 @@ package tcp
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/netip"
 	"syscall"
@@ -9,7 +10,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/seed-012105e5/gonet/internal/testing/tcptest"
 	"github.com/seed-012105e5/gonet/ip"
+	"github.com/seed-012105e5/gonet/tcp/segment"
 )
 
 func addrPort(s string) netip.AddrPort { return netip.MustParseAddrPort(s) }
@@ -42,11 +45,11 @@ func TestAccept(t *testing.T) {
 		if err := own.Close(); err != nil {
 			t.Fatal(err)
 		}
-		p.flow = peerFlow(2)
+		p.flow = tcptest.PeerFlow(2)
 		if c := p.accepted(all); c.RemoteAddr().String() != "10.0.0.2:40002" {
 			t.Errorf("from %v", c.RemoteAddr())
 		}
-		p.flow = peerFlow(1)
+		p.flow = tcptest.PeerFlow(1)
 	})
 }
 
@@ -57,16 +60,16 @@ func TestAcceptQueueFull(t *testing.T) {
 		p.send("S 0:0(0) win 60000 <mss 1000>")
 		p.want("there is room", "S. 0:0(0) ack 1")
 		first := p.iss
-		p.flow = peerFlow(2)
+		p.flow = tcptest.PeerFlow(2)
 		p.send("S 0:0(0) win 60000 <mss 1000>")
 		p.want("still", "S. 0:0(0) ack 1")
 		second := p.iss
-		p.flow, p.iss = peerFlow(1), first
+		p.flow, p.iss = tcptest.PeerFlow(1), first
 		p.send(". 1:1(0) ack 1 win 60000")
-		p.flow, p.iss = peerFlow(2), second
+		p.flow, p.iss = tcptest.PeerFlow(2), second
 		p.send("P. 1:11(10) ack 1 win 60000")
 		p.wantIdle("no room for the second")
-		p.flow = peerFlow(3)
+		p.flow = tcptest.PeerFlow(3)
 		p.send("S 0:0(0) win 60000 <mss 1000>")
 		p.wantIdle("and none for a third")
 		if n := p.stats.DropAcceptFull.Load(); n != 2 {
@@ -75,7 +78,7 @@ func TestAcceptQueueFull(t *testing.T) {
 		if _, err := l.Accept(); err != nil {
 			t.Fatal(err)
 		}
-		p.flow, p.iss = peerFlow(2), second
+		p.flow, p.iss = tcptest.PeerFlow(2), second
 		p.send("P. 1:11(10) ack 1 win 60000")
 		if _, err := l.Accept(); err != nil {
 			t.Fatal(err)
@@ -99,7 +102,7 @@ func TestListenerClose(t *testing.T) {
 		_, err := l.Accept()
 		wantError(t, "accept", err, net.ErrClosed)
 		wantError(t, "second Close", l.Close(), net.ErrClosed)
-		if l, err = p.sockets.Listen(l.passive.local.AddrPort()); err != nil {
+		if l, err = p.sockets.Listen(l.passive.Local.AddrPort()); err != nil {
 			t.Fatal(err)
 		}
 		accept := async(func() (int, error) { _, err := l.Accept(); return 0, err })
@@ -121,7 +124,7 @@ func TestBadAddresses(t *testing.T) {
 			{"10.0.0.1", "224.0.0.5"}, {"10.0.0.1", "255.255.255.255"}, {"10.0.0.1", "10.0.0.255"}, {"10.0.0.1", "0.0.0.0"},
 		} {
 			p.flow = good
-			p.flow = flowOf(c.local, p.flow.Local.Port, c.remote, p.flow.Remote.Port)
+			p.flow = tcptest.FlowOf(c.local, p.flow.Local.Port, c.remote, p.flow.Remote.Port)
 			p.send("S 0:0(0) win 60000")
 			p.wantIdle("a SYN from " + c.remote + " to " + c.local)
 		}
@@ -165,7 +168,7 @@ func TestMalformed(t *testing.T) {
 		for i, spoil := range []func(b []byte){
 			func(b []byte) { b[4] ^= 1 }, func(b []byte) { b[12] = 0xf0 },
 		} {
-			b := wire(segment{seq: 1, flags: SYN}, ip.Flow{Local: p.flow.Remote, Remote: p.flow.Local}, nil)
+			b := tcptest.Wire(segment.Segment{Seq: 1, Flags: segment.SYN}, ip.Flow{Local: p.flow.Remote, Remote: p.flow.Local}, nil)
 			b.Arrived = time.Now()
 			spoil(b.Bytes())
 			p.in <- b
@@ -174,7 +177,7 @@ func TestMalformed(t *testing.T) {
 				t.Errorf("%d: %d with a bad checksum, %d malformed", i, p.stats.DropBadChecksum.Load(), p.stats.DropMalformed.Load())
 			}
 		}
-		b := wire(segment{flags: SYN}, ip.Flow{Local: p.flow.Remote, Remote: p.flow.Local}, nil)
+		b := tcptest.Wire(segment.Segment{Flags: segment.SYN}, ip.Flow{Local: p.flow.Remote, Remote: p.flow.Local}, nil)
 		b.Trim(10)
 		p.in <- b
 		p.wantIdle("half a header")
@@ -188,7 +191,7 @@ func TestNetworkBusy(t *testing.T) {
 	withPeer(t, Config{}, func(p *peer) {
 		c := p.connected()
 		for range cap(p.out) {
-			p.out <- wire(segment{}, p.flow, nil) // the queue is full of others' packets
+			p.out <- tcptest.Wire(segment.Segment{}, p.flow, nil) // the queue is full of others' packets
 		}
 		if _, err := c.Write([]byte("text")); err != nil {
 			t.Fatal(err)
@@ -228,8 +231,8 @@ func TestReopenTimeWait(t *testing.T) {
 		p.want("the last acknowledgement", ". 10002:10002(0) ack 2")
 		p.send("S 5000:5000(0) win 60000 <mss 1000>")
 		p.want("the SYN is answered", "S. 0:0(0) ack 5001")
-		if beyond := old.add(10002); !p.iss.after(beyond) {
-			t.Errorf("ISS is %d before the numbers of the old connection", beyond.sub(p.iss))
+		if beyond := old.Add(10002); !p.iss.After(beyond) {
+			t.Errorf("ISS is %d before the numbers of the old connection", beyond.Sub(p.iss))
 		}
 	})
 }
@@ -247,5 +250,51 @@ func TestResetBeforeAccept(t *testing.T) {
 			t.Fatal(err)
 		}
 		p.wantIdle("there is nobody to be told")
+	})
+}
+
+// TestUnacceptedGo: when connections that nobody has accepted make that too much
+// is held, they are reset, the oldest first.
+func TestUnacceptedGo(t *testing.T) {
+	const most = 30_000
+	withPeer(t, Config{MaxMemory: most}, func(p *peer) {
+		l := p.listen()
+		defer l.Close()
+		resets := 0
+		count := func() {
+			for s := p.next(); s != nil; s = p.next() {
+				if s.Has(segment.RST) {
+					resets++
+				}
+			}
+		}
+		for i := 1; i <= 8; i++ {
+			who := fmt.Sprintf("[peer %d] ", i)
+			p.send(who + "S 0:0(0) win 60000 <mss 1000>")
+			if s := p.next(); s == nil || !s.Has(segment.SYN|segment.ACK) {
+				t.Fatalf("peer %d: %v", i, s)
+			} else {
+				p.iss = s.Seq
+			}
+			p.send(who + ". 1:1(0) ack 1 win 60000")
+			for k := range 8 {
+				p.send(fmt.Sprintf("%s. %d:%d(1000) ack 1 win 60000", who, 1+1000*k, 1001+1000*k))
+			}
+			count()
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		count()
+		if evicted := p.stats.UnacceptedEvicted.Load(); evicted == 0 || resets != int(evicted) || p.stats.Buffered.Load() > most+8000 {
+			t.Errorf("%d evicted, %d resets, %d bytes are held", evicted, resets, p.stats.Buffered.Load())
+		}
+		c, err := l.AcceptTCP()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.RemoteAddr().String() == "10.0.0.2:40001" {
+			t.Error("the oldest is still there")
+		}
+		c.Close()
 	})
 }

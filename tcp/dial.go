@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/seed-012105e5/gonet/ip"
+	"github.com/seed-012105e5/gonet/tcp/machine"
+	"github.com/seed-012105e5/gonet/tcp/segment"
 )
 
 // DialOptions says how to connect. Its zero value leaves all to the stack.
@@ -58,7 +60,7 @@ func (s *Sockets) DialWith(ctx context.Context, remote netip.AddrPort, o DialOpt
 // A dialCall is what is known of a connection that is to be dialled.
 type dialCall struct {
 	DialOptions
-	opening activeOpen
+	opening machine.ActiveOpen
 }
 
 // open makes a connection, and waits for its handshake.
@@ -78,7 +80,7 @@ func (s *Sockets) begin(ctx context.Context, remote ip.Endpoint, o dialCall) (c 
 	if err := ctx.Err(); err != nil {
 		return c, err
 	}
-	if o.opening.route, err = newSourceRoute(o.SourceRoute, remote.Addr()); err != nil {
+	if o.opening.Route, err = segment.NewSourceRoute(o.SourceRoute, remote.Addr()); err != nil {
 		return c, err
 	}
 	err = net.ErrClosed
@@ -99,7 +101,7 @@ func (c dialling) wait(ctx context.Context) error {
 		return err
 	case <-ctx.Done():
 		c.isClosed.Store(true)
-		c.do(func(_ time.Time, t *tcb) { t.abandon(ctx.Err()) })
+		c.do(func(_ time.Time, t *machine.TCB) { t.Abandon(ctx.Err()) })
 		return ctx.Err()
 	}
 }
@@ -111,7 +113,7 @@ func (d *demux) dial(now time.Time, remote ip.Endpoint, o *dialCall) (dialling, 
 		return dialling{}, err
 	}
 	outcome := make(chan error, 1)
-	return dialling{d.start(d.open(now, f, &o.opening), o.Network == "tcp4", outcome), outcome}, nil
+	return dialling{d.start(d.Open(now, f, &o.opening), o.Network == "tcp4", outcome), outcome}, nil
 }
 
 // newFlow is the flow of an active OPEN to remote (RFC 9293 section 3.10.1, MUST-44
@@ -119,12 +121,12 @@ func (d *demux) dial(now time.Time, remote ip.Endpoint, o *dialCall) (dialling, 
 // connect(2).
 func (d *demux) newFlow(now time.Time, remote ip.Endpoint, o *dialCall) (f ip.Flow, err error) {
 	to, local := remote.Addr(), ip.EndpointOfAddrPort(o.Local)
-	o.opening.opts = o.Options.over(d.options())
-	if err := d.checkOptions(o.opening.opts); err != nil {
+	o.opening.Opts = o.Options.over(d.Options())
+	if err := d.CheckOptions(o.opening.Opts); err != nil {
 		return f, err
 	}
 	switch {
-	case len(o.opening.text) > d.sendLimit():
+	case len(o.opening.Text) > d.SendLimit():
 		return f, syscall.EMSGSIZE
 	case d.closing:
 		return f, net.ErrClosed
@@ -134,7 +136,7 @@ func (d *demux) newFlow(now time.Time, remote ip.Endpoint, o *dialCall) (f ip.Fl
 		return f, syscall.ECONNREFUSED // nobody can listen there
 	}
 	if local.IsWildcard() {
-		src, ok := d.cfg.Table.Load().Source(o.opening.route.towards(to))
+		src, ok := d.cfg.Table.Load().Source(o.opening.Route.Towards(to))
 		if !ok {
 			return f, syscall.ENETUNREACH
 		}
@@ -163,7 +165,7 @@ func (d *demux) choosePort(now time.Time, f *ip.Flow) error {
 		f.Local.Port, ok = d.ports.Choose(func(p uint16) bool {
 			try := *f
 			try.Local.Port = p
-			return try.Local == try.Remote || d.listens(try.Local) || taken(try)
+			return try.Local == try.Remote || d.Listens(try.Local) || taken(try)
 		})
 		return ok
 	}
@@ -175,13 +177,13 @@ func (d *demux) choosePort(now time.Time, f *ip.Flow) error {
 
 func (d *demux) flowTaken(f ip.Flow) bool {
 	_, connected := d.conns[f]
-	return connected || d.taken(f)
+	return connected || d.Taken(f)
 }
 
 // reusable says whether f is in TIME-WAIT, and may be opened anew.
 func (d *demux) reusable(now time.Time, f ip.Flow) bool {
 	_, connected := d.conns[f]
-	return !connected && d.door.reusable(now, f)
+	return !connected && d.Tables.Reusable(now, f)
 }
 
 // DialFastOpen is Dial followed by a Write of data, in one: where the server
@@ -198,5 +200,5 @@ func (s *Sockets) DialFastOpen(ctx context.Context, local, remote netip.AddrPort
 
 // DialFastOpenWith is DialFastOpen with options.
 func (s *Sockets) DialFastOpenWith(ctx context.Context, remote netip.AddrPort, o DialOptions, data []byte) (*Conn, error) {
-	return s.open(ctx, remote, dialCall{o, activeOpen{fastOpen: true, text: data}})
+	return s.open(ctx, remote, dialCall{o, machine.ActiveOpen{FastOpen: true, Text: data}})
 }

@@ -12,36 +12,31 @@
 //
 // # Where what is
 //
-// The state of a connection is a TCB, a pure machine: segments, calls and the time
-// go in, and it says what to send and when it wants to be asked again. It has no
-// goroutine, channel or clock.
+//	tcp/segment      the wire format: sequence numbers, header, options
+//	tcp/machine      all rules of the RFCs, as a pure machine without goroutine, channel or clock
+//	tcp/congestion   congestion control, which knows no connection
+//	tcp              the processes around the machine, and what programs call
 //
-//	tcb.go, state.go            the variables of RFC 9293 section 3.3, the states
-//	arrives.go, ack.go          SEGMENT ARRIVES (3.10.7), step by step
-//	calls.go                    OPEN, SEND, RECEIVE, CLOSE, ABORT (3.10.1 to 3.10.6)
-//	output.go, segment.go       what is sent and when; Nagle, SWS avoidance (3.8.6)
-//	timeouts.go, rtt.go         retransmission (RFC 6298), persist, keep-alive
-//	window.go, autotune.go      the receive window and its buffer
-//	options.go, header.go       the wire format
-//	sack.go, scoreboard.go      selective acknowledgements (RFC 2018, 6675)
-//	recovery.go, rack.go, tlp.go, newreno.go, prr.go, frto.go, undo.go, dsack.go
-//	                            loss recovery
-//	congestion/                 congestion control, a package that knows no TCB
-//	pathmtu.go, mtuprobe.go     path MTU discovery (RFC 1191, 4821)
-//	challenge.go                attacks by an off-path host (RFC 5961)
+// Imports go from below to above only: the machine knows nothing of its processes.
+// In the machine, the names of files begin with their part:
 //
-// Before there is a TCB, and after it, less state will do: half-open connections
-// (halfopen.go, syncookie.go) and TIME-WAIT (timewait.go) are kept in tables, and a
-// segment that belongs to nothing is answered by stranger.go. door.go is these
-// together.
+//	tcb.go, state.go      the variables of RFC 9293 section 3.3, the states
+//	arrives…              SEGMENT ARRIVES (3.10.7), step by step; challenge ACKs (RFC 5961)
+//	calls…                OPEN, SEND, RECEIVE, CLOSE, ABORT (3.10.1 to 3.10.6), options of sockets
+//	output.go             what is sent and when; Nagle, SWS avoidance (3.8.6)
+//	timer…                retransmission (RFC 6298), persist, keep-alive, user timeout
+//	send_…, receive_…     queues, the window and when it is told, delayed acknowledgements
+//	recovery_…            loss recovery: the scoreboard and SACK, RACK, TLP, PRR, F-RTO, undo, DSACK
+//	congestion_…          what congestion control is told: ECN, rates of delivery, pacing
+//	path_…                path MTU discovery (RFC 1191, 4821, 8899), ICMP errors, source routes
+//	open_…                opening: initial sequence numbers, half-open connections, SYN cookies, Fast Open
+//	close_…               TIME-WAIT, resets, orphans, what a connection leaves
+//	tables.go             what a host knows besides its connections
+//	loop.go               all of it for a program that calls the layers in one loop
 //
-// The processes around the machines only move events. [Demux] owns the tables and
-// finds for each segment its connection. A connection has no goroutine: whoever has
-// something for it takes its token (token.go) and runs the machine, the
-// demultiplexer as well as users (socket.go) and timers (conn.go). They only try to
-// send; [Transmit] waits for the network layer (transmit.go). A quiet connection is
-// parked (park.go).
-//
-// [Machine] is the same machines for a program that calls the layers in one loop,
-// without goroutines and channels.
+// The processes only move events. [Demux] owns the tables and finds for each segment
+// its connection. A connection has no goroutine: whoever has something for it takes
+// its token (token.go) and runs the machine, the demultiplexer as well as users
+// (socket.go) and timers (conn.go). They only try to send; [Transmit] waits for the
+// network layer (transmit.go). A quiet connection is parked (park.go).
 package tcp

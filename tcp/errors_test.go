@@ -7,11 +7,13 @@ import (
 	"os"
 	"reflect"
 	"testing"
+
+	"github.com/seed-012105e5/gonet/internal/testing/tcptest"
 )
 
 // TestOpError: errors are those that package net would make of its own parts.
 func TestOpError(t *testing.T) {
-	c := newConn(peerFlow(1), false, nil, nil)
+	c := newConn(tcptest.PeerFlow(1), false, nil, nil)
 	local, remote := c.flow.Local.AddrPort(), c.flow.Remote.AddrPort()
 	want := &net.OpError{
 		Op: "read", Net: "tcp", Source: net.TCPAddrFromAddrPort(local), Addr: net.TCPAddrFromAddrPort(remote), Err: os.ErrDeadlineExceeded,
@@ -35,7 +37,7 @@ func TestOpError(t *testing.T) {
 
 // TestOpErrorAllocations: net/http has one made for each request.
 func TestOpErrorAllocations(t *testing.T) {
-	c := newConn(peerFlow(1), false, nil, nil)
+	c := newConn(tcptest.PeerFlow(1), false, nil, nil)
 	var err error
 	if n := testing.AllocsPerRun(100, func() { err = c.opError("read", os.ErrDeadlineExceeded) }); n != 1 {
 		t.Errorf("%v allocations for %v, want 1", n, err)

@@ -5,6 +5,7 @@ import (
 
 	"github.com/seed-012105e5/gonet/edge"
 	"github.com/seed-012105e5/gonet/ip"
+	"github.com/seed-012105e5/gonet/tcp/machine"
 )
 
 // An event is what a connection tells the demultiplexer: how a Fast Open has gone,
@@ -12,10 +13,10 @@ import (
 // what is still in its mailbox.
 type event struct {
 	flow     ip.Flow
-	fastOpen *fastOpen // nil when there is nothing to tell
-	ended    *Conn     // the connection has ended,
-	t        *tcb      // and this was its state
-	pressed  bool      // all connections together hold too much
+	fastOpen *machine.FastOpen // nil when there is nothing to tell
+	ended    *Conn             // the connection has ended,
+	t        *machine.TCB      // and this was its state
+	pressed  bool              // all connections together hold too much
 }
 
 // events are those that the demultiplexer has not taken yet. Who tells does not

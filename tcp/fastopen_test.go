@@ -1,97 +1,25 @@
 package tcp
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
 	"net"
 	"net/netip"
-	"slices"
 	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/seed-012105e5/gonet/ip"
+	"github.com/seed-012105e5/gonet/internal/testing/tcptest"
+	"github.com/seed-012105e5/gonet/tcp/segment"
 )
-
-// TestCookieOption: RFC7413-4.1.1: what may be a cookie is written aligned and
-// read again; what may not be one is ignored.
-func TestCookieOption(t *testing.T) {
-	for n := range 20 {
-		value := bytes.Repeat([]byte{0xa5}, n)
-		o := parseOptions(append([]byte{optFastOpen, byte(2 + n)}, value...))
-		if allowed := n == 0 || n >= 4 && n <= 16 && n%2 == 0; o.fastOpen.present != allowed {
-			t.Errorf("a cookie of %d bytes: %v", n, o.fastOpen.present)
-		} else if !allowed {
-			continue
-		}
-		p := o.append(nil, true)
-		if again := parseOptions(p); again != o || len(p)%4 != 0 || !slices.Equal(o.fastOpen.bytes(), value) {
-			t.Errorf("%d bytes: %v is %x", n, &o, p)
-		}
-		if p = o.append(nil, false); len(p) != 0 {
-			t.Errorf("on a segment that is no SYN: %x", p)
-		}
-	}
-}
-
-// FuzzCookie: RFC7413-4.1.1: any value is a cookie or is ignored, and goes out
-// as it came in.
-func FuzzCookie(f *testing.F) {
-	f.Add([]byte{})
-	f.Add([]byte("12345678"))
-	f.Fuzz(func(t *testing.T, value []byte) {
-		var c, again cookie
-		c.parse(value)
-		p := c.append(nil)
-		again = parseOptions(p).fastOpen
-		if again != c || len(p)%4 != 0 || c.present && !bytes.Equal(c.bytes(), value) {
-			t.Fatalf("%x: %v, %v, %x", value, &c, &again, p)
-		}
-	})
-}
-
-// TestServers: RFC7413-4.1.3: the cache of cookies is bounded, and knows pauses
-// and refusals.
-func TestServers(t *testing.T) {
-	c := servers{limit: 10}
-	good := cookie{present: true, len: 4, value: [maxCookie]byte{1, 2, 3, 4}}
-	to := func(i int) ip.Flow {
-		return flowOf("10.0.0.1", 0, netip.AddrFrom4([4]byte{10, 0, 1, byte(i)}).String(), 80)
-	}
-	for i := range 100 {
-		c.learn(start, to(i), &fastOpen{granted: good, mss: 1000 + i})
-		c.learn(start, to(200), &fastOpen{mss: 1000}) // one that gives none
-		if len(c.byPath) > c.limit || c.queue.Len() != len(c.byPath) {
-			t.Fatalf("%d servers in %d places", len(c.byPath), c.queue.Len())
-		}
-	}
-	if o := c.attempt(start, to(99)); o.offer != good || o.mss != 1099 {
-		t.Errorf("the newest has %+v", o)
-	}
-	if o := c.attempt(start, to(80)); o.offer.has() || !o.offer.present {
-		t.Errorf("one that is forgotten has %+v", o)
-	}
-	c.learn(start, to(99), &fastOpen{text: 10, mss: 1460})
-	if o := c.attempt(start, to(99)); o.offer.has() || o.mss != 1460 {
-		t.Errorf("one that refused it has %+v", o)
-	}
-	c.learn(start, to(98), &fastOpen{timedOut: true})
-	if o := c.attempt(start.Add(fastOpenPause-1), to(98)); o != nil {
-		t.Errorf("after a timeout there is %+v", o)
-	}
-	if o := c.attempt(start.Add(fastOpenPause), to(98)); o == nil || o.offer != good {
-		t.Errorf("after the pause there is %+v", o)
-	}
-}
 
 // dialFast begins a Fast Open to port 80 of the peer.
 func (p *peer) dialFast(data string) <-chan dialed {
 	ch := make(chan dialed, 1)
 	go func() {
-		c, err := p.sockets.DialFastOpen(context.Background(), netip.AddrPort{}, netip.AddrPortFrom(peerAddr, 80), []byte(data))
+		c, err := p.sockets.DialFastOpen(context.Background(), netip.AddrPort{}, netip.AddrPortFrom(tcptest.PeerAddr, 80), []byte(data))
 		ch <- dialed{c, err}
 	}()
 	return ch
@@ -102,12 +30,12 @@ func (p *peer) dialFast(data string) <-chan dialed {
 func TestDialFastOpen(t *testing.T) {
 	withPeer(t, Config{}, func(p *peer) {
 		first := p.dialFast("hello")
-		if s := p.want("a SYN that asks", "S 0:0(0)"); !s.opts.fastOpen.present || s.opts.fastOpen.has() {
-			t.Errorf("the SYN has %v", &s.opts)
+		if s := p.want("a SYN that asks", "S 0:0(0)"); !s.Opts.FastOpen.Present || s.Opts.FastOpen.Has() {
+			t.Errorf("the SYN has %v", &s.Opts)
 		}
 		p.send("S. 0:0(0) ack 1 win 60000 <mss 1000,FO a1a2a3a4>")
-		if s := p.want("the data follows", "P. 1:6(5) ack 1"); string(s.data) != "hello" {
-			t.Errorf("data %q", s.data)
+		if s := p.want("the data follows", "P. 1:6(5) ack 1"); string(s.Data) != "hello" {
+			t.Errorf("data %q", s.Data)
 		}
 		c := (<-first).c
 		if c.Info().FastOpen {
@@ -115,8 +43,8 @@ func TestDialFastOpen(t *testing.T) {
 		}
 		second := p.dialFast("hello")
 		s := p.want("a SYN with data", "S 0:5(5)")
-		if string(s.data) != "hello" || s.opts.fastOpen.String() != "FO a1a2a3a4" {
-			t.Errorf("the SYN has %v, %q", &s.opts, s.data)
+		if string(s.Data) != "hello" || s.Opts.FastOpen.String() != "FO a1a2a3a4" {
+			t.Errorf("the SYN has %v, %q", &s.Opts, s.Data)
 		}
 		p.send("S. 0:0(0) ack 6 win 60000 <mss 1000>")
 		p.want("the third segment", ". 6:6(0) ack 1")
@@ -140,9 +68,9 @@ func TestDialFastOpenBlackHole(t *testing.T) {
 		has := func(why string) bool {
 			ch := p.dialFast("hello")
 			s := p.want(why, "S 0:0(0)")
-			if s.opts.fastOpen.present {
+			if s.Opts.FastOpen.Present {
 				time.Sleep(time.Second)
-				if s := p.want("the SYN again", "S 0:0(0)"); s.opts.fastOpen.present {
+				if s := p.want("the SYN again", "S 0:0(0)"); s.Opts.FastOpen.Present {
 					t.Error("the second SYN has the option too")
 				}
 			}
@@ -150,7 +78,7 @@ func TestDialFastOpenBlackHole(t *testing.T) {
 			p.want("the data", "P. 1:6(5) ack 1")
 			p.send("R 1:1(0) win 0")
 			(<-ch).c.Close()
-			return s.opts.fastOpen.present
+			return s.Opts.FastOpen.Present
 		}
 		if !has("the first SYN asks") || has("the next does not") {
 			t.Error("the option is there after a timeout, or was not there before")
@@ -185,11 +113,11 @@ func (p *peer) fastListener(pending int) (*Listener, string) {
 	}
 	p.send("S 0:0(0) win 60000 <mss 1000,FO>")
 	s := p.want("a cookie", "S. 0:0(0) ack 1")
-	if !s.opts.fastOpen.has() {
-		p.t.Fatalf("no cookie in %v", &s.opts)
+	if !s.Opts.FastOpen.Has() {
+		p.t.Fatalf("no cookie in %v", &s.Opts)
 	}
 	p.send("R 1:1(0) win 0")
-	return l, s.opts.fastOpen.String()
+	return l, s.Opts.FastOpen.String()
 }
 
 // TestAcceptFastOpen: RFC7413-4.2.2: the server's user reads the data of the SYN
@@ -214,18 +142,18 @@ func TestAcceptFastOpen(t *testing.T) {
 			t.Errorf("%+v", i)
 		}
 		old := p.iss
-		p.flow = peerFlow(2)
+		p.flow = tcptest.PeerFlow(2)
 		p.send("S 0:100(100) win 60000 <mss 1000," + cookie + ">")
 		p.want("there is room for one only", "S. 0:0(0) ack 1")
 		if n := p.stats.FastOpenFull.Load(); n != 1 {
 			t.Errorf("%d found no room", n)
 		}
-		p.flow, p.iss = peerFlow(1), old
+		p.flow, p.iss = tcptest.PeerFlow(1), old
 		p.send(". 101:101(0) ack 7 win 60000")
 		if i := c.Info(); i.State != Established || i.Unacked != 0 {
 			t.Errorf("%+v", i)
 		}
-		p.flow = peerFlow(3)
+		p.flow = tcptest.PeerFlow(3)
 		p.send("S 0:100(100) win 60000 <mss 1000," + cookie + ">")
 		p.want("there is room again", "S. 0:0(0) ack 101")
 		if n := p.stats.FastOpenAccepted.Load(); n != 2 {
@@ -240,10 +168,10 @@ func TestFastOpenResetSlots(t *testing.T) {
 	withPeer(t, Config{}, func(p *peer) {
 		l, cookie := p.fastListener(3)
 		for i := range 10 {
-			p.flow = peerFlow(10 + i)
+			p.flow = tcptest.PeerFlow(10 + i)
 			p.send("S 0:100(100) win 60000 <mss 1000," + cookie + ">")
 			s := p.next()
-			p.iss = s.seq
+			p.iss = s.Seq
 			if i >= 3 {
 				continue
 			}
@@ -263,7 +191,7 @@ func TestFastOpenResetSlots(t *testing.T) {
 		time.Sleep(time.Minute)
 		for p.next() != nil { // SYN-ACKs that went again
 		}
-		p.flow = peerFlow(30)
+		p.flow = tcptest.PeerFlow(30)
 		p.send("S 0:100(100) win 60000 <mss 1000," + cookie + ">")
 		p.want("a minute later there is room", "S. 0:0(0) ack 101")
 	})
@@ -290,29 +218,29 @@ func TestFastOpenEnds(t *testing.T) {
 func TestCookieRotation(t *testing.T) {
 	withPeer(t, Config{}, func(p *peer) {
 		_, old := p.fastListener(2)
-		syn := func(i int, offer, want string) (granted *cookie) {
-			p.flow = peerFlow(i)
+		syn := func(i int, offer, want string) (granted *segment.Cookie) {
+			p.flow = tcptest.PeerFlow(i)
 			p.send("S 0:100(100) win 60000 <mss 1000," + offer + ">")
-			granted = &p.want("a SYN-ACK", want).opts.fastOpen
+			granted = &p.want("a SYN-ACK", want).Opts.FastOpen
 			p.send("R 101:101(0) win 0")
 			p.send("R 1:1(0) win 0")
 			for p.next() != nil {
 			}
 			return granted
 		}
-		if c := syn(2, old, "S. 0:0(0) ack 101"); c.present {
+		if c := syn(2, old, "S. 0:0(0) ack 101"); c.Present {
 			t.Errorf("a cookie that is good is replaced by %v", c)
 		}
 		time.Sleep(time.Hour)
 		c := syn(3, old, "S. 0:0(0) ack 101")
-		if !c.has() || c.String() == old {
+		if !c.Has() || c.String() == old {
 			t.Errorf("for an old cookie there is %v", c)
 		}
 		time.Sleep(time.Hour)
-		if c := syn(4, old, "S. 0:0(0) ack 1"); !c.has() || c.String() == old {
+		if c := syn(4, old, "S. 0:0(0) ack 1"); !c.Has() || c.String() == old {
 			t.Errorf("for one that is too old there is %v", c)
 		}
-		if again := syn(5, c.String(), "S. 0:0(0) ack 101"); !again.has() {
+		if again := syn(5, c.String(), "S. 0:0(0) ack 101"); !again.Has() {
 			t.Error("for the one between there is none")
 		}
 	})

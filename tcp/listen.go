@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/seed-012105e5/gonet/ip"
+	"github.com/seed-012105e5/gonet/tcp/machine"
 )
 
 // ListenOptions says how to listen. Its zero value is a listener that has its
@@ -40,8 +41,8 @@ func (s *Sockets) ListenWith(local netip.AddrPort, o ListenOptions) (*Listener, 
 
 // listen is a passive OPEN (RFC 9293 section 3.10.1, MUST-41 to MUST-43).
 func (d *demux) listen(s *Sockets, at ip.Endpoint, o *ListenOptions) (*Listener, error) {
-	opts := o.Options.over(d.options())
-	if err := d.checkOptions(opts); err != nil {
+	opts := o.Options.over(d.Options())
+	if err := d.CheckOptions(opts); err != nil {
 		return nil, err
 	}
 	switch {
@@ -57,10 +58,10 @@ func (d *demux) listen(s *Sockets, at ip.Endpoint, o *ListenOptions) (*Listener,
 		at.Port = p
 	}
 	l := &Listener{
-		passive: listening{local: at, share: o.Share, opts: opts}, isV4: o.Network == "tcp4", calls: s,
+		passive: machine.Listener{Local: at, Share: o.Share, Opts: opts}, isV4: o.Network == "tcp4", calls: s,
 		accept: make(chan *Conn, d.cfg.Backlog), closed: make(chan struct{}),
 	}
-	if !d.addListener(&l.passive) {
+	if !d.AddListener(&l.passive) {
 		return nil, syscall.EADDRINUSE
 	}
 	d.servers[&l.passive] = l
@@ -71,11 +72,11 @@ func (d *demux) listen(s *Sockets, at ip.Endpoint, o *ListenOptions) (*Listener,
 // unlisten ends a listener. The connections that wait in it go to those that
 // share its address; otherwise they end too.
 func (d *demux) unlisten(l *Listener) {
-	if !d.removeListener(&l.passive) {
+	if !d.RemoveListener(&l.passive) {
 		return
 	}
 	delete(d.servers, &l.passive)
-	d.unusePort(l.passive.local.Port)
+	d.unusePort(l.passive.Local.Port)
 	close(l.closed)
 	for {
 		select {
@@ -89,7 +90,7 @@ func (d *demux) unlisten(l *Listener) {
 
 // inherit finds a listener for a connection that has waited in l.
 func (d *demux) inherit(l *Listener, c *Conn) {
-	if next := d.successor(&l.passive, c.flow); next != nil && d.room(next) {
+	if next := d.Successor(&l.passive, c.flow); next != nil && d.Room(next) {
 		d.servers[next].accept <- c
 		return
 	}

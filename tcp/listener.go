@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/seed-012105e5/gonet/internal/deadline"
+	"github.com/seed-012105e5/gonet/tcp/machine"
 )
 
 // A Listener accepts connections. It is a net.Listener, and its methods may be
@@ -19,7 +20,7 @@ type Listener struct {
 	isClosed atomic.Bool
 	deadline deadline.Deadline
 
-	passive listening // of the demultiplexer, but for what does not change
+	passive machine.Listener // of the demultiplexer, but for what does not change
 }
 
 // Accept waits for the next connection. Errors are *net.OpError around
@@ -62,7 +63,7 @@ func (l *Listener) Close() error {
 }
 
 // Addr returns the *net.TCPAddr that the listener is bound to.
-func (l *Listener) Addr() net.Addr { return netAddrOf(l.passive.local) }
+func (l *Listener) Addr() net.Addr { return netAddrOf(l.passive.Local) }
 
 // SetDeadline sets the deadline of Accept; the zero time means none.
 func (l *Listener) SetDeadline(t time.Time) error {
@@ -86,7 +87,7 @@ func (l *Listener) opError(op string, err error) error {
 // come twice, on two connections, when the network has doubled the SYN; so
 // this is for services whose requests can bear that (section 2.1).
 func (l *Listener) SetFastOpen(pending int) error {
-	if !l.calls.ask(func(_ time.Time, d *demux) { l.passive.fastOpenLimit = pending }) || isClosed(l.closed) {
+	if !l.calls.ask(func(_ time.Time, d *demux) { l.passive.FastOpenLimit = pending }) || isClosed(l.closed) {
 		return l.opError("set", net.ErrClosed)
 	}
 	return nil

@@ -2,53 +2,35 @@ package tcp
 
 import "time"
 
-// A connection over which nothing goes, and which waits for nothing, needs little:
-// after a while it is parked, and gives up its queues and all that is known of what
-// was in flight. A segment for it, a call of its user, or its keep-alive timer
-// unparks it.
-
-// quiet says whether the connection waits for nothing but a segment, a call, or
-// the time to ask the peer whether it is still there.
-func (t *tcb) quiet() bool {
-	return t.state == Established && !t.finQueued && !t.orphan && t.fastOpen == nil &&
-		t.flightEmpty() && t.sendq.len == 0 && t.phase == steady &&
-		t.recvq.readyLen == 0 && len(t.recvq.ahead) == 0 &&
-		!t.ackNow && t.ackPending == 0 && !t.replies && t.ownDeadline().IsZero() && t.keepAlives == 0
-}
-
 // parked says whether the connection is.
-func (t *tcb) parked() bool { return t.activity == nil }
+func (c *Conn) parked() bool { return c.t.Parked() }
 
 // parkAt is when the connection may be parked, if nothing happens; the zero time is
-// never. Active is when it was last unparked.
-func (t *tcb) parkAt(active time.Time) time.Time {
-	if t.cfg.SleepAfter < 0 || !t.quiet() {
+// never.
+func (c *Conn) parkAt() time.Time {
+	if c.queued || c.writing {
 		return time.Time{}
 	}
-	return latest(active, latest(t.lastHeard, t.lastSent)).Add(t.cfg.SleepAfter)
+	return c.t.ParkAt(c.activeAt)
 }
 
-// park gives up what a quiet connection does not need. It returns that, and when
-// the keep-alive timer expires, if it runs: a parked connection has no timer.
-func (t *tcb) park() (a *activity, keepAliveAt time.Time) {
-	a, keepAliveAt = t.activity, t.keepAliveAt
-	t.account() // nothing is held
-	t.kept = kept{a.board.losses, a.delivery.total, a.sendq.limit, a.recvq.limit}
-	t.activity = nil
-	return a, keepAliveAt
+// park parks the connection. The timer is that for keep-alive then.
+func (c *Conn) park(now time.Time) {
+	c.stopTimer()
+	a, at := c.t.Park()
+	if !at.IsZero() {
+		c.timerAt = at
+		c.timer = time.AfterFunc(at.Sub(now), c.expire)
+	}
+	c.shared.transfers.Put(a)
 }
 
-// unpark is its opposite, with an activity that is as if new. As the user has sent
-// nothing, the next samples of the rate say what he sends, and not what the network
-// carries.
-func (t *tcb) unpark(a *activity, keepAliveAt time.Time) {
-	t.activity = a
-	t.keepAliveAt = keepAliveAt
-	t.board.losses = t.kept.lost
-	t.sendq.first, t.sendq.limit, t.sendq.unit = t.snd.nxt, t.kept.sendLimit, t.trainLen()
-	t.recvq.limit = t.kept.receiveLimit
-	t.detector, _ = newDetector(t.opts.recovery, t.sackOK, &t.rack) // the name has been checked
-	t.recover = t.snd.una - 1
-	t.delivery.total = t.kept.delivered
-	t.delivery.userLimits(0)
+// unpark makes sure that the connection is not parked.
+func (c *Conn) unpark() {
+	if !c.parked() {
+		return
+	}
+	c.t.Unpark(c.shared.transfers.Take(), c.timerAt)
+	c.shared.stats.Woken.Add(1)
+	c.activeAt = time.Now()
 }

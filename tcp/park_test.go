@@ -14,7 +14,9 @@ import (
 	"time"
 
 	"github.com/seed-012105e5/gonet/internal/testing/goroutines"
+	"github.com/seed-012105e5/gonet/internal/testing/tcptest"
 	"github.com/seed-012105e5/gonet/ip"
+	"github.com/seed-012105e5/gonet/tcp/segment"
 )
 
 // wantSlept fails unless so many connections have gone to sleep and been
@@ -75,7 +77,7 @@ func TestSleep(t *testing.T) {
 			}
 		}},
 		{"an ICMP error", func(p *peer, c *Conn) {
-			r := ip.ICMPError{Type: ip.TypeUnreachable, Code: ip.CodeHostUnreachable, Src: hostAddr, Dst: peerAddr}
+			r := ip.ICMPError{Type: ip.TypeUnreachable, Code: ip.CodeHostUnreachable, Src: tcptest.HostAddr, Dst: tcptest.PeerAddr}
 			binary.BigEndian.PutUint16(r.Transport[0:], p.flow.Local.Port)
 			binary.BigEndian.PutUint16(r.Transport[2:], p.flow.Remote.Port)
 			p.icmpErrors.Out().Send(r)
@@ -124,7 +126,7 @@ func TestSleepKeepAlive(t *testing.T) {
 	withPeer(t, Config{}, func(p *peer) {
 		l := p.listen()
 		var conns []*Conn
-		var isses []seq
+		var isses []segment.Seq
 		for i, idle := range []int{30, 20, 40, 26} {
 			p.flow.Remote.Port = uint16(1000 + i)
 			c := p.accepted(l)

@@ -1,212 +1,82 @@
 package tcp
 
 import (
+	"encoding/binary"
 	"fmt"
-	"math/rand/v2"
-	"strings"
 	"testing"
 	"time"
+
+	"github.com/seed-012105e5/gonet/internal/testing/tcptest"
+	"github.com/seed-012105e5/gonet/ip"
 )
 
-// A fakePath lets datagrams of up to mtu bytes through, without a word.
-type fakePath struct {
-	*pathMTU
-	mtu    int
-	nxt    seq
-	now    time.Time
-	probes []int
+// TestPathMTUIsShared: RFC1191-6.2, MUST-67: what a router has told one connection, later ones
+// know, and the MSS that they offer is still that of the link; and what a connection
+// has found out is known after its end.
+func TestPathMTUIsShared(t *testing.T) {
+	withPeer(t, Config{}, func(p *peer) {
+		wantMSS := func(c *Conn, want int) {
+			t.Helper()
+			if i := c.Info(); i.SendMSS != want {
+				t.Errorf("MSS %d, path MTU %d, want %d", i.SendMSS, i.PathMTU, want)
+			}
+		}
+		first := p.connected()
+		if _, err := first.Write(make([]byte, 1000)); err != nil {
+			t.Fatal(err)
+		}
+		p.want("a segment", "P. 1:1001(1000) ack 1")
+		p.icmpErrors.Out().Send(tooBigFor(p, 800))
+		if s := p.want("again, cut smaller", "P. 1:1001(1000) ack 1"); s.Train != 760 {
+			t.Errorf("cut into segments of %d", s.Train)
+		}
+		wantMSS(first, 760)
+		second := p.connected()
+		wantMSS(second, 760)
+		p.send("R. 1:1(0) ack 1")
+		p.flow = tcptest.PeerFlow(1)
+		wantMSS(p.accepted(p.listen()), 760)
+
+		p.send("[peer 2] S 0:0(0) win 60000 <mss 1000>")
+		s := p.want("the MSS of the link is offered", "S. 0:0(0) ack 1")
+		if s.Opts.MSS != 1460 {
+			t.Errorf("MSS %d is offered", s.Opts.MSS)
+		}
+	})
 }
 
-// turn sends a probe if one is due, and else a segment of full size; what
-// arrives is acknowledged after a round trip. It says whether it did.
-func (f *fakePath) turn() bool {
-	size := f.next(f.now)
-	b := block{f.nxt, f.nxt.add(max(size, f.largest()) - headersLen)}
-	f.now = f.now.Add(10 * time.Millisecond)
-	switch {
-	case size > f.mtu:
-		f.probed(b, size)
-		f.probes = append(f.probes, size)
-		f.probeLost(f.now)
-		return true
-	case size > 0:
-		f.probed(b, size)
-		f.probes = append(f.probes, size)
-	case f.largest() > f.mtu:
-		f.sent(b, b.right.sub(b.left), true)
-		f.timedOut(f.now, b.left, true)
-		return false
-	default:
-		f.sent(b, b.right.sub(b.left), false)
-	}
-	f.nxt = b.right
-	f.acked(f.now, f.nxt)
-	return true
-}
-
-// TestSearch: RFC4821-7.3, RFC4821-7.7, RFC8899-5.2, RFC8899-5.3: whatever the MTU of the
-// path is, the search gets near to it, by few probes, and never settles above it.
-func TestSearch(t *testing.T) {
-	for _, link := range []int{1500, 9000, 65535} {
-		for _, mtu := range []int{552, 576, 1024, 1025, 1280, 1400, 1492, 1500, 4352, 9000, 65535} {
-			for _, mode := range []MTUProbing{ProbeWhenLowered, ProbeAlways} {
-				p := newPathMTU(link, mode)
-				f := &fakePath{pathMTU: &p, mtu: min(mtu, link), nxt: testISS, now: start}
-				for range 200 {
-					f.turn()
-				}
-				if p.mtu > f.mtu || f.mtu-p.mtu > max(16, f.mtu/32) || p.state != SearchComplete {
-					t.Errorf("link %d, path %d, mode %d: %d in %v after probes of %d", link, mtu, mode, p.mtu, p.state, f.probes)
-				}
-				if n := len(f.probes); n > 40 {
-					t.Errorf("link %d, path %d, mode %d: %d probes: %d", link, mtu, mode, n, f.probes)
+// TestPathMTUOfEnded: RFC1191-6.2: what a connection has found out by itself is known after its end.
+func TestPathMTUOfEnded(t *testing.T) {
+	withPeer(t, Config{}, func(p *peer) {
+		first := p.connected()
+		first.Write(make([]byte, 1000))
+		p.want("of full size", "P. 1:1001(1000) ack 1")
+		found := first.Info().PathMTU
+		for range 30 { // a black hole: nothing so large arrives
+			time.Sleep(time.Second)
+			for s := p.next(); s != nil; s = p.next() {
+				if s.Seq == p.iss+1 && s.Len < 1000 {
+					p.send(fmt.Sprintf(". 1:1(0) ack %d win 60000", 1+s.Len))
 				}
 			}
 		}
-	}
+		if found = first.Info().PathMTU; found >= 1040 {
+			t.Fatalf("path MTU %d", found)
+		}
+		p.send(". 1:1(0) ack 1001 win 60000")
+		p.send("R. 1:1(0) ack 1001")
+		if i := p.connected().Info(); i.PathMTU != found {
+			t.Errorf("path MTU %d after the end of the connection that has found %d", i.PathMTU, found)
+		}
+	})
 }
 
-// TestSearchAgain: RFC8899-5.1.1, RFC1191-6.3: ten minutes after the end of a search, one begins that finds
-// that the path has become better.
-func TestSearchAgain(t *testing.T) {
-	p := newPathMTU(9000, ProbeWhenLowered)
-	f := &fakePath{pathMTU: &p, mtu: 1200, nxt: testISS, now: start}
-	for range 200 {
-		f.turn()
-	}
-	f.mtu, f.probes = 9000, nil
-	for f.now.Before(p.raiseAt.Add(-20 * time.Millisecond)) {
-		f.now = f.now.Add(time.Second)
-		if f.now.After(p.raiseAt) {
-			f.now = p.raiseAt.Add(-20 * time.Millisecond)
-		}
-		f.turn()
-	}
-	if len(f.probes) != 0 {
-		t.Errorf("probes of %d before time", f.probes)
-	}
-	for range 5 {
-		f.turn()
-	}
-	if p.mtu != 9000 || fmt.Sprint(f.probes) != "[1500 9000]" {
-		t.Errorf("%d after probes of %d", p.mtu, f.probes)
-	}
-}
-
-// TestSearchStates: RFC8899-5.2: each event in each state that it matters in.
-func TestSearchStates(t *testing.T) {
-	const q = testISS
-	full := func(p *pathMTU, n int) { // a segment of full size goes out and arrives
-		p.sent(block{q.add(n * 9000), q.add(n*9000 + 9000)}, p.largest(), false)
-		p.acked(start, q.add(n*9000+9000))
-	}
-	timeouts := func(p *pathMTU, n int) {
-		for range n {
-			p.timedOut(start, q, true)
-		}
-	}
-	for _, test := range []struct {
-		name string
-		mode MTUProbing
-		do   func(p *pathMTU)
-		want string // mtu, high, state
-	}{
-		{"nothing is known", ProbeWhenLowered, func(*pathMTU) {}, "4000 4000 SEARCH_COMPLETE"},
-		{"begins with the base", ProbeAlways, func(*pathMTU) {}, "1024 4000 BASE"},
-		{"the base passes", ProbeAlways, func(p *pathMTU) { full(p, 0) }, "1024 4000 SEARCHING"},
-		{"the base does not pass", ProbeAlways, func(p *pathMTU) { timeouts(p, 3) }, "552 4000 ERROR"},
-		{"the least passes", ProbeAlways, func(p *pathMTU) { timeouts(p, 3); full(p, 0) }, "552 4000 SEARCHING"},
-		{"there is nothing below the least", ProbeAlways, func(p *pathMTU) { timeouts(p, 30) }, "552 4000 ERROR"},
-		{"two timeouts are none too many", ProbeWhenLowered, func(p *pathMTU) { timeouts(p, 2); p.acked(start, q); timeouts(p, 2) }, "4000 4000 SEARCH_COMPLETE"},
-		{"small segments time out for other reasons", ProbeWhenLowered, func(p *pathMTU) { p.timedOut(start, q, false); timeouts(p, 2) }, "4000 4000 SEARCH_COMPLETE"},
-		{"a black hole", ProbeWhenLowered, func(p *pathMTU) { timeouts(p, 3) }, "1024 4000 BASE"},
-		{"a black hole below the base", ProbeWhenLowered, func(p *pathMTU) { timeouts(p, 4) }, "552 4000 ERROR"},
-		{"switched off", ProbeNever, func(p *pathMTU) { timeouts(p, 30) }, "4000 4000 DISABLED"},
-		{"a router speaks", ProbeWhenLowered, func(p *pathMTU) { p.tooBig(start, 1300, q) }, "1300 1300 SEARCH_COMPLETE"},
-		{"a router speaks of nothing new", ProbeWhenLowered, func(p *pathMTU) { p.tooBig(start, 4000, q) }, "4000 4000 SEARCH_COMPLETE"},
-		{"a router lies", ProbeWhenLowered, func(p *pathMTU) { full(p, 0); p.tooBig(start, 1300, q.add(9000)); full(p, 1); timeouts(p, 1) }, "4000 4000 SEARCH_COMPLETE"},
-		{"a router is right after all", ProbeWhenLowered, func(p *pathMTU) { full(p, 0); p.tooBig(start, 1300, q.add(9000)); timeouts(p, 1) }, "1300 1300 SEARCH_COMPLETE"},
-		{"a black hole behind a router", ProbeWhenLowered, func(p *pathMTU) { p.tooBig(start, 1300, q); timeouts(p, 3); full(p, 0) }, "1024 1300 SEARCHING"},
-		{"a probe arrives", ProbeAlways, func(p *pathMTU) { full(p, 0); p.probed(block{q.add(9000), q.add(10000)}, 1500); full(p, 1) }, "1500 4000 SEARCHING"},
-		{"a probe is sent again", ProbeAlways, func(p *pathMTU) {
-			full(p, 0)
-			p.probed(block{q.add(9000), q.add(10000)}, 1500)
-			p.sent(block{q.add(9500), q.add(9600)}, 984, true)
-			full(p, 1)
-		}, "1024 4000 SEARCHING"},
-		{"a probe times out", ProbeAlways, func(p *pathMTU) {
-			full(p, 0)
-			for range maxProbes {
-				p.probed(block{q.add(9000), q.add(10000)}, 1500)
-				p.timedOut(start, q.add(9000), false)
-			}
-		}, "1024 1499 SEARCHING"},
-		{"a probe is too big", ProbeAlways, func(p *pathMTU) {
-			full(p, 0)
-			p.probed(block{q.add(9000), q.add(10000)}, 1500)
-			p.tooBig(start, 1200, q.add(9000))
-			p.probeLost(start)
-		}, "1024 1200 SEARCHING"},
-		{"a probe meets an old router", ProbeAlways, func(p *pathMTU) {
-			full(p, 0)
-			p.probed(block{q.add(9000), q.add(10000)}, 1500)
-			p.tooBig(start, 0, q.add(9000))
-		}, "1024 1492 SEARCHING"},
-	} {
-		p := newPathMTU(4000, test.mode)
-		test.do(&p)
-		if got := fmt.Sprint(p.mtu, " ", p.high, " ", p.state); got != test.want {
-			t.Errorf("%s: %s, want %s", test.name, got, test.want)
-		}
-	}
-}
-
-// TestPathMTURandom: RFC9293-3.7.1, RFC8899-5.3: whatever happens, the path MTU stays between the least and
-// what the link has, a probe is larger than it and not larger than what the peer takes, and a
-// search goes on or is over.
-func TestPathMTURandom(t *testing.T) {
-	rnd := rand.New(rand.NewPCG(3, 9))
-	for run := range 300 {
-		link := []int{576, 1500, 9000, 65535}[rnd.IntN(4)]
-		p := newPathMTU(link, MTUProbing(rnd.IntN(3)))
-		p.limit(link - rnd.IntN(link/3))
-		now, una, nxt := start, testISS, testISS
-		var did []string
-		for range 200 {
-			now = now.Add(time.Duration(rnd.IntN(1 << rnd.IntN(40))))
-			size, event := p.next(now), rnd.IntN(7)
-			if size != 0 && (size <= p.mtu || size > p.most) {
-				t.Fatalf("run %d: a probe of %d, path %d, limit %d after %s", run, size, p.mtu, p.most, strings.Join(did, " "))
-			}
-			switch event {
-			case 0, 1:
-				b := block{nxt, nxt.add(1 + rnd.IntN(2*p.mtu))}
-				if nxt = b.right; size != 0 {
-					p.probed(b, size)
-				} else {
-					p.sent(b, p.largest()-headersLen, false)
-				}
-			case 2:
-				una = una.add(rnd.IntN(nxt.sub(una) + 1))
-				p.acked(now, una)
-			case 3:
-				p.sent(block{una, una.add(rnd.IntN(nxt.sub(una) + 1))}, p.largest()-headersLen, true)
-			case 4:
-				p.timedOut(now, una, rnd.IntN(2) == 0)
-			case 5:
-				p.tooBig(now, rnd.IntN(2)*rnd.IntN(link), una.add(rnd.IntN(nxt.sub(una)+1)))
-			case 6:
-				if p.probing() {
-					p.probeLost(now)
-				}
-			}
-			did = append(did, fmt.Sprint(event))
-			if p.mtu < minPMTU || p.mtu > link || p.state == SearchComplete && p.probing() {
-				t.Fatalf("run %d: %+v after %s", run, p, strings.Join(did, " "))
-			}
-			if p.state == Searching && !p.probing() && p.next(now) == 0 {
-				t.Fatalf("run %d: the search neither ends nor goes on: %+v after %s", run, p, strings.Join(did, " "))
-			}
-		}
-	}
+// tooBigFor is what a router says of the newest connection's first segment.
+func tooBigFor(p *peer, mtu int) ip.ICMPError {
+	r := ip.ICMPError{Type: ip.TypeUnreachable, Code: ip.CodeFragmentationNeeded, MTU: mtu, Protocol: ip.ProtocolTCP}
+	r.Src, r.Dst = p.flow.Local.Addr(), p.flow.Remote.Addr()
+	binary.BigEndian.PutUint16(r.Transport[0:], p.flow.Local.Port)
+	binary.BigEndian.PutUint16(r.Transport[2:], p.flow.Remote.Port)
+	binary.BigEndian.PutUint32(r.Transport[4:], uint32(p.iss+1))
+	return r
 }

@@ -9,9 +9,11 @@ import (
 	"time"
 
 	"github.com/seed-012105e5/gonet/edge"
+	"github.com/seed-012105e5/gonet/internal/testing/tcptest"
 	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/ipv4"
 	"github.com/seed-012105e5/gonet/packet"
+	"github.com/seed-012105e5/gonet/tcp/segment"
 )
 
 // A peer is the other end of a Demux, played by the test: it sees all that
@@ -28,15 +30,10 @@ type peer struct {
 	sockets    *Sockets
 	stats      Stats
 
-	flow ip.Flow // as the stack sees it
-	iss  seq     // of the stack
-	irs  seq     // of the peer
+	flow ip.Flow     // as the stack sees it
+	iss  segment.Seq // of the stack
+	irs  segment.Seq // of the peer
 }
-
-var (
-	hostAddr = netip.MustParseAddr("10.0.0.1")
-	peerAddr = netip.MustParseAddr("10.0.0.2")
-)
 
 // withPeer runs f in a bubble with a stack of configuration cfg, ends the
 // stack, and checks that no packet is left.
@@ -68,7 +65,7 @@ func withQuickPeer(t *testing.T, cfg Config, f func(p *peer)) {
 func newPeer(t *testing.T, cfg Config) *peer {
 	p := &peer{
 		t: t, in: make(chan *packet.Buffer, 1), out: make(chan *packet.Buffer, 64), advice: make(chan ip.Advice, 1),
-		ended: make(chan struct{}), irs: testIRS, flow: peerFlow(1),
+		ended: make(chan struct{}), irs: tcptest.IRS, flow: tcptest.PeerFlow(1),
 	}
 	table, err := ip.NewTable([]ip.Interface{{Addrs: []netip.Prefix{netip.MustParsePrefix("10.0.0.1/24")}}}, nil)
 	if err != nil {
@@ -110,24 +107,24 @@ func (p *peer) end() {
 // send has a segment with relative numbers arrive, "S. 0:0(0) ack 1 win 100".
 func (p *peer) send(text string) {
 	p.t.Helper()
-	s, err := parseSpec(text, p.irs, p.iss)
+	s, err := tcptest.ParseSpec(text, p.irs, p.iss)
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	data := piece(s.seq.sub(p.irs+1), s.seq.sub(p.irs+1)+s.len, 0)
+	data := tcptest.Piece(s.Seq.Sub(p.irs+1), s.Seq.Sub(p.irs+1)+s.Len, 0)
 	defer data.Release()
 	f := p.flow
-	if s.peer != 1 {
-		f.Remote.Port += uint16(s.peer - 1)
+	if s.Peer != 1 {
+		f.Remote.Port += uint16(s.Peer - 1)
 	}
-	b := wire(s.segment, ip.Flow{Local: f.Remote, Remote: f.Local}, data.Bytes())
+	b := tcptest.Wire(s.Segment, ip.Flow{Local: f.Remote, Remote: f.Local}, data.Bytes())
 	b.Arrived = time.Now()
 	p.in <- b
 	synctest.Wait()
 }
 
 // next is what the stack has sent, as soon as all is quiet; nil for nothing.
-func (p *peer) next() *wireSegment {
+func (p *peer) next() *tcptest.WireSegment {
 	p.t.Helper()
 	synctest.Wait()
 	select {
@@ -139,45 +136,45 @@ func (p *peer) next() *wireSegment {
 }
 
 // decode is the segment in b, an IP datagram that the stack has sent.
-func decode(t *testing.T, b *packet.Buffer) *wireSegment {
+func decode(t *testing.T, b *packet.Buffer) *tcptest.WireSegment {
 	t.Helper()
 	defer b.Release()
 	b.MarkNetwork()
 	network := ipv4.Header(b.Bytes())
-	h := header(b.Bytes()[network.Len():])
-	f := ip.Flow{Local: ip.EndpointOf(network.Src(), h.srcPort()), Remote: ip.EndpointOf(network.Dst(), h.dstPort())}
+	h := segment.Header(b.Bytes()[network.Len():])
+	f := ip.Flow{Local: ip.EndpointOf(network.Src(), h.SrcPort()), Remote: ip.EndpointOf(network.Dst(), h.DstPort())}
 	b.Pull(network.Len())
 	if b.SegmentSize == 0 {
 		b.CompleteChecksum()
 	}
-	s, err := parseSegment(b)
+	s, err := tcptest.ParseSegment(b)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.text = nil
-	return &wireSegment{segment: s, flow: f, data: append([]byte(nil), b.Bytes()...)}
+	s.Text = nil
+	return &tcptest.WireSegment{Segment: s, Flow: f, Data: append([]byte(nil), b.Bytes()...)}
 }
 
 // want fails unless the stack now sends the segment text, and says why it
 // should have.
-func (p *peer) want(why, text string) *wireSegment {
+func (p *peer) want(why, text string) *tcptest.WireSegment {
 	p.t.Helper()
 	got := p.next()
 	if got == nil {
 		p.t.Fatalf("%s: want %s, nothing is sent", why, text)
 	}
-	if got.has(SYN) && !got.has(ACK) { // the stack dials
-		p.flow, p.iss = got.flow, got.seq
-	} else if got.has(SYN) {
-		p.iss = got.seq
+	if got.Has(segment.SYN) && !got.Has(segment.ACK) { // the stack dials
+		p.flow, p.iss = got.Flow, got.Seq
+	} else if got.Has(segment.SYN) {
+		p.iss = got.Seq
 	}
-	want, err := parseSpec(text, p.iss, p.irs)
+	want, err := tcptest.ParseSpec(text, p.iss, p.irs)
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	if got.flags != want.flags || got.seq != want.seq || got.len != want.len || want.has(ACK) && got.ack != want.ack ||
-		want.win && got.window != want.window {
-		p.t.Fatalf("%s: want %s, sent %v (ISS %d, IRS %d)", why, text, &got.segment, p.iss, p.irs)
+	if got.Flags != want.Flags || got.Seq != want.Seq || got.Len != want.Len || want.Has(segment.ACK) && got.Ack != want.Ack ||
+		want.Win && got.Window != want.Window {
+		p.t.Fatalf("%s: want %s, sent %v (ISS %d, IRS %d)", why, text, &got.Segment, p.iss, p.irs)
 	}
 	return got
 }
@@ -186,7 +183,7 @@ func (p *peer) want(why, text string) *wireSegment {
 func (p *peer) wantIdle(why string) {
 	p.t.Helper()
 	if got := p.next(); got != nil {
-		p.t.Fatalf("%s: sent %v", why, &got.segment)
+		p.t.Fatalf("%s: sent %v", why, &got.Segment)
 	}
 }
 
@@ -200,7 +197,7 @@ type dialed struct {
 func (p *peer) dial(ctx context.Context) <-chan dialed {
 	ch := make(chan dialed, 1)
 	go func() {
-		c, err := p.sockets.Dial(ctx, netip.AddrPort{}, netip.AddrPortFrom(peerAddr, 80))
+		c, err := p.sockets.Dial(ctx, netip.AddrPort{}, netip.AddrPortFrom(tcptest.PeerAddr, 80))
 		ch <- dialed{c, err}
 	}()
 	return ch

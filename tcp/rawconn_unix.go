@@ -9,6 +9,8 @@ import (
 	"os"
 	"syscall"
 	"time"
+
+	"github.com/seed-012105e5/gonet/tcp/machine"
 )
 
 // SyscallConn returns what stands for the descriptor of the connection, of which
@@ -108,12 +110,12 @@ func (r rawConn) Write(f func(fd uintptr) (done bool)) error {
 // peek is what waits to be read, n bytes at most, which stays; and what Read
 // returns behind that: io.EOF, an error, or nil when it would wait.
 func (c *Conn) peek(n int) (text []byte, end error) {
-	if c.do(func(_ time.Time, t *tcb) { text, end = t.peek(n) }) {
+	if c.do(func(_ time.Time, t *machine.TCB) { text, end = t.Peek(n) }) {
 		return text, end
 	}
 	c.take()
 	defer c.release()
-	return c.ended.peek(n)
+	return c.ended.Peek(n)
 }
 
 // writeError is what a Write would fail with at once.
@@ -125,11 +127,11 @@ func (c *Conn) writeError() error {
 	defer c.release()
 	switch {
 	case c.t == nil:
-		return c.ended.writeErr
+		return c.ended.WriteErr
 	case c.parked():
 		return nil
 	}
-	return c.t.writeNothing(time.Now())
+	return c.t.WriteNothing(time.Now())
 }
 
 // A mirror is a pair of local sockets, of which one is shown.

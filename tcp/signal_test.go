@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/seed-012105e5/gonet/internal/testing/tcptest"
 	"github.com/seed-012105e5/gonet/ip"
 )
 
@@ -62,8 +63,8 @@ func TestWriteUrgent(t *testing.T) {
 		if n, err := c.WriteUrgent([]byte("stop")); n != 4 || err != nil {
 			t.Fatal(n, err)
 		}
-		if s := p.want("urgent text", "PU. 1:5(4) ack 1"); s.urgent != 4 || string(s.data) != "stop" {
-			t.Errorf("pointer %d, %q", s.urgent, s.data)
+		if s := p.want("urgent text", "PU. 1:5(4) ack 1"); s.Urgent != 4 || string(s.Data) != "stop" {
+			t.Errorf("pointer %d, %q", s.Urgent, s.Data)
 		}
 		c.Close()
 		if _, err := c.WriteUrgent([]byte("x")); !errors.Is(err, net.ErrClosed) {
@@ -109,7 +110,7 @@ func TestSignalFailing(t *testing.T) {
 			t.Error("advised after two timeouts")
 		}
 		time.Sleep(2 * time.Second) // 1 + 2 + 4 seconds
-		if a := <-p.advice; a != (ip.Advice{Dst: peerAddr}) {
+		if a := <-p.advice; a != (ip.Advice{Dst: tcptest.PeerAddr}) {
 			t.Errorf("advice about a SYN: %+v", a)
 		}
 		for p.next() != nil {

@@ -29,5 +29,5 @@ func (c *Conn) signal() {
 	case s = <-c.signals:
 	default:
 	}
-	c.signals <- c.t.takeSignal(s) // there is room, and nobody else sends
+	c.signals <- c.t.TakeSignal(s) // there is room, and nobody else sends
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/seed-012105e5/gonet/packet"
+	"github.com/seed-012105e5/gonet/tcp/machine"
 )
 
 // Read reads what has arrived, at least one byte. It returns io.EOF once the
@@ -42,15 +43,15 @@ func (c *Conn) read(p []byte) (r result) {
 	}
 	switch {
 	case c.t == nil && p == nil:
-		r.b, r.err = c.ended.readBuffer()
+		r.b, r.err = c.ended.ReadBuffer()
 	case c.t == nil:
-		r.n, r.err = c.ended.read(p)
+		r.n, r.err = c.ended.Read(p)
 	case p == nil:
-		r.b, r.err = c.t.readBuffer()
+		r.b, r.err = c.t.ReadBuffer()
 	default:
-		r.n, r.err = c.t.read(p[:min(len(p), maxChunk)])
+		r.n, r.err = c.t.Read(p[:min(len(p), maxChunk)])
 	}
-	if c.t != nil && (c.t.owesACK() || c.timerAt.IsZero()) { // there is something to say, or perhaps to wait for
+	if c.t != nil && (c.t.OwesACK() || c.timerAt.IsZero()) { // there is something to say, or perhaps to wait for
 		c.put(time.Now())
 	} else {
 		c.passOn()
@@ -58,7 +59,7 @@ func (c *Conn) read(p []byte) (r result) {
 	return r
 }
 
-func (c *Conn) readable() bool { return !c.parked() && c.t.readable() }
+func (c *Conn) readable() bool { return !c.parked() && c.t.Readable() }
 
 // Write queues all of p for sending, behind all of any Write that has begun
 // before, and waits for room as needed. It returns
@@ -69,7 +70,7 @@ func (c *Conn) Write(p []byte) (int, error) { return c.write(p, false) }
 func (c *Conn) write(p []byte, urgent bool) (n int, err error) {
 	if err = c.beginWrite(); err == nil {
 		if urgent && c.t != nil {
-			c.t.urge(len(p))
+			c.t.Urge(len(p))
 		}
 		n, err = c.writeAll(p)
 		c.endWrite()
@@ -98,15 +99,15 @@ func (c *Conn) endWrite() {
 func (c *Conn) writeAll(p []byte) (n int, err error) {
 	for ready := c.writable; ; {
 		if c.t == nil {
-			return n, c.ended.writeErr
+			return n, c.ended.WriteErr
 		}
 		now := time.Now()
 		if len(p) == 0 {
-			return 0, c.t.writeNothing(now)
+			return 0, c.t.WriteNothing(now)
 		}
 		begun := ready()
 		if begun {
-			m, err := c.t.write(now, p[n:min(len(p), n+maxChunk)])
+			m, err := c.t.Write(now, p[n:min(len(p), n+maxChunk)])
 			if n += m; err != nil || n == len(p) {
 				return n, err
 			}
@@ -124,10 +125,10 @@ func (c *Conn) writeAll(p []byte) (n int, err error) {
 	}
 }
 
-func (c *Conn) writable() bool { return !c.parked() && c.t.writable() }
+func (c *Conn) writable() bool { return !c.parked() && c.t.Writable() }
 
 // hasRoom says whether a Write that is under way may go on.
-func (c *Conn) hasRoom() bool { return !c.parked() && c.t.hasRoom() }
+func (c *Conn) hasRoom() bool { return !c.parked() && c.t.HasRoom() }
 
 // WriteTo writes what arrives to w until the peer closes, without a copy of
 // its own: w sees the packets' memory. It implements io.WriterTo, so io.Copy
@@ -202,10 +203,10 @@ func (c *Conn) Close() error {
 func (c *Conn) closeTurn() {
 	now := time.Now()
 	if c.t == nil {
-		c.ended.discard()
+		c.ended.Discard()
 	} else {
 		c.unpark()
-		c.t.close(now)
+		c.t.Close(now)
 	}
 	c.wakeAll()
 	c.put(now)
@@ -219,7 +220,7 @@ func (c *Conn) linger() {
 		c.closeTurn()
 		return
 	}
-	drained, d := make(chan struct{}), c.t.options().linger
+	drained, d := make(chan struct{}), c.t.Options().Linger
 	c.drained = drained
 	c.closeTurn()
 	timer := time.NewTimer(d)
@@ -227,38 +228,38 @@ func (c *Conn) linger() {
 	select {
 	case <-drained:
 	case <-timer.C:
-		c.do(func(_ time.Time, t *tcb) { t.abort(nil) })
+		c.do(func(_ time.Time, t *machine.TCB) { t.Abort(nil) })
 	}
 }
 
 // discard gives back what nobody will read of a connection that has ended.
 func (c *Conn) discard() {
 	c.take()
-	c.ended.discard()
+	c.ended.Discard()
 	c.release()
 }
 
 // CloseWrite sends a FIN behind what was written: the peer reads to its end,
 // and can go on sending.
 func (c *Conn) CloseWrite() error {
-	return c.shutdown(func(now time.Time, t *tcb) { t.closeWrite(now) })
+	return c.shutdown(func(now time.Time, t *machine.TCB) { t.CloseWrite(now) })
 }
 
 // CloseRead says that no more will be read. What arrives is thrown away, and
 // Read returns io.EOF.
 func (c *Conn) CloseRead() error {
-	return c.shutdown(func(_ time.Time, t *tcb) { t.closeRead() })
+	return c.shutdown(func(_ time.Time, t *machine.TCB) { t.CloseRead() })
 }
 
 // shutdown closes one direction. Of a connection that has ended the error is
 // ENOTCONN, as that of shutdown(2).
-func (c *Conn) shutdown(direction func(now time.Time, t *tcb)) error {
+func (c *Conn) shutdown(direction func(now time.Time, t *machine.TCB)) error {
 	if c.isClosed.Load() {
 		return c.opError("close", net.ErrClosed)
 	}
 	var err error = syscall.ENOTCONN
-	c.do(func(now time.Time, t *tcb) {
-		if !t.closed() {
+	c.do(func(now time.Time, t *machine.TCB) {
+		if !t.Closed() {
 			direction(now, t)
 			err = nil
 		}
@@ -267,7 +268,7 @@ func (c *Conn) shutdown(direction func(now time.Time, t *tcb)) error {
 }
 
 // call is do for a method that returns an error after Close.
-func (c *Conn) call(op string, f func(now time.Time, t *tcb)) error {
+func (c *Conn) call(op string, f func(now time.Time, t *machine.TCB)) error {
 	if c.isClosed.Load() {
 		return c.opError(op, net.ErrClosed)
 	}
@@ -276,7 +277,7 @@ func (c *Conn) call(op string, f func(now time.Time, t *tcb)) error {
 }
 
 // callSet is call for what package net asks of the descriptor alone.
-func (c *Conn) callSet(f func(now time.Time, t *tcb)) error {
+func (c *Conn) callSet(f func(now time.Time, t *machine.TCB)) error {
 	if c.isClosed.Load() {
 		return c.setError(net.ErrClosed)
 	}

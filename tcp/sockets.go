@@ -65,7 +65,7 @@ func (s *Sockets) Connections() []Info {
 	var infos []Info
 	s.ask(func(_ time.Time, d *demux) {
 		conns = slices.AppendSeq(conns, maps.Values(d.conns))
-		infos = d.infos(infos)
+		infos = d.Infos(infos)
 	})
 	for _, c := range conns {
 		infos = append(infos, c.Info())

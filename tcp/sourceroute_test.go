@@ -10,8 +10,10 @@ import (
 	"time"
 
 	"github.com/seed-012105e5/gonet/internal/checksum"
+	"github.com/seed-012105e5/gonet/internal/testing/tcptest"
 	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/ipv4"
+	"github.com/seed-012105e5/gonet/tcp/segment"
 )
 
 // gateways are addresses behind the stack's link, or somewhere.
@@ -24,7 +26,7 @@ func gateways(n int) (all []netip.Addr) {
 
 // wantWay takes the next segment, which must go to dst and have the IP options,
 // and returns it.
-func (p *peer) wantWay(why, dst string, option ...byte) segment {
+func (p *peer) wantWay(why, dst string, option ...byte) segment.Segment {
 	p.t.Helper()
 	synctest.Wait()
 	if len(p.out) == 0 {
@@ -36,11 +38,11 @@ func (p *peer) wantWay(why, dst string, option ...byte) segment {
 	if network.Dst().String() != dst || !bytes.Equal(network.Options(), option) {
 		p.t.Errorf("%s: sent to %v with options %v, want %s and %v", why, network.Dst(), network.Options(), dst, option)
 	}
-	h := header(b.Bytes()[network.Len():])
-	s := segment{seq: h.seq(), len: len(h) - h.len(), train: b.SegmentSize}
-	if s.train == 0 {
+	h := segment.Header(b.Bytes()[network.Len():])
+	s := segment.Segment{Seq: h.Seq(), Len: len(h) - h.Len(), Train: b.SegmentSize}
+	if s.Train == 0 {
 		b.CompleteChecksum()
-		sum := ip.PseudoSum(hostAddr, peerAddr, ip.ProtocolTCP, len(h)) // the peer, not the gateway
+		sum := ip.PseudoSum(tcptest.HostAddr, tcptest.PeerAddr, ip.ProtocolTCP, len(h)) // the peer, not the gateway
 		if checksum.Fold(checksum.Sum(h, sum)) != 0xffff {
 			p.t.Errorf("%s: bad checksum", why)
 		}
@@ -51,7 +53,7 @@ func (p *peer) wantWay(why, dst string, option ...byte) segment {
 // sendBy has a segment arrive that came by way of gateways, all passed.
 func (p *peer) sendBy(text string, gateways ...netip.Addr) {
 	p.t.Helper()
-	s, err := parseSpec(text, p.irs, p.iss)
+	s, err := tcptest.ParseSpec(text, p.irs, p.iss)
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -59,7 +61,7 @@ func (p *peer) sendBy(text string, gateways ...netip.Addr) {
 	for _, g := range gateways {
 		option = append(option, g.AsSlice()...)
 	}
-	b := wireBy(s.segment, ip.Flow{Local: p.flow.Remote, Remote: p.flow.Local}, nil, append(option, ipv4.OptionEnd))
+	b := tcptest.WireBy(s.Segment, ip.Flow{Local: p.flow.Remote, Remote: p.flow.Local}, nil, append(option, ipv4.OptionEnd))
 	b.Arrived = time.Now()
 	p.in <- b
 	synctest.Wait()
@@ -72,14 +74,14 @@ func TestDialByRoute(t *testing.T) {
 	withPeer(t, Config{}, func(p *peer) {
 		ch := make(chan dialed, 1)
 		go func() {
-			c, err := p.sockets.DialWith(context.Background(), netip.AddrPortFrom(peerAddr, 80),
-				DialOptions{Local: netip.AddrPortFrom(hostAddr, 40001), SourceRoute: gateways(2)})
+			c, err := p.sockets.DialWith(context.Background(), netip.AddrPortFrom(tcptest.PeerAddr, 80),
+				DialOptions{Local: netip.AddrPortFrom(tcptest.HostAddr, 40001), SourceRoute: gateways(2)})
 			ch <- dialed{c, err}
 		}()
 		route := []byte{131, 11, 4, 10, 0, 0, 102, 10, 0, 0, 2, 0}
 		syn := p.wantWay("the SYN", "10.0.0.101", route...)
-		p.flow = ip.Flow{Local: ip.EndpointOf(hostAddr, 40001), Remote: ip.EndpointOf(peerAddr, 80)}
-		p.iss = syn.seq
+		p.flow = ip.Flow{Local: ip.EndpointOf(tcptest.HostAddr, 40001), Remote: ip.EndpointOf(tcptest.PeerAddr, 80)}
+		p.iss = syn.Seq
 		p.sendBy("S. 0:0(0) ack 1 win 60000 <mss 1460>", gateways(5)...)
 		p.wantWay("the third segment", "10.0.0.101", route...)
 		c := (<-ch).c
@@ -90,8 +92,8 @@ func TestDialByRoute(t *testing.T) {
 		if _, err := c.Write(make([]byte, 5000)); err != nil {
 			t.Fatal(err)
 		}
-		if s := p.wantWay("text", "10.0.0.101", route...); s.len != 5000 || s.train != 1460-12 {
-			t.Errorf("%d bytes in segments of %d", s.len, s.train)
+		if s := p.wantWay("text", "10.0.0.101", route...); s.Len != 5000 || s.Train != 1460-12 {
+			t.Errorf("%d bytes in segments of %d", s.Len, s.Train)
 		}
 	})
 }
@@ -106,7 +108,7 @@ func TestAcceptByRoute(t *testing.T) {
 		back := []byte{131, 11, 4, 10, 0, 0, 101, 10, 0, 0, 2, 0}
 		p.sendBy("S 0:0(0) win 60000 <mss 1460>", g...)
 		synACK := p.wantWay("the SYN-ACK", "10.0.0.102", back...)
-		p.iss = synACK.seq
+		p.iss = synACK.Seq
 		time.Sleep(time.Second)
 		p.wantWay("the SYN-ACK again", "10.0.0.102", back...)
 		p.sendBy(". 1:1(0) ack 1 win 60000", g...)
@@ -144,10 +146,10 @@ func TestImpossibleRoutes(t *testing.T) {
 			"version 6": {netip.MustParseAddr("fe80::1")},
 			"invalid":   {{}},
 		} {
-			_, err := p.sockets.DialWith(context.Background(), netip.AddrPortFrom(peerAddr, 80), DialOptions{SourceRoute: route})
+			_, err := p.sockets.DialWith(context.Background(), netip.AddrPortFrom(tcptest.PeerAddr, 80), DialOptions{SourceRoute: route})
 			wantError(t, name, err, syscall.EINVAL)
 		}
-		_, err := p.sockets.DialWith(context.Background(), netip.AddrPortFrom(peerAddr, 80),
+		_, err := p.sockets.DialWith(context.Background(), netip.AddrPortFrom(tcptest.PeerAddr, 80),
 			DialOptions{SourceRoute: []netip.Addr{netip.MustParseAddr("192.0.2.1")}})
 		wantError(t, "a gateway that no route leads to", err, syscall.ENETUNREACH)
 		p.wantIdle("no SYN goes out")

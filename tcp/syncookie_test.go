@@ -11,8 +11,10 @@ import (
 	"time"
 
 	"github.com/seed-012105e5/gonet/edge"
+	"github.com/seed-012105e5/gonet/internal/testing/tcptest"
 	"github.com/seed-012105e5/gonet/ip"
 	"github.com/seed-012105e5/gonet/packet"
+	"github.com/seed-012105e5/gonet/tcp/segment"
 )
 
 // TestSynFlood: RFC4987-3.6: a million SYNs from as many addresses take no more
@@ -48,9 +50,9 @@ func TestSynFlood(t *testing.T) {
 func (p *peer) flood(round, n int) {
 	for i := range n {
 		f := ip.Flow{Local: p.flow.Local}
-		setAddr(&f.Remote, binary.BigEndian.AppendUint32(nil, 11<<24+uint32(round*n+i))...)
+		tcptest.SetAddr(&f.Remote, binary.BigEndian.AppendUint32(nil, 11<<24+uint32(round*n+i))...)
 		f.Remote.Port = uint16(1024 + i%50000)
-		b := wire(segment{seq: seq(i * 7), flags: SYN, window: 1000, opts: options{mss: 1460}}, ip.Flow{Local: f.Remote, Remote: f.Local}, nil)
+		b := tcptest.Wire(segment.Segment{Seq: segment.Seq(i * 7), Flags: segment.SYN, Window: 1000, Opts: segment.Options{MSS: 1460}}, ip.Flow{Local: f.Remote, Remote: f.Local}, nil)
 		b.Arrived = time.Now()
 		p.in <- b
 		if i%32 == 0 {
@@ -79,11 +81,11 @@ func (p *peer) honest(l *Listener, options string) {
 	p.send("S 0:0(0) win 60000 <" + options + ">")
 	s := p.want("an honest SYN is answered", "S. 0:0(0) ack 1")
 	ack := ""
-	if o := s.opts; o.hasTimestamps {
-		if !o.hasScale || !o.sackPermitted {
+	if o := s.Opts; o.HasTimestamps {
+		if !o.HasScale || !o.SackPermitted {
 			p.t.Errorf("the SYN-ACK has %v", &o)
 		}
-		ack = fmt.Sprintf("<TS val 2 ecr %d>", o.tsVal)
+		ack = fmt.Sprintf("<TS val 2 ecr %d>", o.TSVal)
 	}
 	p.send("P. 1:101(100) ack 1 win 60000 " + ack)
 	c, err := l.AcceptTCP()
@@ -94,7 +96,7 @@ func (p *peer) honest(l *Listener, options string) {
 		p.t.Errorf("read %d, %v", n, err)
 	}
 	i := c.Info()
-	if timestamps := s.opts.hasTimestamps; i.Timestamps != timestamps || i.SACK != timestamps || (i.SendScale == 7) != timestamps {
+	if timestamps := s.Opts.HasTimestamps; i.Timestamps != timestamps || i.SACK != timestamps || (i.SendScale == 7) != timestamps {
 		p.t.Errorf("with %s: %+v", options, i)
 	}
 	if err := c.SetLinger(0); err != nil {
@@ -187,12 +189,12 @@ func TestSynFloodDoesNotAllocate(t *testing.T) {
 	if _, err := d.listen(nil, ip.Endpoint{Port: 80}, &ListenOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	f, i := peerFlow(1), 0
+	f, i := tcptest.PeerFlow(1), 0
 	n := testing.AllocsPerRun(1000, func() {
 		i++
-		setAddr(&f.Remote, 11, 0, byte(i>>8), byte(i))
-		b := wire(segment{seq: seq(i), flags: SYN, opts: options{mss: 1460, hasTimestamps: true}}, ip.Flow{Local: f.Remote, Remote: f.Local}, nil)
-		b.Arrived = start
+		tcptest.SetAddr(&f.Remote, 11, 0, byte(i>>8), byte(i))
+		b := tcptest.Wire(segment.Segment{Seq: segment.Seq(i), Flags: segment.SYN, Opts: segment.Options{MSS: 1460, HasTimestamps: true}}, ip.Flow{Local: f.Remote, Remote: f.Local}, nil)
+		b.Arrived = tcptest.Start
 		d.arrives(b)
 		(<-answers).Release()
 	})

@@ -7,62 +7,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-012105e5/gonet/internal/testing/tcptest"
 	"github.com/seed-012105e5/gonet/ip"
+	"github.com/seed-012105e5/gonet/tcp/machine"
+	"github.com/seed-012105e5/gonet/tcp/segment"
 )
-
-// TestTimeWaitsBounds: the table is bounded; the oldest makes room.
-func TestTimeWaitsBounds(t *testing.T) {
-	w := timeWaits{limit: 100}
-	var stats Stats
-	now := start
-	for i := range 1000 {
-		now = now.Add(time.Millisecond)
-		w.add(peerFlow(i), timeWait{until: now.Add(time.Minute)}, &stats)
-		if len(w.byFlow) > w.limit || w.queue.Len() > 2*w.limit {
-			t.Fatalf("%d connections in %d places", len(w.byFlow), w.queue.Len())
-		}
-	}
-	if _, ok := w.byFlow[peerFlow(999)]; !ok || len(w.byFlow) != w.limit || stats.TimeWaitsEvicted.Load() != 900 {
-		t.Errorf("%d are there, %d evicted", len(w.byFlow), stats.TimeWaitsEvicted.Load())
-	}
-	w.expire(now.Add(time.Minute))
-	if len(w.byFlow) != 0 || w.queue.Len() != 0 || !w.deadline().IsZero() {
-		t.Errorf("%d are there after their time", len(w.byFlow))
-	}
-}
-
-// TestTimeWaitsRestart: MUST-13: one peer that sends its FIN again and again pushes
-// nobody else out, and its own wait ends 2 MSL after the last.
-func TestTimeWaitsRestart(t *testing.T) {
-	w := timeWaits{limit: 100}
-	cfg := Config{}.withDefaults()
-	var stats Stats
-	other, noisy := peerFlow(1), peerFlow(2)
-	now := start
-	w.add(other, timeWait{until: now.Add(time.Minute)}, &stats)
-	w.add(noisy, timeWait{sndNxt: 1, rcvNxt: 100, until: now.Add(time.Minute)}, &stats)
-	for range 1000 {
-		now = now.Add(time.Millisecond)
-		fin := segment{seq: 99, ack: 1, flags: FIN | ACK}
-		if _, answer, reopen := w.segmentArrives(now, noisy, &fin, &cfg, &stats); !answer || reopen {
-			t.Fatal("the FIN is not acknowledged")
-		}
-		if w.queue.Len() > 2*w.limit+1 {
-			t.Fatalf("%d places", w.queue.Len())
-		}
-	}
-	if _, ok := w.byFlow[other]; !ok || stats.TimeWaitsEvicted.Load() != 0 {
-		t.Errorf("the other connection is there: %v, evicted %d", ok, stats.TimeWaitsEvicted.Load())
-	}
-	w.expire(now.Add(time.Minute - time.Millisecond))
-	if _, ok := w.byFlow[noisy]; !ok {
-		t.Error("ended before 2 MSL")
-	}
-	w.expire(now.Add(time.Minute))
-	if len(w.byFlow) != 0 {
-		t.Error("not ended after 2 MSL")
-	}
-}
 
 // inTimeWait dials with timestamps, and closes. The peer has local port 80.
 func (p *peer) inTimeWait() {
@@ -87,7 +36,7 @@ func TestDialReusesTimeWait(t *testing.T) {
 		dial := func() <-chan dialed {
 			ch := make(chan dialed, 1)
 			go func() {
-				c, err := p.sockets.Dial(context.Background(), from, netip.AddrPortFrom(peerAddr, 80))
+				c, err := p.sockets.Dial(context.Background(), from, netip.AddrPortFrom(tcptest.PeerAddr, 80))
 				ch <- dialed{c, err}
 			}()
 			return ch
@@ -97,8 +46,8 @@ func TestDialReusesTimeWait(t *testing.T) {
 		time.Sleep(time.Millisecond)
 		ch := dial()
 		s := p.want("a SYN", "S 0:0(0)")
-		if !p.iss.after(old.add(2)) || !s.opts.hasTimestamps {
-			t.Errorf("ISS is %d beyond the old one, with %v", p.iss.sub(old), &s.opts)
+		if !p.iss.After(old.Add(2)) || !s.Opts.HasTimestamps {
+			t.Errorf("ISS is %d beyond the old one, with %v", p.iss.Sub(old), &s.Opts)
 		}
 		p.send("F. 1:1(0) ack 2 win 60000 <TS val 1000 ecr 0>") // the old peer's, sent again
 		p.want("it is reset, so that the peer can forget it", "R 2:2(0)")
@@ -118,30 +67,30 @@ func TestDialReusesTimeWait(t *testing.T) {
 
 // endInTimeWait has a connection of f begin and end, with or without timestamps.
 func (d *demux) endInTimeWait(t *testing.T, now time.Time, f ip.Flow, timestamps bool) {
-	c := d.open(now, f, &activeOpen{opts: d.options()})
-	take := func(s segment) {
-		b := wire(s, ip.Flow{Local: f.Remote, Remote: f.Local}, nil)
+	c := d.Open(now, f, &machine.ActiveOpen{Opts: d.Options()})
+	take := func(s segment.Segment) {
+		b := tcptest.Wire(s, ip.Flow{Local: f.Remote, Remote: f.Local}, nil)
 		b.Arrived = now
-		c.arrives(b)
+		c.Arrives(b)
 	}
-	said := func() *wireSegment {
-		if !c.next(now) {
+	said := func() *tcptest.WireSegment {
+		if !c.Next(now) {
 			t.Fatalf("port %d: nothing is sent", f.Local.Port)
 		}
-		s := decode(t, c.packet())
-		c.commit(now)
+		s := decode(t, c.Packet())
+		c.Commit(now)
 		return s
 	}
 	syn := said()
-	take(segment{seq: 7, ack: syn.seq + 1, flags: SYN | ACK, window: 1000, opts: options{hasTimestamps: timestamps, tsVal: 1, tsEcr: syn.opts.tsVal}})
+	take(segment.Segment{Seq: 7, Ack: syn.Seq + 1, Flags: segment.SYN | segment.ACK, Window: 1000, Opts: segment.Options{HasTimestamps: timestamps, TSVal: 1, TSEcr: syn.Opts.TSVal}})
 	said()
-	c.close(now)
+	c.Close(now)
 	fin := said()
-	take(segment{seq: 8, ack: fin.end(), flags: FIN | ACK, window: 1000, opts: options{hasTimestamps: timestamps, tsVal: 1, tsEcr: syn.opts.tsVal}})
+	take(segment.Segment{Seq: 8, Ack: fin.End(), Flags: segment.FIN | segment.ACK, Window: 1000, Opts: segment.Options{HasTimestamps: timestamps, TSVal: 1, TSEcr: syn.Opts.TSVal}})
 	said()
-	c.end(now)
-	d.ended(now, c)
-	d.recycle(c)
+	c.End(now)
+	d.Ended(now, c)
+	d.Recycle(c)
 }
 
 // TestDialAllInTimeWait: RFC6191-2: when all ports to a destination are in
@@ -152,7 +101,7 @@ func TestDialAllInTimeWait(t *testing.T) {
 		fill := func(from, to int, timestamps bool) {
 			p.sockets.ask(func(now time.Time, d *demux) {
 				for port := from; port <= to; port++ {
-					d.endInTimeWait(t, now, ip.Flow{Local: ip.EndpointOf(hostAddr, uint16(port)), Remote: ip.EndpointOf(peerAddr, 80)}, timestamps)
+					d.endInTimeWait(t, now, ip.Flow{Local: ip.EndpointOf(tcptest.HostAddr, uint16(port)), Remote: ip.EndpointOf(tcptest.PeerAddr, 80)}, timestamps)
 				}
 			})
 		}

@@ -1,6 +1,10 @@
 package tcp
 
-import "time"
+import (
+	"time"
+
+	"github.com/seed-012105e5/gonet/tcp/machine"
+)
 
 // The state of a connection belongs to whoever holds its token: what is in the
 // channel Conn.token, which has room for one. Each turn is the same:
@@ -64,7 +68,7 @@ func (c *Conn) settle(now time.Time) {
 	}
 	c.announce()
 	c.transmit(now)
-	if c.t.over() && !c.queued { // after transmit, since the last word may have been said there
+	if c.t.Over() && !c.queued { // after transmit, since the last word may have been said there
 		c.end(now)
 		return
 	}
@@ -92,7 +96,7 @@ func (c *Conn) takeMail() {
 
 // do runs f with the state, for a user. It returns false, and f is not run, when
 // the connection has ended.
-func (c *Conn) do(f func(now time.Time, t *tcb)) bool {
+func (c *Conn) do(f func(now time.Time, t *machine.TCB)) bool {
 	c.take()
 	if c.t == nil {
 		c.release()

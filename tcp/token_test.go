@@ -9,19 +9,21 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/seed-012105e5/gonet/internal/testing/tcptest"
 	"github.com/seed-012105e5/gonet/ip"
+	"github.com/seed-012105e5/gonet/tcp/segment"
 )
 
 // pass has segments arrive without waiting until all is quiet.
 func (p *peer) pass(specs ...string) {
 	for _, text := range specs {
-		s, err := parseSpec(text, p.irs, p.iss)
+		s, err := tcptest.ParseSpec(text, p.irs, p.iss)
 		if err != nil {
 			p.t.Error(err)
 			return
 		}
-		data := piece(s.seq.sub(p.irs+1), s.seq.sub(p.irs+1)+s.len, 0)
-		b := wire(s.segment, ip.Flow{Local: p.flow.Remote, Remote: p.flow.Local}, data.Bytes())
+		data := tcptest.Piece(s.Seq.Sub(p.irs+1), s.Seq.Sub(p.irs+1)+s.Len, 0)
+		b := tcptest.Wire(s.Segment, ip.Flow{Local: p.flow.Remote, Remote: p.flow.Local}, data.Bytes())
 		data.Release()
 		b.Arrived = time.Now()
 		p.in <- b
@@ -40,7 +42,7 @@ func texts(n int) (specs []string) {
 func (p *peer) wantText(c *Conn, n int) {
 	p.t.Helper()
 	got := make([]byte, n)
-	want := piece(0, n, 0)
+	want := tcptest.Piece(0, n, 0)
 	defer want.Release()
 	if _, err := io.ReadFull(c, got); err != nil || !bytes.Equal(got, want.Bytes()) {
 		p.t.Errorf("read something else, %v", err)
@@ -108,10 +110,10 @@ func TestMailboxOfEnded(t *testing.T) {
 		c.take()
 		p.pass("P. 1:11(10) ack 1 win 60000")
 		synctest.Wait()
-		c.t.abort(nil)
-		c.t.next(time.Now())
-		c.t.packet().Release() // the peer does not get it
-		c.t.commit(time.Now())
+		c.t.Abort(nil)
+		c.t.Next(time.Now())
+		c.t.Packet().Release() // the peer does not get it
+		c.t.Commit(time.Now())
 		b := <-c.mailbox.Load().segments
 		c.settle(time.Now())
 		c.mailbox.Load().segments <- b // it has come in this moment
@@ -127,9 +129,9 @@ func TestTransmitQueue(t *testing.T) {
 		l := p.listen()
 		var conns []*Conn
 		var flows []ip.Flow
-		var isses []seq
+		var isses []segment.Seq
 		for i := range 5 {
-			p.flow = peerFlow(i)
+			p.flow = tcptest.PeerFlow(i)
 			conns, flows, isses = append(conns, p.accepted(l)), append(flows, p.flow), append(isses, p.iss)
 		}
 		filler := 0
@@ -158,7 +160,7 @@ func TestTransmitQueue(t *testing.T) {
 		}
 		sent := map[uint16]int{}
 		for s := p.next(); s != nil; s = p.next() {
-			sent[s.flow.Remote.Port] += s.len
+			sent[s.Flow.Remote.Port] += s.Len
 		}
 		for i, f := range flows {
 			if n := sent[f.Remote.Port]; n != 30 {
@@ -201,7 +203,7 @@ func TestEvents(t *testing.T) {
 		var users sync.WaitGroup
 		var conns []*Conn
 		for i := range 50 {
-			p.flow = peerFlow(i)
+			p.flow = tcptest.PeerFlow(i)
 			conns = append(conns, p.accepted(l))
 		}
 		for _, c := range conns {

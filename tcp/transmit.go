@@ -5,6 +5,7 @@ import (
 
 	"github.com/seed-012105e5/gonet/edge"
 	"github.com/seed-012105e5/gonet/packet"
+	"github.com/seed-012105e5/gonet/tcp/machine"
 )
 
 // A TransmitQueue has the connections for which a transmit edge had no room, each
@@ -33,11 +34,11 @@ func (q *TransmitQueue) push(c *Conn) {
 
 // offer makes the segment that next wants a packet and puts it on the edge, if
 // there is room.
-func (q *TransmitQueue) offer(t *tcb) bool {
+func (q *TransmitQueue) offer(t *machine.TCB) bool {
 	if q.edge.Waiting() == q.edge.Capacity() {
 		return false // without having made the packet
 	}
-	b := t.packet()
+	b := t.Packet()
 	if !q.edge.Try(b) {
 		b.Release()
 		return false
@@ -67,13 +68,13 @@ func (c *Conn) send(out edge.Out[*packet.Buffer]) {
 		now, t := time.Now(), c.t
 		c.takeMail()
 		c.announce()
-		if n == TrainsAtOnce || t.over() || !t.next(now) {
+		if n == machine.TrainsAtOnce || t.Over() || !t.Next(now) {
 			c.queued = false
 			c.put(now) // which may queue it again, behind the others
 			return
 		}
-		b := t.packet()
-		t.commit(now)
+		b := t.Packet()
+		t.Commit(now)
 		c.put(now) // it is queued still, so nobody else sends
 		out.Send(b)
 	}

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/seed-012105e5/gonet/internal/testing/tcptest"
 )
 
 // after waits for f, which blocks, answering nothing that the stack sends, and
@@ -124,13 +126,13 @@ func TestUserTimers(t *testing.T) {
 		}},
 		{"ConnectTimeout", Config{ConnectTimeout: 17 * second}, func(p *peer) {
 			p.after(17*second, syscall.ETIMEDOUT, func() error {
-				_, err := p.sockets.Dial(context.Background(), netip.AddrPort{}, netip.AddrPortFrom(peerAddr, 80))
+				_, err := p.sockets.Dial(context.Background(), netip.AddrPort{}, netip.AddrPortFrom(tcptest.PeerAddr, 80))
 				return err
 			})
 		}},
 		{"ConnectTimeout, Fast Open", Config{ConnectTimeout: 17 * second}, func(p *peer) {
 			p.after(17*second, syscall.ETIMEDOUT, func() error {
-				_, err := p.sockets.DialFastOpen(context.Background(), netip.AddrPort{}, netip.AddrPortFrom(peerAddr, 80), []byte("text"))
+				_, err := p.sockets.DialFastOpen(context.Background(), netip.AddrPort{}, netip.AddrPortFrom(tcptest.PeerAddr, 80), []byte("text"))
 				return err
 			})
 		}},
@@ -138,7 +140,7 @@ func TestUserTimers(t *testing.T) {
 			ctx, cancel := context.WithTimeout(context.Background(), 2500*time.Millisecond)
 			defer cancel()
 			p.after(2500*time.Millisecond, context.DeadlineExceeded, func() error {
-				_, err := p.sockets.Dial(ctx, netip.AddrPort{}, netip.AddrPortFrom(peerAddr, 80))
+				_, err := p.sockets.Dial(ctx, netip.AddrPort{}, netip.AddrPortFrom(tcptest.PeerAddr, 80))
 				return err
 			})
 		}},
@@ -253,7 +255,7 @@ func (p *peer) slowAcks(c *Conn) {
 func (p *peer) gone() error {
 	for {
 		n := 0
-		p.sockets.ask(func(_ time.Time, d *demux) { n = len(d.conns) + len(d.infos(nil)) })
+		p.sockets.ask(func(_ time.Time, d *demux) { n = len(d.conns) + len(d.Infos(nil)) })
 		if n == 0 {
 			return nil
 		}

@@ -45,10 +45,10 @@ func (w *waitList) wakeAll() {
 
 // wake wakes those who can be served.
 func (c *Conn) wake() {
-	if c.readers.n > 0 && c.t.readable() {
+	if c.readers.n > 0 && c.t.Readable() {
 		c.readers.wakeOne()
 	}
-	if c.writers.n > 0 && c.t.writable() {
+	if c.writers.n > 0 && c.t.Writable() {
 		c.writers.wakeOne()
 	}
 	if c.nextWriters.n > 0 && !c.writing {

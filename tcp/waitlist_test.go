@@ -46,22 +46,6 @@ func TestStir(t *testing.T) {
 	}
 }
 
-// TestWritableClosed: whoever waits to write hears of a CLOSE, in whatever state
-// that is.
-func TestWritableClosed(t *testing.T) {
-	cfg := Config{Random: func() uint64 { return 0 }}.withDefaults()
-	for s := SynSent; s <= TimeWait; s++ {
-		m := newTCB(&cfg, new(Stats), peerFlow(1), testISS, 1500)
-		m.state = s
-		if m.closeWrite(start); !m.writable() {
-			t.Errorf("in %v: not writable", s)
-		}
-		if n, err := m.write(start, []byte("text")); n != 0 || err == nil {
-			t.Errorf("in %v: wrote %d, %v", s, n, err)
-		}
-	}
-}
-
 // TestDeadlineAsleep: a deadline that is set before anybody waits wakes no
 // process, as servers set one before they read; nor does one that is taken away
 // before there was any.

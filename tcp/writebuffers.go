@@ -36,7 +36,7 @@ func (c *Conn) WriteBuffers(v net.Buffers) (int64, error) {
 // hold says whether more follows at once.
 func (c *Conn) hold(on bool) {
 	if c.t != nil {
-		c.t.hold(on)
+		c.t.Hold(on)
 	}
 }
 

@@ -53,8 +53,8 @@ func TestWriteBuffers(t *testing.T) {
 							t.Fatalf("nothing is sent after %d of %d bytes", len(got), total)
 						}
 					}
-					segments += (s.len + mss - 1) / mss
-					got = append(got, s.data...)
+					segments += (s.Len + mss - 1) / mss
+					got = append(got, s.Data...)
 					p.send(fmt.Sprintf(". 1:1(0) ack %d win 60000", 1+len(got)))
 				}
 				if o := <-done; o.n != int64(total) || o.err != nil {
@@ -102,7 +102,7 @@ func TestWriteBuffersInterrupted(t *testing.T) {
 				sent := 0
 				for range 1000 {
 					if s := p.next(); s != nil {
-						sent += s.len
+						sent += s.Len
 						p.send(fmt.Sprintf(". 1:1(0) ack %d win 60000", 1+sent))
 					}
 				}

@@ -2,7 +2,7 @@
 // the other in one loop, without channels and with one goroutine. The difference
 // between the two is what the graph costs.
 //
-//	device ─▶ ethernet.Demux ─▶ ipv4.Input ─▶ tcp.Machine ─▶ the program, a function
+//	device ─▶ ethernet.Demux ─▶ ipv4.Input ─▶ machine.Loop ─▶ the program, a function
 //	       └▶ arp.Station ◀──── ipv4.Output ◀──────┘
 //	device ◀──────┘
 //
@@ -21,6 +21,7 @@ import (
 	"github.com/seed-012105e5/gonet/ipv4"
 	"github.com/seed-012105e5/gonet/packet"
 	"github.com/seed-012105e5/gonet/tcp"
+	"github.com/seed-012105e5/gonet/tcp/machine"
 )
 
 // A Device is a network card; tap.Polled is one.
@@ -50,7 +51,7 @@ type Stack struct {
 	arp    *arp.Station
 	in     *ipv4.Input
 	out    *ipv4.Output
-	tcp    *tcp.Machine
+	tcp    *machine.Loop
 	now    time.Time // of the turn, or of the packet that is looked at
 	next   time.Time // when expire has something to do
 	stats  statistics
@@ -80,12 +81,12 @@ func New(device Device, cfg Config) (*Stack, error) {
 	if err := cfg.TCP.Check(); err != nil {
 		return nil, err
 	}
-	s.tcp = tcp.NewMachine(cfg.TCP, s.out.Send, &s.stats.tcp)
+	s.tcp = machine.NewLoop(cfg.TCP, s.out.Send, &s.stats.tcp)
 	return s, nil
 }
 
 // Listen has the connections to a port served.
-func (s *Stack) Listen(port uint16, serve tcp.Service) error {
+func (s *Stack) Listen(port uint16, serve machine.Service) error {
 	return s.tcp.Listen(netip.AddrPortFrom(netip.IPv4Unspecified(), port), serve)
 }
 
@@ -157,7 +158,7 @@ func (s *Stack) toLink(link int, b *packet.Buffer) {
 
 // expire does what is due.
 func (s *Stack) expire() {
-	for _, m := range [...]machine{s.arp, s.in, s.tcp} {
+	for _, m := range [...]timed{s.arp, s.in, s.tcp} {
 		if d := m.Deadline(); !d.IsZero() && !d.After(s.now) {
 			m.Expire(s.now)
 		}
@@ -166,7 +167,7 @@ func (s *Stack) expire() {
 
 // deadline is when expire has something to do; zero for never.
 func (s *Stack) deadline() (next time.Time) {
-	for _, m := range [...]machine{s.arp, s.in, s.tcp} {
+	for _, m := range [...]timed{s.arp, s.in, s.tcp} {
 		if d := m.Deadline(); next.IsZero() || !d.IsZero() && d.Before(next) {
 			next = d
 		}
@@ -174,8 +175,8 @@ func (s *Stack) deadline() (next time.Time) {
 	return next
 }
 
-// A machine wants the time now and then.
-type machine interface {
+// A timed machine wants the time now and then.
+type timed interface {
 	Deadline() time.Time
 	Expire(now time.Time)
 }

@@ -20,7 +20,7 @@ import (
 	"github.com/seed-012105e5/gonet"
 	"github.com/seed-012105e5/gonet/link"
 	"github.com/seed-012105e5/gonet/packet"
-	"github.com/seed-012105e5/gonet/tcp"
+	"github.com/seed-012105e5/gonet/tcp/machine"
 )
 
 // A cardDevice is a link as a Device, for tests in virtual time. Here, and not
@@ -149,7 +149,7 @@ func TestBulk(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var sunk, discarded, sent atomic.Uint64
 			serve := func(s *Stack) error {
-				for port, serve := range map[uint16]tcp.Service{9: Sink(&sunk), 10: Discard(&discarded), 19: Source(&sent)} {
+				for port, serve := range map[uint16]machine.Service{9: Sink(&sunk), 10: Discard(&discarded), 19: Source(&sent)} {
 					if err := s.Listen(port, serve); err != nil {
 						return err
 					}

@@ -3,7 +3,7 @@ package direct
 import (
 	"sync/atomic"
 
-	"github.com/seed-012105e5/gonet/tcp"
+	"github.com/seed-012105e5/gonet/tcp/machine"
 )
 
 // The services of package service, as functions that are called. They count as
@@ -13,9 +13,9 @@ import (
 const chunk = 256 << 10
 
 // Sink reads what comes.
-func Sink(bytes *atomic.Uint64) tcp.Service {
+func Sink(bytes *atomic.Uint64) machine.Service {
 	buf := make([]byte, chunk) // of all connections: nobody looks at it
-	return func(s *tcp.Stream) bool {
+	return func(s *machine.Stream) bool {
 		for {
 			n, err := s.Read(buf)
 			bytes.Add(uint64(n))
@@ -30,8 +30,8 @@ func Sink(bytes *atomic.Uint64) tcp.Service {
 }
 
 // Discard is Sink without copying what comes.
-func Discard(bytes *atomic.Uint64) tcp.Service {
-	return func(s *tcp.Stream) bool {
+func Discard(bytes *atomic.Uint64) machine.Service {
+	return func(s *machine.Stream) bool {
 		for {
 			b, err := s.ReadBuffer()
 			if err != nil {
@@ -47,9 +47,9 @@ func Discard(bytes *atomic.Uint64) tcp.Service {
 }
 
 // Source sends without end: a chunk, and again when that has gone.
-func Source(bytes *atomic.Uint64) tcp.Service {
+func Source(bytes *atomic.Uint64) machine.Service {
 	buf := make([]byte, chunk)
-	return func(s *tcp.Stream) bool {
+	return func(s *machine.Stream) bool {
 		n, err := s.Write(buf)
 		bytes.Add(uint64(n))
 		if err != nil {
@@ -60,9 +60,9 @@ func Source(bytes *atomic.Uint64) tcp.Service {
 }
 
 // Echo sends back what comes, in small pieces, while there is room for them.
-func Echo(requests *atomic.Uint64) tcp.Service {
+func Echo(requests *atomic.Uint64) machine.Service {
 	buf := make([]byte, 16)
-	return func(s *tcp.Stream) bool {
+	return func(s *machine.Stream) bool {
 		for s.Writable() {
 			n, err := s.Read(buf)
 			if n > 0 {
