@@ -15,7 +15,7 @@ const Batch = 64
 // channel costs half of a select over three, and less than half of one with a timer,
 // so a process waits in nothing else. Whoever has something rare for it, be it a
 // call, an ICMP error or the time, puts that into an edge of its own, and rings the
-// bell of the inbox.
+// bell of the inbox, as a driver rings the doorbell of a device.
 //
 // The bell is a flag, and a nil in the inbox. Where there is no room for the nil none
 // is needed: the process is awake then, and looks at the flag after at most a batch.
