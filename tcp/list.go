@@ -15,9 +15,10 @@ type listed[T any] struct {
 // push adds x, and says whether it is the first.
 func (l *list[T]) push(x *listed[T]) bool {
 	for {
-		x.before = l.last.Load()
-		if l.last.CompareAndSwap(x.before, x) {
-			return x.before == nil
+		before := l.last.Load()
+		x.before = before
+		if l.last.CompareAndSwap(before, x) {
+			return before == nil // x is the taker's already
 		}
 	}
 }
