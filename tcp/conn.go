@@ -142,7 +142,7 @@ func (c *Conn) expire() {
 	c.timerAt = time.Time{}
 	c.t.Expire(now)
 	if machine.Due(c.parkAt(), now) {
-		c.shared.stats.Slept.Add(1)
+		c.shared.stats.Parked.Add(1)
 		c.park(now)
 	}
 	c.put(now)

@@ -12,7 +12,7 @@ import (
 	"github.com/seed-012105e5/gonet/tcp/machine"
 )
 
-// A Call is a question to the owner of the tables, or an order: it runs in
+// A Call is a request to the owner of the tables: it runs in
 // the demultiplexer. Package gonet makes the channel; [Sockets] sends on it.
 type Call func(now time.Time, d *demux)
 
@@ -113,7 +113,7 @@ func (d *demux) arrives(b *packet.Buffer) {
 }
 
 // hand gives b to the connection c, or leaves it to whoever has the token. If c has
-// ended just then, b is a stranger's.
+// ended just then, b matches no connection.
 func (d *demux) hand(c *Conn, b *packet.Buffer) {
 	if d.closing {
 		d.stats.DropClosing.Add(1)
@@ -219,7 +219,7 @@ func (d *demux) start(t *machine.TCB, isV4 bool, opened chan<- error) *Conn {
 	c.t, c.opened = t, opened
 	d.conns[c.flow] = c
 	d.portUses[c.flow.Local.Port]++
-	if d.cfg.SleepAfter > 0 && t.Quiet() {
+	if d.cfg.ParkAfter > 0 && t.Quiet() {
 		c.park(time.Now())
 		c.release()
 	} else {
@@ -244,8 +244,8 @@ func (d *demux) event(e event) {
 	}
 }
 
-// forget forgets a connection that has ended. What has come too late for it is a
-// stranger's.
+// forget forgets a connection that has ended. What has come too late for it
+// matches no connection.
 func (d *demux) forget(e *event) {
 	now := time.Now()
 	delete(d.conns, e.flow)
@@ -354,7 +354,7 @@ func (d *demux) deadline() time.Time {
 	return at
 }
 
-// expire is that of the door. At the end of a stack it tells that challenges are
+// expire is that of the tables. At the end of a stack it tells that challenges are
 // over.
 func (d *demux) expire(now time.Time) {
 	d.tellIdle(now)

@@ -31,7 +31,7 @@
 //	path_…                path MTU discovery (RFC 1191, 4821, 8899), ICMP errors, source routes
 //	open_…                opening: initial sequence numbers, half-open connections, SYN cookies, Fast Open
 //	close_…               TIME-WAIT, resets, orphans, what a connection leaves
-//	tables.go             what a host knows besides its connections
+//	tables.go             what a host knows in addition to its connections
 //	loop.go               all of it for a program that calls the layers in one loop
 //
 // The processes only move events. [Demux] owns the tables and finds for each segment

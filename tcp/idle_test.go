@@ -12,8 +12,8 @@ import (
 
 // idleCost is the most bytes of heap and stack that a quiet connection may
 // cost. The goroutine of the user's that reads from it has about 2.5 KB of its
-// own besides, which is Go's business. Sizes of allocations go by steps: with
-// one more field tcb costs 64 bytes more.
+// own as well, which is Go's business. Sizes of allocations go by steps: with
+// one more field TCB costs 64 bytes more.
 const idleCost = 1950
 
 // TestIdleCost counts the bytes of connections that are quiet while a

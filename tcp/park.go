@@ -31,6 +31,6 @@ func (c *Conn) unpark() {
 		return
 	}
 	c.t.Unpark(c.shared.transfers.Take(), c.timerAt)
-	c.shared.stats.Woken.Add(1)
+	c.shared.stats.Unparked.Add(1)
 	c.activeAt = time.Now()
 }

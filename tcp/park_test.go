@@ -19,18 +19,18 @@ import (
 	"github.com/seed-012105e5/gonet/tcp/segment"
 )
 
-// wantSlept fails unless so many connections have gone to sleep and been
-// woken so far, in the time that has passed.
-func (p *peer) wantSlept(slept, woken uint64) {
+// wantParked fails unless so many connections have been parked and unparked
+// so far, in the time that has passed.
+func (p *peer) wantParked(parked, unparked uint64) {
 	p.t.Helper()
 	synctest.Wait()
-	if s, w := p.stats.Slept.Load(), p.stats.Woken.Load(); s != slept || w != woken {
-		p.t.Fatalf("went to sleep %d times and woke %d times, want %d and %d", s, w, slept, woken)
+	if s, w := p.stats.Parked.Load(), p.stats.Unparked.Load(); s != parked || w != unparked {
+		p.t.Fatalf("parked %d times and unparked %d times, want %d and %d", s, w, parked, unparked)
 	}
 }
 
-// TestSleep: what ends the sleep of a quiet connection, and what comes of it.
-func TestSleep(t *testing.T) {
+// TestPark: what unparks a quiet connection, and what comes of it.
+func TestPark(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		wake func(p *peer, c *Conn)
@@ -88,41 +88,41 @@ func TestSleep(t *testing.T) {
 			withPeer(t, Config{}, func(p *peer) {
 				conn := p.connected()
 				time.Sleep(999 * time.Millisecond)
-				p.wantSlept(0, 0)
+				p.wantParked(0, 0)
 				time.Sleep(time.Millisecond)
-				p.wantSlept(1, 0)
+				p.wantParked(1, 0)
 				time.Sleep(time.Hour)
 				c.wake(p, conn)
-				p.wantSlept(1, 1)
+				p.wantParked(1, 1)
 			})
 		})
 	}
 }
 
-// TestSleepAgain: a connection sleeps whenever it is quiet, and no more.
-func TestSleepAgain(t *testing.T) {
+// TestParkAgain: a connection is parked whenever it is quiet, and no more.
+func TestParkAgain(t *testing.T) {
 	withPeer(t, Config{}, func(p *peer) {
 		c := p.connected()
 		for n := range uint64(3) {
 			time.Sleep(10 * time.Second)
-			p.wantSlept(n+1, n)
+			p.wantParked(n+1, n)
 			c.SetNoDelay(true)
-			p.wantSlept(n+1, n+1)
+			p.wantParked(n+1, n+1)
 		}
 		p.send("P. 1:4(3) ack 1 win 60000") // what waits for a reader keeps the process
 		time.Sleep(time.Second)
 		p.want("acknowledged", ". 1:1(0) ack 4")
 		time.Sleep(10 * time.Second)
-		p.wantSlept(3, 3)
+		p.wantParked(3, 3)
 		c.Read(make([]byte, 10))
 		time.Sleep(10 * time.Second)
-		p.wantSlept(4, 3)
+		p.wantParked(4, 3)
 	})
 }
 
-// TestSleepKeepAlive: connections that sleep probe their peers at the instant
+// TestParkKeepAlive: parked connections probe their peers at the instant
 // that was asked for, whichever began first, and end when there is no answer.
-func TestSleepKeepAlive(t *testing.T) {
+func TestParkKeepAlive(t *testing.T) {
 	withPeer(t, Config{}, func(p *peer) {
 		l := p.listen()
 		var conns []*Conn
@@ -136,12 +136,12 @@ func TestSleepKeepAlive(t *testing.T) {
 		peer := func(i int) { p.flow.Remote.Port, p.iss = uint16(1000+i), isses[i] }
 		start := time.Now()
 		time.Sleep(10 * time.Second)
-		p.wantSlept(4, 4) // each was woken to be told
+		p.wantParked(4, 4) // each was unparked to be told
 		peer(2)
 		conns[2].SetLinger(0)
 		conns[2].Close()
 		p.want("a reset", "R. 1:1(0) ack 1")
-		p.wantSlept(4, 5)
+		p.wantParked(4, 5)
 		until := func(at int) {
 			t.Helper()
 			time.Sleep(time.Until(start.Add(time.Duration(at)*time.Second - 1)))
@@ -172,21 +172,21 @@ func TestSleepKeepAlive(t *testing.T) {
 		}
 		probe(3, 52, alive)
 		time.Sleep(5 * time.Second)
-		p.wantSlept(8, 10)
+		p.wantParked(8, 10)
 	})
 }
 
-// TestSleepNever: a negative time keeps the process.
-func TestSleepNever(t *testing.T) {
-	withPeer(t, Config{SleepAfter: -1}, func(p *peer) {
+// TestParkNever: with a negative time none is parked.
+func TestParkNever(t *testing.T) {
+	withPeer(t, Config{ParkAfter: -1}, func(p *peer) {
 		p.connected()
 		time.Sleep(time.Hour)
-		p.wantSlept(0, 0)
+		p.wantParked(0, 0)
 	})
 }
 
-// TestSleepCosts: a sleeping connection has no goroutine.
-func TestSleepCosts(t *testing.T) {
+// TestParkCosts: a parked connection has no goroutine.
+func TestParkCosts(t *testing.T) {
 	withPeer(t, Config{}, func(p *peer) {
 		synctest.Wait()
 		before := goroutines.Count()
@@ -199,9 +199,9 @@ func TestSleepCosts(t *testing.T) {
 	})
 }
 
-// TestSleepListed: those who list connections do not wake them; and the end of
-// the stack ends those that sleep.
-func TestSleepListed(t *testing.T) {
+// TestParkListed: those who list connections do not unpark them; and the end of
+// the stack ends those that are parked.
+func TestParkListed(t *testing.T) {
 	withPeer(t, Config{}, func(p *peer) {
 		c := p.connected()
 		time.Sleep(10 * time.Second)
@@ -209,10 +209,10 @@ func TestSleepListed(t *testing.T) {
 		if len(all) != 1 || all[0].State != Established || all[0].Remote != p.flow.Remote.AddrPort() {
 			t.Errorf("%+v", all)
 		}
-		p.wantSlept(1, 0)
+		p.wantParked(1, 0)
 		read := async(func() (int, error) { return c.Read(make([]byte, 1)) })
-		pendingCall(t, "a read does not wake", read)
-		p.wantSlept(1, 0)
+		pendingCall(t, "a read does not unpark", read)
+		p.wantParked(1, 0)
 		p.sockets.Shutdown()
 		p.want("a reset", "R. 1:1(0) ack 1")
 		if o := <-read; o.err == nil || strings.Contains(o.err.Error(), "EOF") {
@@ -221,27 +221,27 @@ func TestSleepListed(t *testing.T) {
 	})
 }
 
-// TestSleepUnaccepted: connections that fall asleep before they are accepted
+// TestParkUnaccepted: connections that are parked before they are accepted
 // are reset with their listener, like others.
-func TestSleepUnaccepted(t *testing.T) {
+func TestParkUnaccepted(t *testing.T) {
 	withPeer(t, Config{}, func(p *peer) {
 		l := p.listen()
 		p.send("S 0:0(0) win 60000 <mss 1000>")
 		p.want("the SYN is answered", "S. 0:0(0) ack 1")
 		p.send(". 1:1(0) ack 1 win 60000")
 		time.Sleep(10 * time.Second)
-		p.wantSlept(0, 0) // it has never had a process
+		p.wantParked(0, 0) // it has never had a process
 		l.Close()
 		p.want("a reset", "R. 1:1(0) ack 1")
-		p.wantSlept(0, 1)
+		p.wantParked(0, 1)
 	})
 }
 
-// TestSleepRaces has a connection fall asleep at once, again and again, while
+// TestParkRaces has a connection parked at once, again and again, while
 // users ask and read and segments come: nothing is lost, and nobody waits for
 // ever.
-func TestSleepRaces(t *testing.T) {
-	withPeer(t, Config{SleepAfter: 1, DelayedACK: -1}, func(p *peer) {
+func TestParkRaces(t *testing.T) {
+	withPeer(t, Config{ParkAfter: 1, DelayedACK: -1}, func(p *peer) {
 		c := p.connected()
 		var users sync.WaitGroup
 		for range 8 {
@@ -264,8 +264,8 @@ func TestSleepRaces(t *testing.T) {
 			time.Sleep(time.Microsecond)
 		}
 		users.Wait()
-		if p.stats.Slept.Load() < segments {
-			t.Errorf("slept %d times only", p.stats.Slept.Load())
+		if p.stats.Parked.Load() < segments {
+			t.Errorf("parked %d times only", p.stats.Parked.Load())
 		}
 	})
 }

@@ -48,7 +48,7 @@ func TestFreeLists(t *testing.T) {
 				}
 			}
 		},
-		"a sleep, and a reset": func(p *peer, c *Conn) {
+		"a time parked, and a reset": func(p *peer, c *Conn) {
 			p.send("P. 1:4(3) ack 1 win 60000")
 			c.Read(make([]byte, 10))
 			time.Sleep(time.Minute)
@@ -91,7 +91,7 @@ func (p *peer) wantFree(n int) {
 
 // TestFreeListsBound: not more is kept than the bound allows.
 func TestFreeListsBound(t *testing.T) {
-	withPeer(t, Config{SleepAfter: -1}, func(p *peer) {
+	withPeer(t, Config{ParkAfter: -1}, func(p *peer) {
 		l := p.listen()
 		var all [maxTransfers + 10]*Conn
 		for i := range all {

@@ -61,14 +61,14 @@ func TestDeadlineAsleep(t *testing.T) {
 		if took := time.Since(began); took != time.Minute {
 			t.Errorf("after %v", took)
 		}
-		p.wantSlept(1, 0)
+		p.wantParked(1, 0)
 	})
 }
 
 // TestDeadlineRaces has deadlines set while calls begin to wait: none waits for
 // ever.
 func TestDeadlineRaces(t *testing.T) {
-	withPeer(t, Config{SleepAfter: 1}, func(p *peer) {
+	withPeer(t, Config{ParkAfter: 1}, func(p *peer) {
 		l := p.listen()
 		for i := range 50 {
 			p.flow.Remote.Port = uint16(1024 + i)
@@ -88,8 +88,8 @@ func TestDeadlineRaces(t *testing.T) {
 	})
 }
 
-// TestSleepKeeps: a connection is after its sleep what it was before.
-func TestSleepKeeps(t *testing.T) {
+// TestParkKeeps: a connection is after it was parked what it was before.
+func TestParkKeeps(t *testing.T) {
 	for _, recovery := range []string{"rack", "sack", "newreno"} {
 		withPeer(t, Config{Recovery: recovery}, func(p *peer) {
 			c := p.connected()
@@ -103,9 +103,9 @@ func TestSleepKeeps(t *testing.T) {
 			p.send(". 4:4(0) ack 4 win 60000")
 			before := c.Info()
 			time.Sleep(time.Minute)
-			p.wantSlept(1, 0)
+			p.wantParked(1, 0)
 			after := c.Info()
-			p.wantSlept(1, 0)
+			p.wantParked(1, 0)
 			before.DeliveryRate, before.AppLimited, before.ReceiverRTT = 0, false, 0 // are of the moment
 			if after != before {
 				t.Errorf("%s:\n%+v\n%+v", recovery, before, after)

@@ -9,8 +9,8 @@ import (
 	"github.com/seed-012105e5/gonet/tcp/segment"
 )
 
-// segmentArrives is SEGMENT ARRIVES for all states but CLOSED (demux.go) and
-// LISTEN (listener.go): RFC 9293 section 3.10.7, step by step. It takes
+// segmentArrives is SEGMENT ARRIVES for all states but CLOSED and LISTEN
+// (open_passive.go): RFC 9293 section 3.10.7, step by step. It takes
 // s.text, if there is one. Now is when the segment arrived.
 //
 // Nothing of t changes before all checks of a state have passed, but what is

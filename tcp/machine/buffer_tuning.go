@@ -88,8 +88,8 @@ func (t *TCB) tuneReceive(now time.Time) {
 	}
 }
 
-// tuneSend grows the send buffer, so that besides what is in flight the next
-// window is there: twice what congestion control and the peer allow. Over the
+// tuneSend grows the send buffer, so that the next window is there in addition
+// to what is in flight: twice what congestion control and the peer allow. Over the
 // shortest paths they allow much more than a round trip carries; it would only
 // wait at the peer, and be out of the caches by the time that it is read.
 func (t *TCB) tuneSend() {

@@ -102,9 +102,14 @@ type Config struct {
 	// those that nobody has accepted. 0 means 1 GiB.
 	MaxMemory int
 
-	// SleepAfter is for how long a connection must have been quiet until it is
+	// ParkAfter is for how long a connection must have been quiet until it is
 	// parked: it gives up most of its memory until the next segment or call. 0
 	// means a second. A negative value parks none.
+	ParkAfter time.Duration
+
+	// SleepAfter is ParkAfter by its former name. It counts where that is 0.
+	//
+	// Deprecated: use ParkAfter.
 	SleepAfter time.Duration
 
 	// TimerGrain has the timers of connections fire at multiples of it only,
@@ -166,8 +171,11 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.OrphanTimeout, 5*time.Minute)
 	setDefault(&c.MaxOrphans, 8192)
 	setDefault(&c.MaxMemory, 1<<30)
-	if c.SleepAfter == 0 {
-		c.SleepAfter = time.Second
+	if c.ParkAfter == 0 {
+		c.ParkAfter = c.SleepAfter
+	}
+	if c.ParkAfter == 0 {
+		c.ParkAfter = time.Second
 	}
 	if c.Congestion == "" {
 		c.Congestion = defaultCongestion

@@ -33,3 +33,15 @@ func TestTimerGrain(t *testing.T) {
 		}
 	}
 }
+
+// TestParkAfter: the former name of Config.ParkAfter still counts, and the present one
+// before it.
+func TestParkAfter(t *testing.T) {
+	for _, c := range []struct{ after, former, want time.Duration }{
+		{0, 0, time.Second}, {0, -1, -1}, {0, time.Hour, time.Hour}, {time.Minute, time.Hour, time.Minute}, {-1, time.Hour, -1},
+	} {
+		if got := (Config{ParkAfter: c.after, SleepAfter: c.former}).withDefaults().ParkAfter; got != c.want {
+			t.Errorf("ParkAfter %v, SleepAfter %v: %v, want %v", c.after, c.former, got, c.want)
+		}
+	}
+}

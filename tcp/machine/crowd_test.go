@@ -15,12 +15,12 @@ import (
 	"github.com/seed-012105e5/gonet/tcp/segment"
 )
 
-// A crowd is a Machine to which many hosts talk, in fake time. What each of them
+// A crowd is a Loop to which many hosts talk, in fake time. What each of them
 // sees of it is written down, to the bytes and the instant.
 type crowd struct {
 	*Loop
 	now      time.Time
-	schedule *rand.Rand // what tests draw from; the Machine has a source of its own
+	schedule *rand.Rand // what tests draw from; the Loop has a source of its own
 	seen     map[netip.Addr]*strings.Builder
 	ends     map[ip.Flow]*remoteEnd
 	queues   map[*Listener]int // how many connections there is still room for
@@ -30,9 +30,9 @@ type crowd struct {
 // way, which takes no time.
 type remoteEnd struct {
 	*crowd
-	flow     ip.Flow     // as the Machine sees it
+	flow     ip.Flow     // as the Loop sees it
 	nxt, rcv segment.Seq // SND.NXT and RCV.NXT of the host
-	isn      segment.Seq // of the Machine
+	isn      segment.Seq // of the Loop
 }
 
 func newCrowd(cfg Config, seed uint64) *crowd {
@@ -160,7 +160,7 @@ func (e *remoteEnd) connect() bool {
 	return true
 }
 
-// finish answers the FIN of the Machine, which then is in TIME-WAIT.
+// finish answers the FIN of the Loop, which then is in TIME-WAIT.
 func (e *remoteEnd) finish() {
 	e.send(segment.Segment{Flags: segment.FIN | segment.ACK})
 	e.nxt++

@@ -18,7 +18,7 @@ import (
 )
 
 // A scene is a connection in one state, at which one segment arrives: in a
-// tcb, or in the tables of a door.
+// TCB, or in Tables.
 type scene struct {
 	Tables
 	now  time.Time
@@ -30,7 +30,7 @@ type scene struct {
 
 const sceneWindow = 5000 // of ours
 
-// newScene has a door without a listener.
+// newScene has Tables without a listener.
 func newScene(noTimestamps bool) *scene {
 	sc := &scene{now: tcptest.Start, flow: tcptest.PeerFlow(1)}
 	cfg := Config{
@@ -235,7 +235,7 @@ var sceneCases = []sceneCase{
 	}},
 }
 
-// tcb is the scene as RFC 9293 sees it.
+// TCB is the scene as RFC 9293 sees it.
 func (sc *scene) tcb(c *sceneCase) arrives.TCB {
 	v := arrives.TCB{State: c.state, ISS: uint32(tcptest.ISS), Timestamps: !sc.cfg.NoTimestamps, TSRecent: tsScene}
 	if h, ok := sc.halfOpens.byFlow[sc.flow]; ok {
@@ -467,7 +467,7 @@ func (k *keptScene) changed(sc *scene) string {
 			return "there is a connection"
 		}
 		// What is owed as an answer, and the budgets of answers, which bound
-		// what a stranger can make us send.
+		// what anybody can make us send.
 		return k.snapshot.changed(sc.t, "reply", "challenges", "answeredAt")
 	}
 	if k.tcb.Transfer != nil {
@@ -525,7 +525,7 @@ func (sc *scene) answered(before *keptScene, v, after arrives.TCB, s segment.Seg
 	}
 	wrong := fmt.Sprintf("want %v, sent %v", o.Answer, got)
 	if o.Answer == arrives.Reset && after.State == arrives.Closed && v.State != arrives.Closed {
-		// As many as it takes (abort.go), the last one at SND.NXT.
+		// As many as it takes (close_abort.go), the last one at SND.NXT.
 		for i := range sc.sent {
 			if sc.sent[i].Flags != segment.RST|segment.ACK || i == len(sc.sent)-1 && uint32(sc.sent[i].Seq) != v.SndNxt {
 				return wrong

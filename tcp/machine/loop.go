@@ -12,7 +12,7 @@ import (
 )
 
 // A Loop is all of TCP for a program that calls the layers itself, in one
-// loop: the door that Demux has and the tcbs that connections have, without
+// loop: the Tables that Demux has and the TCBs that connections have, without
 // goroutines, channels and clock. It has one caller at a time.
 //
 // Packets go in by Arrives, and the time by Expire. Work then serves every
@@ -38,7 +38,7 @@ type Loop struct {
 // again at once, when what it wrote has been sent.
 type Service func(s *Stream) (again bool)
 
-// A Stream is a connection of a Machine. A Service may use it while it is
+// A Stream is a connection of a Loop. A Service may use it while it is
 // called.
 type Stream struct {
 	t       *TCB
@@ -48,7 +48,7 @@ type Stream struct {
 	place   int // in streams
 }
 
-// NewLoop returns a Machine without listeners. It calls network with each IP
+// NewLoop returns a Loop without listeners. It calls network with each IP
 // datagram that is to be sent, and network takes it.
 func NewLoop(cfg Config, network func(*packet.Buffer), stats *Stats) *Loop {
 	m := &Loop{network: network, services: make(map[*Listener]Service), byFlow: make(map[ip.Flow]*Stream)}

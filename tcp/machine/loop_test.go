@@ -18,9 +18,9 @@ import (
 	"github.com/seed-012105e5/gonet/tcp/segment"
 )
 
-// A machineNet is a Machine and a client, a bare tcb, on a cable of one
+// A loopNet is a Loop and a client, a bare TCB, on a cable of one
 // millisecond, in fake time.
-type machineNet struct {
+type loopNet struct {
 	t        *testing.T
 	now      time.Time
 	m        *Loop
@@ -38,11 +38,11 @@ type onCable struct {
 
 const cableTime = time.Millisecond
 
-// withMachine runs fn with a Machine that serves port 80, and looks for leaks.
-func withMachine(t *testing.T, serve Service, fn func(n *machineNet)) {
+// withLoop runs fn with a Loop that serves port 80, and looks for leaks.
+func withLoop(t *testing.T, serve Service, fn func(n *loopNet)) {
 	t.Helper()
 	before := packet.Live()
-	n := &machineNet{t: t, now: tcptest.Start, lose: func() bool { return false }}
+	n := &loopNet{t: t, now: tcptest.Start, lose: func() bool { return false }}
 	table, err := ip.NewTable([]ip.Interface{{Addrs: []netip.Prefix{netip.MustParsePrefix("10.0.0.1/24")}, MTU: 1500}}, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -70,7 +70,7 @@ func withMachine(t *testing.T, serve Service, fn func(n *machineNet)) {
 }
 
 // put brings a datagram to the other end of the cable, unless it is lost.
-func (n *machineNet) put(q *ring.Queue[onCable], b *packet.Buffer) {
+func (n *loopNet) put(q *ring.Queue[onCable], b *packet.Buffer) {
 	b = b.Own()
 	if n.lose() {
 		b.Release()
@@ -82,7 +82,7 @@ func (n *machineNet) put(q *ring.Queue[onCable], b *packet.Buffer) {
 
 // step lets the next thing happen, if it is due until end, and says whether
 // there was one.
-func (n *machineNet) step(end time.Time) bool {
+func (n *loopNet) step(end time.Time) bool {
 	next := Earliest(n.m.Deadline(), n.client.Deadline())
 	for _, q := range []*ring.Queue[onCable]{&n.toServer, &n.toClient} {
 		if q.Len() > 0 {
@@ -112,7 +112,7 @@ func (n *machineNet) step(end time.Time) bool {
 }
 
 // settle has both ends say what they have to say.
-func (n *machineNet) settle() {
+func (n *loopNet) settle() {
 	for n.m.Work(n.now) {
 	}
 	var s segment.Segment
@@ -124,7 +124,7 @@ func (n *machineNet) settle() {
 }
 
 // run lets things happen until done, for a minute at most.
-func (n *machineNet) run(what string, done func() bool) {
+func (n *loopNet) run(what string, done func() bool) {
 	n.t.Helper()
 	for end := n.now.Add(time.Minute); !done(); {
 		n.settle()
@@ -134,7 +134,7 @@ func (n *machineNet) run(what string, done func() bool) {
 	}
 }
 
-func (n *machineNet) open() {
+func (n *loopNet) open() {
 	n.t.Helper()
 	n.run("the handshake", func() bool { return n.client.state == Established })
 }
@@ -157,11 +157,11 @@ func echo(s *Stream) bool {
 	return false
 }
 
-// TestMachine: text goes to a service and back, through losses, and
+// TestLoop: text goes to a service and back, through losses, and
 // both ends close.
-func TestMachine(t *testing.T) {
+func TestLoop(t *testing.T) {
 	for _, every := range []int{0, 31, 7} {
-		withMachine(t, echo, func(n *machineNet) {
+		withLoop(t, echo, func(n *loopNet) {
 			packets := 0
 			n.lose = func() bool {
 				packets++
@@ -195,8 +195,8 @@ func TestMachine(t *testing.T) {
 	}
 }
 
-// TestMachineReset: a service hears of a reset, and is called no more.
-func TestMachineReset(t *testing.T) {
+// TestLoopReset: a service hears of a reset, and is called no more.
+func TestLoopReset(t *testing.T) {
 	var errs []error
 	serve := func(s *Stream) bool {
 		if _, err := s.Read(make([]byte, 10)); err != nil {
@@ -205,7 +205,7 @@ func TestMachineReset(t *testing.T) {
 		}
 		return false
 	}
-	withMachine(t, serve, func(n *machineNet) {
+	withLoop(t, serve, func(n *loopNet) {
 		n.open()
 		n.client.Abort(nil)
 		n.run("the reset", func() bool { return len(n.m.streams) == 0 && len(errs) > 0 })
@@ -215,10 +215,10 @@ func TestMachineReset(t *testing.T) {
 	})
 }
 
-// TestMachineTimeWait: the end that closes first waits, without a stream.
-func TestMachineTimeWait(t *testing.T) {
+// TestLoopTimeWait: the end that closes first waits, without a stream.
+func TestLoopTimeWait(t *testing.T) {
 	serve := func(s *Stream) bool { s.Close(); return false }
-	withMachine(t, serve, func(n *machineNet) {
+	withLoop(t, serve, func(n *loopNet) {
 		n.open()
 		n.run("the FIN", func() bool { return n.client.state == CloseWait })
 		if _, err := n.client.Read(nil); err != io.EOF {
@@ -236,9 +236,9 @@ func TestMachineTimeWait(t *testing.T) {
 	})
 }
 
-// TestMachineListen: listening fails as that of sockets does.
-func TestMachineListen(t *testing.T) {
-	withMachine(t, echo, func(n *machineNet) {
+// TestLoopListen: listening fails as that of sockets does.
+func TestLoopListen(t *testing.T) {
+	withLoop(t, echo, func(n *loopNet) {
 		for at, want := range map[string]error{
 			"0.0.0.0:80": syscall.EADDRINUSE, "10.0.0.9:81": syscall.EADDRNOTAVAIL, "0.0.0.0:0": syscall.EADDRNOTAVAIL, "10.0.0.1:80": syscall.EADDRINUSE, "10.0.0.1:81": nil,
 		} {
@@ -249,8 +249,8 @@ func TestMachineListen(t *testing.T) {
 	})
 }
 
-// TestMachineAllocations: nothing is allocated for a byte there and back.
-func TestMachineAllocations(t *testing.T) {
+// TestLoopAllocations: nothing is allocated for a byte there and back.
+func TestLoopAllocations(t *testing.T) {
 	buf := make([]byte, 16)
 	serve := func(s *Stream) bool {
 		if n, _ := s.Read(buf); n > 0 {
@@ -258,7 +258,7 @@ func TestMachineAllocations(t *testing.T) {
 		}
 		return false
 	}
-	withMachine(t, serve, func(n *machineNet) {
+	withLoop(t, serve, func(n *loopNet) {
 		n.open()
 		one := make([]byte, 1)
 		round := func() {

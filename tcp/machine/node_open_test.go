@@ -5,8 +5,8 @@ import (
 	"github.com/seed-012105e5/gonet/tcp/segment"
 )
 
-// How a node opens connections: what stranger.go, syncookie.go and
-// fastopenserver.go do for the demultiplexer.
+// How a node opens connections: what open_passive.go, open_syncookie.go and
+// open_fastopen_server.go do for Tables.
 
 func (n *node) closedArrives(f ip.Flow, s *segment.Segment) {
 	if s.Has(segment.RST) {

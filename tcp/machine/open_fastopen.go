@@ -9,8 +9,8 @@ import (
 
 // TCP Fast Open (RFC 7413): the SYN carries text, which the server hands to
 // its user at once when the SYN also carries a cookie that the server has
-// given to this client before. The two sides are in fastopenserver.go and
-// fastopenclient.go.
+// given to this client before. The two sides are in open_fastopen_server.go and
+// open_fastopen_client.go.
 
 // A FastOpen is what a connection knows of its Fast Open while the handshake
 // lasts. When that is over, the tables get it.

@@ -12,7 +12,7 @@ import (
 // A halfOpen is a connection in SYN-RECEIVED that came from LISTEN: what must
 // be remembered of the SYN until the handshake is complete. It is small and
 // has no goroutine, so that a flood of SYNs costs little (RFC 4987 section
-// 3.5); what finds the table full costs nothing (syncookie.go).
+// 3.5); what finds the table full costs nothing (open_syncookie.go).
 type halfOpen struct {
 	iss, irs      segment.Seq
 	tsRecent      uint32
@@ -141,7 +141,7 @@ func (q *halfOpens) repeated(f ip.Flow, h *halfOpen, s *segment.Segment) {
 	q.byFlow[f] = *h
 }
 
-// full says whether a SYN is to be answered by a cookie (syncookie.go) rather
+// full says whether a SYN is to be answered by a cookie (open_syncookie.go) rather
 // than be remembered. Nobody is forgotten for somebody else: an honest peer
 // that is in the table has its SYN-ACK sent again and may answer late, and one
 // that is not has its cookie.

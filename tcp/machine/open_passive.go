@@ -8,7 +8,7 @@ import (
 	"github.com/seed-012105e5/gonet/tcp/segment"
 )
 
-// Unmatched handles a packet that belongs to no connection.
+// Unmatched is SEGMENT ARRIVES for a packet that matches no connection.
 func (d *Tables) Unmatched(f ip.Flow, b *packet.Buffer) {
 	var s segment.Segment
 	if err := segment.Parse(b, &s); err != nil {

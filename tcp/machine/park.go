@@ -22,10 +22,10 @@ func (t *TCB) Parked() bool { return t.Transfer == nil }
 // ParkAt is when the connection may be parked, if nothing happens; the zero time is
 // never. Active is when it was last unparked.
 func (t *TCB) ParkAt(active time.Time) time.Time {
-	if t.cfg.SleepAfter < 0 || !t.Quiet() {
+	if t.cfg.ParkAfter < 0 || !t.Quiet() {
 		return time.Time{}
 	}
-	return latest(active, latest(t.lastHeard, t.lastSent)).Add(t.cfg.SleepAfter)
+	return latest(active, latest(t.lastHeard, t.lastSent)).Add(t.cfg.ParkAfter)
 }
 
 // Park gives up what a quiet connection does not need. It returns that, and when
@@ -38,7 +38,7 @@ func (t *TCB) Park() (a *Transfer, keepAliveAt time.Time) {
 	return a, keepAliveAt
 }
 
-// Unpark is its opposite, with an activity that is as if new. As the user has sent
+// Unpark is its opposite, with a transfer state that is as if new. As the user has sent
 // nothing, the next samples of the rate say what he sends, and not what the network
 // carries.
 func (t *TCB) Unpark(a *Transfer, keepAliveAt time.Time) {

@@ -7,7 +7,7 @@ import (
 )
 
 // MTUProbing says when a connection finds the MTU of its path by trying,
-// besides what routers tell by ICMP (RFC 4821, RFC 8899).
+// in addition to what routers tell by ICMP (RFC 4821, RFC 8899).
 type MTUProbing uint8
 
 const (

@@ -6,7 +6,7 @@ import (
 	"github.com/seed-012105e5/gonet/tcp/segment"
 )
 
-// Here the machine of pathmtu.go meets the rest of the connection.
+// Here the machine of path_mtu.go meets the rest of the connection.
 
 // textFor is how much text a segment holds in a datagram of size bytes, by what
 // the peer takes and less the options that go on each segment (RFC 9293

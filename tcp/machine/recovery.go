@@ -19,9 +19,9 @@ const (
 // A detector finds what is lost from the acknowledgements that arrive. It
 // marks it on the scoreboard; what follows from a loss is the same for all.
 //
-//	rack     RFC 8985   by time                      rack.go
-//	sack     RFC 6675   by what was SACKed beyond    sack.go
-//	newreno  RFC 6582   by duplicates, without SACK  newreno.go
+//	rack     RFC 8985   by time                      recovery_rack.go
+//	sack     RFC 6675   by what was SACKed beyond    recovery_sack.go
+//	newreno  RFC 6582   by duplicates, without SACK  recovery_newreno.go
 type detector interface {
 	name() string
 

@@ -13,7 +13,7 @@ import (
 //     transmission (the Eifel detection algorithm, RFC 3522 section 3.2).
 //   - By DSACK: the peer has received all that we sent again twice (RFC 3708
 //     section 3, but with bytes counted instead of segments marked).
-//   - By F-RTO (frto.go).
+//   - By F-RTO (recovery_frto.go).
 //   - By the original's coming before anything was sent again.
 type undo struct {
 	armed  bool

@@ -15,12 +15,12 @@ import (
 // it, but the text, the configuration, and the counters.
 type snapshot struct {
 	tcb      TCB
-	activity Transfer
+	transfer Transfer
 	regions  [][]byte // copies, in the order in which walk finds them
 }
 
 func takeSnapshot(t *TCB) snapshot {
-	s := snapshot{tcb: *t, activity: *t.Transfer}
+	s := snapshot{tcb: *t, transfer: *t.Transfer}
 	walk(t, func(p []byte) { s.regions = append(s.regions, slices.Clone(p)) })
 	return s
 }
@@ -32,7 +32,7 @@ func (s *snapshot) changed(t *TCB, except ...string) string {
 	now, act := *t, *t.Transfer
 	defer func() { *t.Transfer = act; *t = now }()
 	for _, name := range except {
-		put(reflect.ValueOf(t.Transfer).Elem(), reflect.ValueOf(&s.activity).Elem(), name)
+		put(reflect.ValueOf(t.Transfer).Elem(), reflect.ValueOf(&s.transfer).Elem(), name)
 	}
 	same, i := true, 0
 	walk(t, func(p []byte) {
@@ -43,9 +43,9 @@ func (s *snapshot) changed(t *TCB, except ...string) string {
 		return ""
 	}
 	var names []string
-	activityNow := *t.Transfer
+	transferNow := *t.Transfer
 	names = differ(names, "", reflect.ValueOf(&s.tcb).Elem(), reflect.ValueOf(&now).Elem())
-	names = differ(names, "", reflect.ValueOf(&s.activity).Elem(), reflect.ValueOf(&activityNow).Elem())
+	names = differ(names, "", reflect.ValueOf(&s.transfer).Elem(), reflect.ValueOf(&transferNow).Elem())
 	if len(names) == 0 && i == len(s.regions) {
 		var at []int
 		i = 0

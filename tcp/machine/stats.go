@@ -14,7 +14,7 @@ type Stats struct {
 	FailedConnects            atomic.Uint64
 	Closed                    atomic.Uint64 // connections that have ended, for whatever reason
 	SynRetransmits            atomic.Uint64
-	Slept, Woken              atomic.Uint64 // connections that were parked, and that were needed again
+	Parked, Unparked          atomic.Uint64 // connections that were parked (Config.ParkAfter), and that were needed again
 	TimeWaitsEvicted          atomic.Uint64
 	Orphans                   atomic.Uint64 // connections that their users have closed, and that have not ended; a gauge
 	OrphansExpired            atomic.Uint64 // of them, given up after Config.OrphanTimeout

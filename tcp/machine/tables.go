@@ -11,10 +11,10 @@ import (
 	"github.com/seed-012105e5/gonet/tcp/segment"
 )
 
-// A Tables is where segments come that belong to no connection: to listeners and
-// their half-open connections, to TIME-WAIT, or to nobody. It is a pure machine,
-// without goroutine, channel or clock; what its methods do stands in stranger.go,
-// syncookie.go and fastopenserver.go.
+// Tables are what the TCP of a host knows in addition to its connections: listeners,
+// half-open connections, TIME-WAIT, and what was found out about paths and peers.
+// Segments that match no connection are theirs (Unmatched). They are a pure machine;
+// what the methods do stands in the files open_….go.
 type Tables struct {
 	cfg     Config
 	stats   *Stats
@@ -32,14 +32,14 @@ type Tables struct {
 	free freeLists
 }
 
-// A Owner is what a door is part of: the demultiplexer, or a Machine.
+// An Owner is the process, or the Loop, that has Tables.
 type Owner interface {
 	Answer(b *packet.Buffer) bool // takes a packet for the network layer, unless that is busy
 	Room(l *Listener) bool        // says whether l takes another connection
 	Opened(l *Listener, t *TCB)   // takes a connection that l, which has room, has opened
 }
 
-// NewTables returns the door of h, which makes connections of the memory in free.
+// NewTables returns the tables of h, which make connections of the memory in free.
 func NewTables(cfg Config, h Owner, free TransferPool, stats *Stats) Tables {
 	cfg = cfg.withDefaults()
 	return Tables{

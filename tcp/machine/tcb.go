@@ -15,12 +15,12 @@ import (
 // Block with the rules that change it. It has no goroutine, no channel and no
 // clock. Events go in with the time at which they happened:
 //
-//	segmentArrives, icmpError      from the network     (arrives.go, report.go)
-//	read, write, close, abort …     from the user        (calls.go)
-//	expire                          when deadline passes (timeouts.go)
+//	Arrives, ICMPError              from the network     (arrives.go, path_icmp.go)
+//	Read, Write, Close, Abort …     from the user        (calls.go)
+//	Expire                          when Deadline passes (timer.go)
 //
-// and segments come out of output, which changes nothing; sent notes that one
-// is on its way (output.go).
+// and segments come out of Next, which changes nothing; Commit notes that one is
+// on its way (output.go).
 //
 //	Send Sequence Space                      Receive Sequence Space
 //
@@ -102,7 +102,7 @@ type TCB struct {
 	softErr   error     // the last ICMP error that did not end the connection (MUST-47)
 }
 
-// An Transfer is what a connection needs while something is in flight, queued,
+// A Transfer is what a connection needs while something is in flight, queued,
 // owed, or timed, or while it opens or ends. Without it a connection that is
 // quiet is a third as large.
 type Transfer struct {
@@ -158,7 +158,7 @@ type counts struct {
 	sent, resent                   uint64 // bytes
 }
 
-// kept is what remains of the last activity while a connection is parked.
+// kept is what remains of the last Transfer while a connection is parked.
 type kept struct {
 	lost, delivered         uint64 // bytes, in all
 	sendLimit, receiveLimit int

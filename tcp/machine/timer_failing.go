@@ -9,7 +9,7 @@ const r1 = 3
 
 // A failure counts the timeouts of a peer that does not answer.
 type failure struct {
-	since    time.Time // the tcb's failingSince that they belong to
+	since    time.Time // the TCB's failingSince that they belong to
 	timeouts int
 	advise   bool // the network layer is to be told
 }

@@ -23,7 +23,7 @@ import (
 
 // packages are those whose tests name requirements.
 var packages = []string{
-	".", "./arp", "./dns", "./ethernet", "./icmp", "./internal/prf", "./internal/testing/packetdrill", "./internal/testing/stack", "./internal/testing/trouble", "./ipv4", "./link", "./sim/...", "./tcp/...", "./udp",
+	".", "./arp", "./dns", "./ethernet", "./icmp", "./internal/prf", "./internal/testing/packetdrill", "./internal/testing/stack", "./internal/testing/trouble", "./ip", "./ipv4", "./link", "./sim/...", "./tcp/...", "./udp",
 }
 
 const table = "tcp/CONFORMANCE.md"

@@ -108,7 +108,7 @@ var ends = []end{
 	{"ESTABLISHED, asleep", false, func(t *testing.T, e *ending) {
 		e.connect(t)
 		must(t, e.own.SetKeepAlive(false))
-		waitFor(t, "sleep", func() bool { return e.Stats()["tcp.Slept"] > 0 })
+		waitFor(t, "the connection to be parked", func() bool { return e.Stats()["tcp.Parked"] > 0 })
 	}},
 	{"ESTABLISHED, not accepted", false, func(t *testing.T, e *ending) {
 		e.theirs = e.dial(t, "tcp", ours+":7").(*net.TCPConn)
@@ -253,7 +253,7 @@ func newEnding(t *testing.T, wire bool) *ending {
 	if wire {
 		cable.router = e.wire.middleware
 	}
-	cable.tcp.SleepAfter = 200 * time.Millisecond
+	cable.tcp.ParkAfter = 200 * time.Millisecond
 	e.host = newHost(t, cable)
 	l, err := e.Listen("tcp", ":7")
 	must(t, err)
