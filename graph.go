@@ -45,7 +45,7 @@ import (
 // that deserve an ICMP error; advice of connections about paths that seem dead;
 // diverted, by which one ipv4.Tx gives another what has lost its own gateway; loopTx
 // and loopBack, which are ipTx and answers of loopback; and what users ask of the
-// demultiplexers by udpCalls and tcpCalls, of icmp.Run by pings, and by lookups of
+// demultiplexers by udpCalls and tcpCalls, of icmp.Run by pings, of arp.Resolver by neighbours, and by lookups of
 // dns.Run, which is a user of sockets itself: it starts one process a query.
 //
 // Each process waits in one edge, its inbox (package edge): the way of most packets.
@@ -153,11 +153,13 @@ func (s *Stack) start(cfg Config, links []Interface, table *ip.CurrentTable, ran
 		if !f.Link.IP { // else there is nobody to resolve: the next hop is whoever is at the other end
 			hop := add(s, "hop", i, edge.NewInbox(queue))
 			arpRx := add(s, "arpRx", i, edge.New[*packet.Buffer](queue, hop))
+			snapshots := add(s, "neighbours", i, edge.New[chan<- []arp.Neighbour](queue, hop))
 			filter, down = ethernet.NewFilter(f.Link.MAC), hop.Out()
 			resolver := arp.Config{
 				MAC: f.Link.MAC, Addrs: addresses(f.Addrs), Gateways: table.Load().Gateways(i), Static: f.Static, Probe: f.Probe, Random: random.source(),
 			}
-			s.run(func() { arp.Resolver(arpRx.In(), hop, tx.Out(), dead.Out(), resolver, &s.stats.arp[i]) })
+			ended := s.run(func() { arp.Resolver(arpRx.In(), hop, tx.Out(), dead.Out(), snapshots.In(), resolver, &s.stats.arp[i]) })
+			s.neighbours[i] = arp.NewNeighbours(snapshots.Out(), ended)
 			arrive = func() { ethernet.Rx(rx, filter, i, arpRx.Out(), ipRx.Out(), &s.stats.ethernet[i]) }
 		}
 		filters = append(filters, filter)

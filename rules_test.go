@@ -97,6 +97,7 @@ var wiring = map[string]string{
 	"udp/queue.go":                  "the queue of a socket",
 	"udp/sockets.go":                "the answers to calls of users",
 	"icmp/ping.go":                  "the answers to calls of users",
+	"arp/neighbours.go":             "the answers to calls of users",
 	"dns/run.go":                    "exchanges with servers start there, and only there",
 	"dns/resolver.go":               "the answers to calls of users",
 	"internal/deadline/deadline.go": "the channel that a deadline closes",

@@ -32,6 +32,8 @@ type Stack struct {
 	edges []func() edge.State // the registry of start
 	tx    []*edge.Inbox       // of each ipv4.Tx
 
+	neighbours []*arp.Neighbours // by link; nil for one without ARP
+
 	keepAlive net.KeepAliveConfig // of connections
 
 	all   sync.WaitGroup // the fixed processes
@@ -78,7 +80,8 @@ func New(cfg Config) (*Stack, error) {
 	s := &Stack{
 		keepAlive: keptAlive(tcp.ConnOptions{KeepAlive: net.KeepAliveConfig{Enable: true}}, cfg.KeepAlive, cfg.KeepAliveConfig).KeepAlive,
 		quit:      make(chan struct{}), close: make(chan struct{}, 1), ended: make(chan struct{}),
-		stats: statistics{ethernet: make([]ethernet.Stats, len(all)), arp: make([]arp.Stats, len(all)), rawip: make([]rawip.Stats, len(all))},
+		stats:      statistics{ethernet: make([]ethernet.Stats, len(all)), arp: make([]arp.Stats, len(all)), rawip: make([]rawip.Stats, len(all))},
+		neighbours: make([]*arp.Neighbours, len(all)),
 	}
 	for _, f := range all {
 		s.links = append(s.links, f.Link)

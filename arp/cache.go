@@ -52,6 +52,7 @@ type entry struct {
 	used     bool             // a datagram was sent to it since the last news of it
 	requests int              // sent in this state
 	asked    time.Time        // of the last request
+	heard    time.Time        // of the last packet from it; zero for none
 	deadline time.Time        // when expire has something to do with it
 	queue    []*packet.Buffer // of an incomplete entry, oldest first
 	index    int              // in cache.entries
@@ -141,7 +142,7 @@ func (c *cache) learn(now time.Time, addr netip.Addr, mac ethernet.Addr, create 
 	if e.mac != mac && e.mac != (ethernet.Addr{}) {
 		c.out.stats.Changed.Add(1)
 	}
-	e.mac = mac
+	e.mac, e.heard = mac, now
 	e.used = len(e.queue) > 0
 	c.enter(e, reachable, now.Add(c.timeout))
 	for _, b := range c.takeQueue(e) {
@@ -200,12 +201,15 @@ func (c *cache) close() {
 }
 
 // snapshot lists all entries, in no order.
-func (c *cache) snapshot() []Neighbour {
+func (c *cache) snapshot(now time.Time) []Neighbour {
 	list := make([]Neighbour, 0, len(c.byAddr))
 	for _, e := range c.byAddr {
 		n := Neighbour{Addr: e.addr, State: stateNames[e.state]}
 		if e.state != incomplete && e.state != failed {
 			n.MAC = e.mac
+		}
+		if !e.heard.IsZero() {
+			n.Age = now.Sub(e.heard)
 		}
 		list = append(list, n)
 	}

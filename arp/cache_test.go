@@ -200,7 +200,7 @@ func TestEviction(t *testing.T) {
 		r.give(addrN(0), 1) // in use
 		r.hear(requestFrom(macB, addrN(3), ipA))
 		if !has(r, 0) || has(r, 1) || !has(r, 2) || !has(r, 3) {
-			t.Errorf("kept %v", r.m.cache.snapshot())
+			t.Errorf("kept %v", r.m.cache.snapshot(r.now))
 		}
 	})
 	t.Run("failed first", func(t *testing.T) {
@@ -210,7 +210,7 @@ func TestEviction(t *testing.T) {
 		r.pass(4 * time.Second)
 		r.hear(requestFrom(macB, addrN(2), ipA)) // the deadline of addrN(1) is the first
 		if has(r, 0) || !has(r, 1) || !has(r, 2) {
-			t.Errorf("kept %v", r.m.cache.snapshot())
+			t.Errorf("kept %v", r.m.cache.snapshot(r.now))
 		}
 	})
 	t.Run("nothing to evict", func(t *testing.T) {
@@ -219,7 +219,7 @@ func TestEviction(t *testing.T) {
 		r.give(addrN(1), 2)
 		r.hear(requestFrom(macB, addrN(2), ipA))
 		if !has(r, 0) || has(r, 1) || has(r, 2) || r.stats.DropCacheFull.Load() != 1 {
-			t.Errorf("kept %v, dropped %d", r.m.cache.snapshot(), r.stats.DropCacheFull.Load())
+			t.Errorf("kept %v, dropped %d", r.m.cache.snapshot(r.now), r.stats.DropCacheFull.Load())
 		}
 	})
 	t.Run("RFC1122-2.3.2.1-2 asked for a moment ago", func(t *testing.T) {
@@ -247,13 +247,13 @@ func TestSnapshot(t *testing.T) {
 	r.give(addrN(4), 1)
 	r.pass(time.Millisecond)
 	want := map[netip.Addr]Neighbour{
-		addrN(0): {addrN(0), macC, "static"},
-		addrN(1): {addrN(1), ethernet.Addr{}, "failed"},
-		addrN(2): {addrN(2), ethernet.Addr{}, "incomplete"},
-		addrN(3): {addrN(3), macB, "reachable"},
-		addrN(4): {addrN(4), macB, "reachable"},
+		addrN(0): {addrN(0), macC, "static", 0},
+		addrN(1): {addrN(1), ethernet.Addr{}, "failed", 0},
+		addrN(2): {addrN(2), ethernet.Addr{}, "incomplete", 0},
+		addrN(3): {addrN(3), macB, "reachable", time.Millisecond},
+		addrN(4): {addrN(4), macB, "reachable", time.Millisecond},
 	}
-	list := r.m.cache.snapshot()
+	list := r.m.cache.snapshot(r.now)
 	for _, n := range list {
 		if n != want[n.Addr] {
 			t.Errorf("got %v, want %v", n, want[n.Addr])

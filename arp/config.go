@@ -5,7 +5,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/seed-012105e5/gonet/edge"
 	"github.com/seed-012105e5/gonet/ethernet"
 )
 
@@ -46,18 +45,6 @@ type Config struct {
 	// Random returns 64 random bits, for the intervals between probes. Nil
 	// means the shortest intervals always.
 	Random func() uint64
-
-	// Snapshots takes requests for the contents of the cache. The channels in
-	// it need room for one value. It wakes the Resolver; the zero In means that
-	// nobody asks.
-	Snapshots edge.In[chan<- []Neighbour]
-}
-
-// A Neighbour is an entry of the cache, as a user sees it.
-type Neighbour struct {
-	Addr  netip.Addr
-	MAC   ethernet.Addr // zero while State is "incomplete" or "failed"
-	State string        // "incomplete", "reachable", "polling", "failed" or "static"
 }
 
 // Stats counts what a Resolver does. Every datagram that it is given ends in

@@ -21,11 +21,11 @@ import (
 // until that is closed; then it returns.
 //
 //	Owns:      the cache, the claim on the own addresses, one timer
-//	Reads:     hop; in, cfg.Snapshots
+//	Reads:     hop; in, snapshots
 //	Writes:    tx, undeliverable
 //	Blocks on: hop; tx, which a card always drains; not on undeliverable
-func Resolver(in edge.In[*packet.Buffer], hop *edge.Inbox, tx, undeliverable edge.Out[*packet.Buffer], cfg Config, stats *Stats) {
-	r := resolver{newMachine(cfg, stats), in, hop, tx, undeliverable, cfg.Snapshots}
+func Resolver(in edge.In[*packet.Buffer], hop *edge.Inbox, tx, undeliverable edge.Out[*packet.Buffer], snapshots edge.In[chan<- []Neighbour], cfg Config, stats *Stats) {
+	r := resolver{newMachine(cfg, stats), in, hop, tx, undeliverable, snapshots}
 	defer hop.Stop()
 	r.machine.claim.start(time.Now())
 	r.flush()
@@ -62,7 +62,7 @@ func (r *resolver) rung() {
 		r.hop.Again()
 	}
 	if reply, ok := r.snapshots.Try(); ok {
-		reply <- r.cache.snapshot()
+		reply <- r.cache.snapshot(time.Now())
 		r.hop.Again()
 	}
 }

@@ -1,7 +1,10 @@
 package arp
 
 import (
+	"context"
+	"net"
 	"net/netip"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -34,11 +37,10 @@ func startStation(t *testing.T, cfg Config) *station {
 	s.inbox = edge.InboxOf(s.hop)
 	s.arps = edge.New[*packet.Buffer](16, s.inbox)
 	s.snapshots = edge.New[chan<- []Neighbour](1, s.inbox)
-	cfg.Snapshots = s.snapshots.In()
 	cfg.MAC, cfg.Addrs = macA, []netip.Addr{ipA}
 	go func() {
 		defer close(s.done)
-		Resolver(s.arps.In(), s.inbox, edge.To(s.tx).Out(), edge.To(s.undeliverable).Out(), cfg, &s.stats)
+		Resolver(s.arps.In(), s.inbox, edge.To(s.tx).Out(), edge.To(s.undeliverable).Out(), s.snapshots.In(), cfg, &s.stats)
 	}()
 	s.want("0s", "ARP, Announcement 10.0.0.1, length 28")
 	time.Sleep(announceInterval)
@@ -212,12 +214,25 @@ func TestResolver(t *testing.T) {
 
 	bubble(t, "snapshot", func(t *testing.T) {
 		s := startStation(t, Config{Static: map[netip.Addr]ethernet.Addr{ipB: macB}})
-		answer := make(chan []Neighbour, 1)
-		s.snapshots.Out().Send(answer)
-		if list := <-answer; len(list) != 1 || list[0] != (Neighbour{ipB, macB, "static"}) {
-			t.Errorf("%v", list)
+		ended := make(chan struct{})
+		n := NewNeighbours(s.snapshots.Out(), ended)
+		list, err := n.List(context.Background())
+		if err != nil || len(list) != 1 || list[0] != (Neighbour{Addr: ipB, MAC: macB, State: "static"}) {
+			t.Errorf("%v, %v", list, err)
 		}
 		s.stop()
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		if _, err := n.List(ctx); err != context.Canceled {
+			t.Errorf("nobody serves, canceled: %v", err)
+		}
+		if _, err := n.List(context.Background()); err != syscall.ENOBUFS {
+			t.Errorf("nobody serves, and another waits: %v", err)
+		}
+		close(ended)
+		if _, err := n.List(context.Background()); err != net.ErrClosed {
+			t.Errorf("at the end: %v", err)
+		}
 	})
 }
 
@@ -243,7 +258,7 @@ func BenchmarkResolver(b *testing.B) {
 	in, hop := edge.New[*packet.Buffer](1, nil), edge.NewInbox(64)
 	tx := make(chan *packet.Buffer, 64)
 	var stats Stats
-	go Resolver(in.In(), hop, edge.To(tx).Out(), edge.Out[*packet.Buffer]{}, Config{MAC: macA, Addrs: []netip.Addr{ipA}, Static: map[netip.Addr]ethernet.Addr{ipB: macB}}, &stats)
+	go Resolver(in.In(), hop, edge.To(tx).Out(), edge.Out[*packet.Buffer]{}, edge.In[chan<- []Neighbour]{}, Config{MAC: macA, Addrs: []netip.Addr{ipA}, Static: map[netip.Addr]ethernet.Addr{ipB: macB}}, &stats)
 	b.ReportAllocs()
 	go func() {
 		for range b.N {

@@ -15,8 +15,7 @@ type Station struct {
 }
 
 // NewStation returns a Station that has begun to claim its addresses. It calls
-// card with each frame for the card, and card takes it. Cfg.Snapshots is not
-// served.
+// card with each frame for the card, and card takes it.
 func NewStation(now time.Time, cfg Config, card func(*packet.Buffer), stats *Stats) *Station {
 	s := &Station{newMachine(cfg, stats), card}
 	s.m.claim.start(now)
