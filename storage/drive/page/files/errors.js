@@ -1,0 +1,33 @@
+// What errors of the API mean for whoever is at the page. Those whose own text says it
+// better, since it names a field or a server, are not here: see api.js.
+
+export const meaning = {
+  ForbiddenError: "You may not do this.",
+  InternalError: "The server has failed at this. Its log says more.",
+  MethodNotAllowedError: "The server does not know this call. Load the page again: it may be older than the server.",
+  NotFoundError: "The server does not know this call. Load the page again: it may be older than the server.",
+  MsdChecksumError: "What has come has another checksum than it was to have. Nothing of it was kept.",
+  MsdConnectedError: "The drive is connected. Disconnect it first.",
+  MsdDisconnectedError: "The drive is not connected.",
+  MsdImageExistsError: "There is an image of this name already. Remove it first, or choose another name.",
+  MsdImageIncompleteError: "The image is not complete yet.",
+  MsdImageNotSelected: "No image is selected.",
+  MsdImageReadOnlyError: "The image cannot be written.",
+  MsdImageStaticError: "This image is fixed: it cannot be changed or removed.",
+  MsdIsBusyError: "Something else is being done with it at present. Try again in a moment.",
+  MsdLockedError: "A machine uses the medium and does not let it go.",
+  MsdNoSpaceError: "There is not enough space left in the storage.",
+  MsdOfflineError: "The drive or its storage is not there at present.",
+  MsdOffsetError: "The upload cannot go on there: more or less of it has come than was thought.",
+  MsdPermissionsError: "The server may not read or write this. See the permissions of its files.",
+  MsdQuotaError: "The quota of the storage does not allow it. Remove images first.",
+  MsdRemoteDisabledError: "This server lets drives have no images by their URL.",
+  MsdSizeError: "The size is another than that of what is there.",
+  MsdTimeoutError: "It took too long and was given up.",
+  MsdTooManyImagesError: "The storage has as many images as it may have. Remove some first.",
+  MsdUnknownImageError: "There is no such image any more.",
+  TooLargeError: "This is more than the server takes.",
+  TooManyRequestsError: "There were too many wrong passwords from here. Try again in a minute.",
+  UnauthorizedError: "You are not signed in any more.",
+  UnavailableError: "The server has too much to do at present, or is about to end. Try again in a moment.",
+};
