@@ -14,6 +14,7 @@
 //	images.js   the list of images and uploads
 //	uploads.js  uploads of files: progress, pause, going on after whatever has happened
 //	fetches.js  fetches by URL
+//	space.js    the room that is left
 //	dialog.js   questions and messages
 //	dom.js      elements and lists; text is only ever text
 //	format.js   sizes, rates and times for people

@@ -135,7 +135,7 @@ const contrasts = `(() => {
 // testLook looks at the page in light and dark, on a desktop and a phone of 320 pixels: all
 // can be read, nothing is wider than the window, and nothing jumps while it is loaded.
 func testLook(t *testing.T, b *chromium.Browser) {
-	w := newWorld(t, "optical", "disk")
+	w := newWorld(t, "cd", "disk")
 	sector := make([]byte, 64<<10)
 	copy(sector[32769:], "CD001")
 	w.put("debian-13.1.0-amd64-netinst.iso", append(sector, make([]byte, 783<<20/64)...))
@@ -164,10 +164,10 @@ func testLook(t *testing.T, b *chromium.Browser) {
 	p.Until("the form is there", `find("#signin")`)
 	check("signing in")
 	signIn(p, "upload", "upload")
-	choose(p, "optical", "debian-13.1.0-amd64-netinst.iso")
-	p.Until("it is selected", `find('[aria-labelledby="drive-optical"] .status', "Disconnected")`)
-	p.Click(`[aria-labelledby="drive-optical"] button.main`, "Connect")
-	p.Until("it is connected", `find('[aria-labelledby="drive-optical"] .status', "Connected")`)
+	choose(p, "cd", "debian-13.1.0-amd64-netinst.iso")
+	p.Until("it is selected", `find('[aria-labelledby="drive-cd"] .status', "Disconnected")`)
+	p.Click(`[aria-labelledby="drive-cd"] button.main`, "Connect")
+	p.Until("it is connected", `find('[aria-labelledby="drive-cd"] .status', "Connected")`)
 	choose(p, "disk", "golden.img")
 	p.Until("it is selected", `find('[aria-labelledby="drive-disk"] .status', "Disconnected")`)
 
@@ -214,7 +214,7 @@ func testLook(t *testing.T, b *chromium.Browser) {
 // pretend has a machine read for a while, so that there is something to be seen.
 func pretend(p *chromium.Page, w *world) {
 	for i := range 12 {
-		w.shelves["optical"].at(func(s *shelfState) {
+		w.shelves["cd"].at(func(s *shelfState) {
 			for range 1 + i*i%7 {
 				s.medium.Disk.ReadAt(make([]byte, 1<<20), 0)
 			}

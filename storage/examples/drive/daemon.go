@@ -21,6 +21,7 @@ import (
 	"github.com/seed-012105e5/gonet/storage/drive"
 	"github.com/seed-012105e5/gonet/storage/drive/api"
 	"github.com/seed-012105e5/gonet/storage/drive/imagestore"
+	"github.com/seed-012105e5/gonet/storage/drive/page"
 	"github.com/seed-012105e5/gonet/storage/iscsi"
 	"github.com/seed-012105e5/gonet/storage/nbd"
 	"github.com/seed-012105e5/gonet/storage/usb/gadget"
@@ -130,7 +131,7 @@ func (d *daemon) openAPI(ctx context.Context) (lines []string, err error) {
 			lines = append(lines, "user admin, password "+password+" (shown only now)")
 		}
 	}
-	d.api, err = api.New(api.Config{Store: d.store, Drives: d.drives, Auth: auth, Fetch: *d.fetch(), Log: d.log, Idle: o.idle})
+	d.api, err = api.New(api.Config{Store: d.store, Drives: d.drives, Auth: auth, Page: page.Handler(), Fetch: *d.fetch(), Log: d.log, Idle: o.idle})
 	if err != nil {
 		return nil, err
 	}

@@ -69,7 +69,7 @@ func Start(t testing.TB) *Browser {
 		"--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--no-proxy-server", "--disable-extensions",
 		"--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--disable-breakpad",
 		"--disable-background-timer-throttling", "--disable-renderer-backgrounding", "--disable-backgrounding-occluded-windows",
-		"--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "--hide-scrollbars", "--force-device-scale-factor=1", "--lang=en-GB",
+		"--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "--hide-scrollbars", "--ignore-certificate-errors", "--force-device-scale-factor=1", "--lang=en-GB",
 		"--remote-debugging-pipe", "--user-data-dir="+home, "about:blank")
 	b.command.Env = append(os.Environ(), "HOME="+home, "TZ=UTC", "LANGUAGE=en_GB")
 	b.command.ExtraFiles = []*os.File{theirIn, theirOut} // they are 3 and 4 there

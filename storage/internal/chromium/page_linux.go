@@ -48,7 +48,6 @@ func (b *Browser) Open(t testing.TB, url string) *Page {
 	p.Call("Page.enable", nil, nil)
 	p.Call("Runtime.enable", nil, nil)
 	p.Call("Log.enable", nil, nil)
-	p.Call("Security.setIgnoreCertificateErrors", map[string]any{"ignore": true}, nil)
 	p.Call("Page.addScriptToEvaluateOnNewDocument", map[string]any{"source": find}, nil)
 	p.Size(1000, 800)
 	p.Go(url)

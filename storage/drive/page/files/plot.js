@@ -81,7 +81,7 @@ export class Plot {
   // draw shows the last minute.
   draw(now = performance.now()) {
     const all = spans(this.#counts);
-    const top = Math.max(1000, ...all.filter((s) => s.to >= now - span).flatMap((s) => [s.read, s.written]));
+    const top = 1.25 * Math.max(1000, ...all.filter((s) => s.to >= now - span).flatMap((s) => [s.read, s.written])); // with room for its figure
     this.#read.setAttribute("d", line(all, "read", now, top));
     this.#written.setAttribute("d", line(all, "written", now, top));
     const total = this.#counts.at(-1) ?? { read: 0, written: 0 };
