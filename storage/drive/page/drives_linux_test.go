@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/seed-012105e5/gonet/storage/drive"
-	"github.com/seed-012105e5/gonet/storage/internal/chromium"
+	"github.com/seed-012105e5/gonet/storage/internal/testing/chromium"
 )
 
 // card is what is in the card of a drive, as an expression.

@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"github.com/seed-012105e5/gonet/storage/drive"
-	"github.com/seed-012105e5/gonet/storage/internal/chromium"
+	"github.com/seed-012105e5/gonet/storage/internal/testing/chromium"
 )
 
 var update = flag.Bool("update", false, "write the screenshots in storage/doc anew")

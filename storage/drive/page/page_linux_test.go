@@ -3,7 +3,7 @@ package page
 import (
 	"testing"
 
-	"github.com/seed-012105e5/gonet/storage/internal/chromium"
+	"github.com/seed-012105e5/gonet/storage/internal/testing/chromium"
 )
 
 // TestPage uses the page in Chromium, each time with another server and as another visitor.

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/seed-012105e5/gonet/storage/internal/chromium"
+	"github.com/seed-012105e5/gonet/storage/internal/testing/chromium"
 )
 
 // testUploads uploads by the chooser and by drag and drop, several at once.

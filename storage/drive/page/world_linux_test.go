@@ -22,7 +22,7 @@ import (
 	"github.com/seed-012105e5/gonet/storage/drive"
 	"github.com/seed-012105e5/gonet/storage/drive/api"
 	"github.com/seed-012105e5/gonet/storage/drive/imagestore"
-	"github.com/seed-012105e5/gonet/storage/internal/chromium"
+	"github.com/seed-012105e5/gonet/storage/internal/testing/chromium"
 )
 
 // A shelf is a backend for tests: what is in the drive lies on it.

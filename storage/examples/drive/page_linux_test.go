@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/seed-012105e5/gonet/storage/internal/chromium"
+	"github.com/seed-012105e5/gonet/storage/internal/testing/chromium"
 )
 
 // A front is an address that passes connections on to the program, wherever that is after
