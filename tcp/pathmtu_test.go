@@ -51,7 +51,6 @@ func TestPathMTUOfEnded(t *testing.T) {
 		first := p.connected()
 		first.Write(make([]byte, 1000))
 		p.want("of full size", "P. 1:1001(1000) ack 1")
-		found := first.Info().PathMTU
 		for range 30 { // a black hole: nothing so large arrives
 			time.Sleep(time.Second)
 			for s := p.next(); s != nil; s = p.next() {
@@ -60,7 +59,8 @@ func TestPathMTUOfEnded(t *testing.T) {
 				}
 			}
 		}
-		if found = first.Info().PathMTU; found >= 1040 {
+		found := first.Info().PathMTU
+		if found >= 1040 {
 			t.Fatalf("path MTU %d", found)
 		}
 		p.send(". 1:1(0) ack 1001 win 60000")
