@@ -169,7 +169,7 @@ func (b *Browser) call(session, method string, params, result any) error {
 		}
 		return nil
 	case <-b.over:
-		return errors.New("Chromium has ended")
+		return errors.New("the browser has ended")
 	case <-time.After(Patience):
 		return fmt.Errorf("%s: no answer", method)
 	}
