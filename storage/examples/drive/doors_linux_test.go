@@ -195,7 +195,7 @@ func TestTap(t *testing.T) {
 func curl(t *testing.T, c *child) {
 	t.Helper()
 	program := need.Program(t, "curl")
-	for path, want := range map[string]string{"/api/msd": `"ok": true`} {
+	for path, want := range map[string]string{"/": "<html", "/api/msd": `"ok": true`} {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		cmd := exec.CommandContext(ctx, program, "-sS", "-k", "-u", "admin:"+c.password, "-w", "\n%{http_code}", c.base+path)
