@@ -31,6 +31,15 @@ type Resetter interface {
 	Reset() // all rings are stopped
 }
 
+// A Keeper is a Device with a setting that the driver makes once (SET_CONFIG), and that the
+// process which comes after this one, when it has been killed, must know: no front end
+// tells it again. It is kept beside what is in flight, where the front end keeps that
+// (section "Inflight I/O tracking").
+type Keeper interface {
+	Setting() uint32
+	Restore(setting uint32)
+}
+
 // A StopObserver is a Device that holds something while a front end uses it, such as
 // a lock that others want.
 type StopObserver interface {

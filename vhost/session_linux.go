@@ -407,7 +407,38 @@ func (s *session) doConfig(m Request, c ConfigSpace) (reply, error) {
 	if !inside {
 		return reply{fd: -1}, fmt.Errorf("%w: %d bytes at %d of a configuration of %d", ErrRefused, len(c.Data), c.Offset, len(all))
 	}
-	return reply{fd: -1}, s.device.SetConfig(int(c.Offset), c.Data)
+	if err := s.device.SetConfig(int(c.Offset), c.Data); err != nil {
+		return reply{fd: -1}, err
+	}
+	return reply{fd: -1}, s.keep()
+}
+
+// keep notes the setting of the device for the process that may come after this one.
+func (s *session) keep() error {
+	d, ok := s.device.(Keeper)
+	if !ok || s.inflight == nil {
+		return nil
+	}
+	return s.inflight.table.Guard(func() { s.inflight.keep(d.Setting()) })
+}
+
+// restore has the device have the setting that the process before this one has noted, or
+// notes its own.
+func (s *session) restore() error {
+	d, ok := s.device.(Keeper)
+	if !ok {
+		return nil
+	}
+	var setting uint32
+	var noted bool
+	if err := s.inflight.table.Guard(func() { setting, noted = s.inflight.setting() }); err != nil {
+		return err
+	}
+	if !noted {
+		return s.keep()
+	}
+	d.Restore(setting)
+	return nil
 }
 
 // doInflight makes memory for what is in flight, or takes what the front end has
@@ -434,7 +465,7 @@ func (s *session) doInflight(m Request, a InflightArea, files Files) (reply, err
 	return out, s.change(func() error {
 		s.inflight.close()
 		s.inflight = f
-		return nil
+		return s.restore()
 	})
 }
 

@@ -161,7 +161,7 @@ type device struct {
 	vectors   bool // reads and writes in the guest's memory
 	immediate bool // never waits
 	id        [idLen]byte
-	writeback atomic.Bool // as the driver has set it
+	writeback atomic.Bool // the write cache is on, as the driver has set it
 	buffers   buffers.Pool
 	count     counters
 
@@ -210,8 +210,13 @@ func (d *device) SetConfig(offset int, p []byte) error {
 	return nil
 }
 
-// Reset has the write cache on again (vhost.Resetter).
-func (d *device) Reset() { d.writeback.Store(true) }
+// Setting is whether the write cache is on, which stays as the driver has set it whatever
+// happens: front ends tell the driver what they know of it, also after a reset, and
+// QEMU 7.2 resets devices of guests that it only pauses (vhost.Keeper).
+func (d *device) Setting() uint32 { return uint32(bit(d.writeback.Load())) }
+
+// Restore sets that again in another process (vhost.Keeper).
+func (d *device) Restore(setting uint32) { d.writeback.Store(setting != 0) }
 
 // durable says whether writes must be durable when they are put back: the driver has
 // turned the cache off, or cannot flush it (VIRTIO 1.2 section 5.2.6.2).

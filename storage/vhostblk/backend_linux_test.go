@@ -18,6 +18,7 @@ import (
 	"github.com/seed-012105e5/gonet/storage/scsi"
 	"github.com/seed-012105e5/gonet/storage/usb"
 	"github.com/seed-012105e5/gonet/storage/usb/usbip"
+	"github.com/seed-012105e5/gonet/vhost"
 	"github.com/seed-012105e5/gonet/vhost/virtqueue"
 )
 
@@ -216,8 +217,7 @@ func (w *watched) WriteAtFUA(p []byte, off int64) (int, error) {
 
 func (w *watched) Sync() error { w.syncs.Add(1); return nil }
 
-// TestWriteback: without the write cache writes are durable when they come back, and a
-// reset turns it on again.
+// TestWriteback: without the write cache writes are durable when they come back.
 func TestWriteback(t *testing.T) {
 	dev := &watched{Memory: block.NewMemory(1 << 20)}
 	b, f := serve(t, dev, Config{}, FrontendConfig{})
@@ -240,13 +240,61 @@ func TestWriteback(t *testing.T) {
 	if err := f.Sync(); err != nil || dev.syncs.Load() != 1 {
 		t.Errorf("%v, %d syncs", err, dev.syncs.Load())
 	}
-	b.device.Reset()
-	if b.device.durable(featureFlush | featureConfigWCE) {
-		t.Error("the write cache is off after a reset")
-	}
 	if !b.device.durable(0) {
 		t.Error("a driver that does not flush has volatile writes")
 	}
+}
+
+// TestWritebackStays: nobody tells a back end again that the driver has turned the write
+// cache off: not after a reset of the status, by which QEMU pauses a guest, and not when
+// another process has come in place of the first.
+func TestWritebackStays(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	var b *Backend
+	start := func() *watched {
+		dev := &watched{Memory: block.NewMemory(1 << 20)}
+		var err error
+		if b, err = Listen(path, dev, Config{}); err != nil {
+			t.Fatal(err)
+		}
+		return dev
+	}
+	start()
+	f, err := Dial(path, FrontendConfig{Reconnect: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := make([]byte, 512)
+	for i, on := range []bool{true, false, true, false} {
+		if err := f.SetWriteback(on); err != nil {
+			t.Fatal(err)
+		}
+		b.Close()
+		dev := start()
+		if _, err := f.WriteAt(p, 0); err != nil {
+			t.Fatal(err)
+		}
+		if durable := dev.fua.Load() == 1; durable == on || dev.fua.Load()+dev.plain.Load() != 1 {
+			t.Errorf("%d: the cache is on: %v, and of the next process %d writes are durable, %d volatile", i, on, dev.fua.Load(), dev.plain.Load())
+		}
+	}
+	f.Close()
+	front, err := vhost.Dial(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer front.Close()
+	if err := front.Negotiate(featureAll|virtqueue.FeatureVersion1, vhost.ProtocolReplyAck|vhost.ProtocolConfig|vhost.ProtocolStatus, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := front.Set(vhost.SetStatus, vhost.U64(0)); err != nil {
+		t.Fatal(err)
+	}
+	if space, err := front.Config(writebackAt, 1); err != nil || space[0] != 0 {
+		t.Errorf("after a reset the driver reads that the write cache is on (%v), %v", space, err)
+	}
+	front.Close()
+	b.Close()
 }
 
 // TestRestart: the back end is restarted while requests are under way: all of them
