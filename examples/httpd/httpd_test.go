@@ -87,7 +87,7 @@ func checkSnapshot(t *testing.T, s snapshot) {
 	for _, e := range s.Edges {
 		passed[e.Name] += e.Passed
 	}
-	for _, name := range []string{"link.Rx", "ip", "tcpRx", "ipTx", "hop"} {
+	for _, name := range []string{"link.Rx", "ipRx", "tcpRx", "ipTx", "hop"} {
 		if passed[name] == 0 {
 			t.Errorf("nothing has passed %s", name)
 		}
