@@ -46,6 +46,24 @@ func (b *nowhere) take() {
 
 func (b *nowhere) Close() error { return nil }
 
+// storeOfOne is a store with one image, a.img.
+func storeOfOne(t *testing.T) *imagestore.Store {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "images"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "images", "a.img"), []byte("image"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	store, err := imagestore.Open(imagestore.Config{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { store.Close() })
+	return store
+}
+
 // TestAnswerAfterView has every call come to its end while the picture of the drive cannot
 // be changed: none is answered, since whoever has the answer must see in State what he has
 // done.
@@ -80,18 +98,7 @@ func TestAnswerAfterView(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			dir := t.TempDir()
-			if err := os.Mkdir(filepath.Join(dir, "images"), 0o700); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(filepath.Join(dir, "images", "a.img"), []byte("image"), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			store, err := imagestore.Open(imagestore.Config{Dir: dir})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer store.Close()
+			store := storeOfOne(t)
 			d, err := New(Config{Store: store, Backend: &c.backend})
 			if err != nil {
 				t.Fatal(err)

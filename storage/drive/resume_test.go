@@ -2,12 +2,8 @@ package drive
 
 import (
 	"context"
-	"os"
-	"path/filepath"
 	"slices"
 	"testing"
-
-	"github.com/seed-012105e5/gonet/storage/drive/imagestore"
 )
 
 // keeping is a Backend whose medium outlives the program.
@@ -34,18 +30,7 @@ func TestResume(t *testing.T) {
 		"ejected from both":     {true, true, []bool{true, false}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			dir := t.TempDir()
-			if err := os.Mkdir(filepath.Join(dir, "images"), 0o700); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(filepath.Join(dir, "images", "a.img"), []byte("image"), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			store, err := imagestore.Open(imagestore.Config{Dir: dir})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer store.Close()
+			store := storeOfOne(t)
 			for i := range 3 {
 				first, second := new(keeping), new(keeping)
 				if i == 1 {
